@@ -1,0 +1,75 @@
+"""The typed schema of every Parquet table, in one place. Columns are added here first."""
+
+import pyarrow as pa
+
+STUDY = pa.schema([
+    ("study", pa.string()), ("title", pa.string()), ("identity", pa.string()),
+    ("profile", pa.string()), ("profile_changes", pa.string()),       # JSON {dotted key: value}
+    ("spec", pa.string()),                                            # JSON of the resolved study file, profile applied
+    ("dataset", pa.string()), ("root", pa.string()), ("synthetic", pa.bool_()),
+    ("kind", pa.string()),                                            # multilabel | classes | grades
+    ("labels", pa.list_(pa.string())), ("num_views", pa.int8()),
+    ("data_fingerprint", pa.string()), ("split_hash", pa.string()),
+    ("split_counts", pa.string()),                                    # JSON {split: {"patients": n, "samples": n, label: n}}
+    ("skipped", pa.string()),                                         # JSON {reason: [sample, ...]}
+    ("objective", pa.string()), ("num_trials", pa.int32()),
+    ("search_space", pa.string()),                                    # JSON {parameter: {"type", "low", "high", "log", "choices"}}
+    ("ablations", pa.string()),                                       # JSON {table: [variant, ...]}
+])
+
+TRIAL = pa.schema([
+    ("study", pa.string()), ("trial", pa.string()),                   # unique key, also the folder's name: search-00003
+    ("role", pa.string()),                                            # search | ablation | baseline
+    ("number", pa.int32()),                                           # Optuna's number; null outside the search
+    ("table", pa.string()), ("variant", pa.string()),                 # of an ablation, else empty
+    ("seed", pa.int32()), ("fold", pa.int32()),
+    ("state", pa.string()),                                           # complete | pruned | failed
+    ("outcome", pa.string()),                                         # empty, or: error | non_finite_loss | out_of_memory | time_limit
+    ("message", pa.string()),
+    ("params", pa.string()),                                          # JSON {parameter: value}
+    ("spec", pa.string()),                                            # JSON of the TrialSpec
+    ("objective", pa.string()), ("value", pa.float64()),              # validation value at the best epoch
+    ("best_epoch", pa.int32()), ("num_epochs", pa.int32()),
+    ("num_parameters", pa.int64()),
+    ("seconds_training", pa.float64()), ("seconds_total", pa.float64()),
+    ("device", pa.string()), ("host", pa.string()),
+    ("started", pa.timestamp("ms", tz="UTC")), ("ended", pa.timestamp("ms", tz="UTC")),
+    ("provenance", pa.string()),                                      # JSON: commit, difference, lock, versions, command
+    ("data_fingerprint", pa.string()), ("split_hash", pa.string()),
+    ("synthetic", pa.bool_()),
+])
+
+EPOCHS = pa.schema([
+    ("trial", pa.string()), ("epoch", pa.int32()),                    # 1-based
+    ("train_loss", pa.float64()), ("val_loss", pa.float64()),
+    ("value", pa.float64()),                                          # the objective on validation
+    ("lr", pa.float64()), ("seconds", pa.float64()), ("pairs_per_second", pa.float64()),
+    ("synthetic", pa.bool_()),
+])
+
+PREDICTIONS = pa.schema([
+    ("trial", pa.string()), ("head", pa.string()),                    # network | knn | ...
+    ("split", pa.string()),                                           # val | test | new
+    ("sample", pa.string()), ("patient", pa.string()),
+    ("target", pa.list_(pa.int8())),                                  # one number a label; null where unknown
+    ("score", pa.list_(pa.float32())),                                # probability a label, 0 to 1
+    ("synthetic", pa.bool_()),
+])
+
+EMBEDDINGS = pa.schema([
+    ("trial", pa.string()), ("split", pa.string()),                   # train | val | test
+    ("sample", pa.string()), ("patient", pa.string()),
+    ("target", pa.list_(pa.int8())),
+    ("embedding", pa.list_(pa.float32())),
+    ("synthetic", pa.bool_()),
+])
+
+SCORES = pa.schema([
+    ("trial", pa.string()), ("head", pa.string()), ("setting", pa.string()),  # setting: k=5, cosine
+    ("split", pa.string()), ("decision", pa.string()),                # half (threshold .5) | tuned (on validation) | none (rank metrics)
+    ("metric", pa.string()), ("label", pa.string()),                  # label empty for the aggregate
+    ("value", pa.float64()),
+    ("synthetic", pa.bool_()),
+])
+
+TABLES = {"trial": TRIAL, "epochs": EPOCHS, "predictions": PREDICTIONS, "embeddings": EMBEDDINGS, "scores": SCORES}
