@@ -1,0 +1,1 @@
+"""How it runs: one training, one trial, the search and the cluster."""

@@ -1,0 +1,1 @@
+"""What is shown: published numbers, tables, figures and the page."""

@@ -1,0 +1,1 @@
+"""What is asked: the study file, its holes, components and errors."""

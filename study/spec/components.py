@@ -114,14 +114,11 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
             lines.append(f"`{path}`: unknown key. {suggest(str(item['loc'][-1]), known)}")
         elif item["type"] == "missing":
             lines.append(f"`{path}`: must be given.")
-        elif isinstance(item.get("ctx", {}).get("error"), StudyErrorTypes):
+        elif item["type"] == "value_error":
             lines.append(str(item["ctx"]["error"]))
         else:
             lines.append(f"`{path}`: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}.")
     return "\n".join(lines)
-
-
-StudyErrorTypes = (ValueError,)
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -1,0 +1,139 @@
+"""Batches of pairs from the cache, normalised on the device, the same ones for the same seed and epoch."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64, UInt8
+from torch import Tensor
+
+from study.data.augmentation import Augmentation
+from study.data.cache import IMAGES, ImageCache
+from study.data.preprocessing import NORMALISE
+
+ROOM = 0.4  # of the free device memory: a larger set stays on the host
+
+
+class Batch(NamedTuple):
+    """Samples of one step.
+
+    Attributes:
+        images: Normalised.
+        targets: 0 or 1, -1 unknown.
+        view_targets: 0 or 1, -1 unknown; they follow their images when the eyes were exchanged.
+        index: Positions of the samples in the cache's pairs.
+    """
+
+    images: Float[Tensor, "b v 3 h w"]
+    targets: Float[Tensor, "b l"]
+    view_targets: Float[Tensor, "b v l"]
+    index: Int64[Tensor, "b"]
+
+
+class Batches:
+    """Iterates over samples of a cache in batches of `batch_size`; a last batch of one sample joins the one before (batch norm).
+
+    Args:
+        cache: The pixels and labels.
+        rows: Positions of the samples in `cache.pairs`.
+        batch_size: Samples a batch.
+        device: Where the batches go.
+        normalise: Key of `NORMALISE`.
+        augmentation: Changes of the images, None for evaluation.
+        seed: Decides order and augmentation, together with the epoch.
+        shuffle: New order each epoch; else the order of `rows`.
+        rank: This process's number among `world_size`, which share the samples: each is seen by exactly one, shares differ by at most
+            one sample, and the number of batches is the same for all.
+        world_size: Number of processes.
+        resident: Keep all pixels of the cache on a CUDA device with enough free memory.
+    """
+
+    def __init__(
+        self,
+        cache: ImageCache,
+        rows: Int[np.ndarray, "n"],
+        *,
+        batch_size: int,
+        device: torch.device,
+        normalise: str,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        shuffle: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        resident: bool = False,
+    ) -> None:
+        self.cache, self.rows, self.batch_size, self.device = cache, rows, batch_size, device
+        self.augmentation, self.seed, self.shuffle = augmentation, seed, shuffle
+        self.rank, self.world_size, self.epoch = rank, world_size, 0
+        mean, std = NORMALISE[normalise]
+        self._scale = (1 / torch.tensor(std)).view(3, 1, 1).to(device)
+        self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1).to(device)
+        self._targets = torch.from_numpy(cache.pairs.targets.astype(np.float32)).to(device)
+        self._view_targets = torch.from_numpy(cache.pairs.view_targets.astype(np.float32)).to(device)
+        self._resident = resident_images(cache.folder, str(device)) if resident and _fits(cache, device) else None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order and the changes of the next pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(_bounds(len(self._shard()), self.batch_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass over this process's share."""
+        shard = self._shard()
+        generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch, self.rank))
+        for start, stop in _bounds(len(shard), self.batch_size):
+            yield self._batch(shard[start:stop], generator)
+
+    def _shard(self) -> Int[np.ndarray, "m"]:
+        order = self.rows
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        return order[self.rank :: self.world_size]
+
+    def _batch(self, rows: Int[np.ndarray, "b"], generator: torch.Generator) -> Batch:
+        index = torch.from_numpy(rows.astype(np.int64)).to(self.device)
+        images = self._pixels(rows).permute(0, 1, 4, 2, 3).float().div_(255)
+        view_targets = self._view_targets[index]
+        if self.augmentation is not None:
+            images, swapped = self.augmentation(images, generator)
+            view_targets = torch.where(swapped[:, None, None], view_targets.flip(1), view_targets)
+        return Batch(images * self._scale + self._shift, self._targets[index], view_targets, index)
+
+    def _pixels(self, rows: Int[np.ndarray, "b"]) -> UInt8[Tensor, "b v h w 3"]:
+        wanted = self.cache.index[rows]
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(wanted).to(self.device)]
+        return torch.from_numpy(self.cache.images[wanted]).to(self.device)
+
+
+@lru_cache(maxsize=1)
+def resident_images(folder: Path, device: str) -> UInt8[Tensor, "m px px 3"]:
+    """All pixels of a cache on a device, kept for the next trial of this process; the last cache asked for stays."""
+    mapped = np.load(folder / IMAGES, mmap_mode="r")
+    images = torch.empty(mapped.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(mapped), 1024):
+        images[start : start + 1024] = torch.from_numpy(np.array(mapped[start : start + 1024])).to(device)
+    return images
+
+
+def _fits(cache: ImageCache, device: torch.device) -> bool:
+    return device.type == "cuda" and cache.images.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
+
+
+def _bounds(num: int, size: int) -> list[tuple[int, int]]:
+    """Start and stop of each batch; a last one of a single sample joins the one before."""
+    starts = list(range(0, num, size))
+    if len(starts) > 1 and num - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], num], strict=True))
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,94 @@
+"""The samples of a study as a trial sees them: pixels, labels, and who is in which split."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from study.data.cache import ImageCache
+from study.data.pairs import Pairs
+from study.data.preprocessing import Preprocessing
+from study.data.source import open_dataset
+from study.data.split import make_split, read_split
+from study.spec.components import Component
+from study.spec.study_file import DataSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Usable samples and their split.
+
+    Attributes:
+        cache: pixels and labels.
+        split: sample, patient and split of each sample, in the order of the cache.
+    """
+
+    cache: ImageCache
+    split: pd.DataFrame
+
+    @property
+    def pairs(self) -> Pairs:
+        """The samples."""
+        return self.cache.pairs
+
+    def rows(self, side: str) -> Int[np.ndarray, "n"]:
+        """Positions of the samples of a split."""
+        return np.flatnonzero((self.split["split"] == side).to_numpy())
+
+    @cached_property
+    def prevalence(self) -> Float[np.ndarray, "l"]:
+        """Share of the training samples that carry each label."""
+        return np.asarray(self.pairs.targets[self.rows("train")].mean(axis=0), dtype=np.float32)
+
+    @cached_property
+    def split_hash(self) -> str:
+        """SHA-256 over samples and sides."""
+        return hashlib.sha256(self.split[["sample", "split"]].to_csv(index=False).encode()).hexdigest()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Patients, samples and samples with each label, by split."""
+        table = {}
+        for side in ("train", "val", "test"):
+            rows = self.rows(side)
+            labels = dict(zip(self.pairs.labels, (int(n) for n in self.pairs.targets[rows].sum(axis=0)), strict=True))
+            table[side] = {"patients": int(self.split["patient"].iloc[rows].nunique()), "samples": len(rows), **labels}
+        return table
+
+
+def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None = None) -> Cohort:
+    """Reads the data set, decodes what is not yet decoded, and splits by patient.
+
+    Args:
+        data: the data part of a trial.
+        cache: folder of all image caches.
+        progress: called with images done and their total while decoding.
+
+    Raises:
+        DataError: the data set, an image or the split is wrong.
+        StorageError: the cache cannot be written.
+    """
+    pairs = _pairs(data.dataset.model_dump_json(), data.root, data.phantom_patients)
+    images = ImageCache.build(
+        pairs,
+        Preprocessing(image_px=data.image_px, crop=data.crop, fit=data.fit),
+        cache,
+        missing_eye=data.missing_eye,
+        on_bad_image=data.on_bad_image,
+        progress=progress,
+    )
+    split = data.split
+    if split.file is not None:
+        return Cohort(images, read_split(split.file, images.pairs))
+    sides = make_split(images.pairs, val=split.val, test=split.test, seed=split.seed, folds=split.folds, fold=split.fold)
+    return Cohort(images, sides)
+
+
+@lru_cache(maxsize=2)
+def _pairs(dataset: str, root: Path | None, phantom_patients: int) -> Pairs:
+    """A trial process asks for the same data set again for each trial, and reading a sheet takes a second."""
+    return open_dataset(Component.model_validate_json(dataset), root, num_patients=phantom_patients)

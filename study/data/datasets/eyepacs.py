@@ -1,0 +1,87 @@
+"""EyePACS (Kaggle Diabetic Retinopathy Detection 2015): both eyes, diabetic retinopathy graded 0 to 4 an eye.
+
+Reads `trainLabels.csv` (columns `image`, such as `10_left`, and `level`) and `<image>.jpeg` in `train/` or beside the sheet.
+
+Source: https://www.kaggle.com/c/diabetic-retinopathy-detection (grades of the International Clinical Diabetic Retinopathy scale).
+Differs: a patient's grade is the higher one of both eyes; the source grades eyes only.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from study.data.images import ImageFolder
+from study.data.pairs import Pairs, fingerprint, one_hot, pairs_table
+from study.data.sheets import HEADER_ROWS, read_sheet, texts
+from study.spec.errors import DataError
+
+SHEET = "trainLabels.csv"
+GRADES = ("no_dr", "mild", "moderate", "severe", "proliferative")
+EYES = ("left", "right")
+
+
+class Eyepacs:
+    """EyePACS below `root`: a patient whose other photograph is not on disk has one eye; with none on disk, the images are bad."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self) -> Pairs:
+        """Reads the sheet; opens no image.
+
+        Raises:
+            DataError: the sheet is missing or lacks a column, an image is not named as a patient's left or right eye, a level is not 0 to 4.
+        """
+        sheet = self.root / SHEET
+        frame = read_sheet(sheet, ("image", "level"), text=("image",))
+        images = self.root / "train" if (self.root / "train").is_dir() else self.root
+        levels = self._levels(frame, sheet)
+        patients: dict[str, dict[str, int]] = {}
+        for row, (name, level) in enumerate(zip(texts(frame, "image"), levels, strict=True)):
+            match = re.fullmatch(r"(.+)_(left|right)", name)
+            if not match:
+                raise DataError(f"`{sheet}` row {row + HEADER_ROWS}: `image` must be `<patient>_left` or `<patient>_right`, got {name!r}.")
+            if match[2] in patients.setdefault(match[1], {}):
+                raise DataError(f"`{sheet}` row {row + HEADER_ROWS}: each image must stand once, got `{name}` again. Remove the row.")
+            patients[match[1]][match[2]] = int(level)
+        return self._pairs(images, patients)
+
+    def _pairs(self, images: Path, patients: dict[str, dict[str, int]]) -> Pairs:
+        present = {p.name for p in images.iterdir()}
+        keys = []
+        for patient, eyes in patients.items():
+            named = {eye: f"{patient}_{eye}.jpeg" for eye in eyes}
+            there = {eye: key for eye, key in named.items() if key in present}
+            keys.append([(there or named).get(eye) for eye in EYES])
+        grades = np.array([[eyes.get(eye, -1) for eye in EYES] for eyes in patients.values()])
+        left, right = ([pair[view] for pair in keys] for view in (0, 1))
+        return Pairs(
+            dataset="eyepacs",
+            labels=GRADES,
+            kind="grades",
+            num_views=2,
+            table=pairs_table(list(patients), list(patients), left, right),
+            targets=one_hot(grades.max(axis=1), len(GRADES)),
+            view_targets=one_hot(grades, len(GRADES)),
+            synthetic=False,
+            root=str(self.root),
+            fingerprint=fingerprint(images, left + right, grades),
+            load=ImageFolder(str(images)),
+        )
+
+    @staticmethod
+    def _levels(frame: pd.DataFrame, sheet: Path) -> Int[np.ndarray, "n"]:
+        """Grades of the rows, -1 where the cell is empty."""
+        known = frame["level"].notna().to_numpy()
+        levels = pd.to_numeric(frame["level"], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        wrong = known & ~np.isin(levels, range(len(GRADES)))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f"`{sheet}` row {row + HEADER_ROWS}, column `level`: a grade must be 0, 1, 2, 3 or 4, "
+                f"got {frame['level'].iloc[row]!r}. Correct the cell."
+            )
+        return np.where(known, np.nan_to_num(levels), -1).astype(np.int64)

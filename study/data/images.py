@@ -1,0 +1,72 @@
+"""Image files, decoded to 8-bit RGB or refused with a reason."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from study.spec.errors import DataError
+
+MAX_MEGAPIXELS = 200
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+class BadImageError(DataError):
+    """An image cannot be used; the message is the reason in a few words."""
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Loads images by their path below a folder."""
+
+    folder: str
+
+    def __call__(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes the file `key`; raises `BadImageError` as `read_image` does."""
+        return read_image(Path(self.folder) / key)
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture as 8-bit RGB, turned upright by its EXIF note; 16-bit grey is scaled down, transparency is dropped.
+
+    Raises:
+        BadImageError: the file is missing, empty, not an image, truncated, or has more than `MAX_MEGAPIXELS`.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise BadImageError("empty file")
+        with Image.open(path) as image:
+            megapixels = image.width * image.height / 1e6
+            if megapixels > MAX_MEGAPIXELS:
+                raise BadImageError(f"{megapixels:.0f} megapixels, the limit is {MAX_MEGAPIXELS}")
+            upright = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise BadImageError("missing") from None
+    except UnidentifiedImageError:
+        raise BadImageError("not an image") from None
+    except Image.DecompressionBombError:
+        raise BadImageError(f"more pixels than the limit of {MAX_MEGAPIXELS} megapixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadImageError(f"cannot be decoded ({error})") from None
+    if upright.mode.startswith(("I", "F")):
+        return _scaled_down(np.asarray(upright))
+    return np.asarray(upright.convert("RGB"))
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Keeps Pillow's remarks on odd files off the console; for a whole thread pool, since filters belong to the process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _scaled_down(grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """Grey values of more than 8 bits, as their share of the full 16 bits (of their own maximum where they exceed it)."""
+    top = max(65535.0, float(grey.max()))
+    return np.repeat((np.clip(grey, 0, None) / top * 255).astype(np.uint8)[..., None], 3, axis=2)

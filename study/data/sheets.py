@@ -1,0 +1,83 @@
+"""Sheets of labels (CSV, Parquet, Excel), read with errors that name the column and the row."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int8
+from pyarrow.lib import ArrowException
+
+from study.spec.errors import DataError
+
+HEADER_ROWS = 2  # the first data row is the second line of a sheet
+
+
+def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
+    """The sheet's rows; cells of `text` columns stay text.
+
+    Raises:
+        DataError: the file is missing, is no such sheet, has no rows, or lacks needed columns (named, with the nearest there is).
+    """
+    if not path.is_file():
+        raise DataError(f"`{path}`: must be a CSV, Parquet or Excel file, got no such file. Check the root.")
+    types = dict.fromkeys(text, "str")
+    try:
+        match path.suffix.lower():
+            case ".parquet":
+                frame = pd.read_parquet(path)
+            case ".xlsx":
+                frame = pd.read_excel(path, dtype=types)
+            case _:
+                frame = pd.read_csv(path, dtype=types)
+    except (ValueError, OSError, KeyError, BadZipFile, ArrowException) as error:
+        raise DataError(f"`{path}`: must be a readable {path.suffix or 'CSV'} sheet, got: {error}. Save it again.") from None
+    missing = [c for c in needed if c not in frame.columns]
+    if missing:
+        columns = [str(c) for c in frame.columns]
+        hints = [f"`{m}`" + "".join(f" (did you mean `{c}`?)" for c in get_close_matches(m, columns, n=1, cutoff=0.5)) for m in missing]
+        raise DataError(f"`{path}`: must have these columns, which are missing: {', '.join(hints)}. There are: {', '.join(columns)}.")
+    if frame.empty:
+        raise DataError(f"`{path}`: must hold at least one row, got none.")
+    return frame
+
+
+def binary_targets(frame: pd.DataFrame, columns: Sequence[str], where: Path) -> Int8[np.ndarray, "n l"]:
+    """Label columns as 0 and 1; an empty cell is -1 (unknown).
+
+    Raises:
+        DataError: a cell is neither 0, 1 nor empty; names its row as the sheet counts it.
+    """
+    if not columns:
+        return np.zeros((len(frame), 0), dtype=np.int8)
+    cells = frame[list(columns)]
+    values = np.column_stack([pd.to_numeric(cells[c], errors="coerce").to_numpy(dtype=float, na_value=np.nan) for c in columns])
+    known = cells.notna().to_numpy()
+    wrong = known & ~np.isin(values, (0.0, 1.0))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise DataError(
+            f"`{where}` row {row + HEADER_ROWS}, column `{columns[column]}`: a label must be 0 or 1, "
+            f"got {cells.iat[int(row), int(column)]!r}. Correct the cell."
+        )
+    return np.where(known, np.nan_to_num(values), -1).astype(np.int8)
+
+
+def texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """A column as stripped text, whole numbers without a decimal point, empty cells as ``""``."""
+    return [_text(v) for v in frame[column]]
+
+
+def numbers(frame: pd.DataFrame, column: str) -> list[float]:
+    """A column as numbers, NaN where a cell is none."""
+    return pd.to_numeric(frame[column], errors="coerce").astype(float).tolist()
+
+
+def _text(value: object) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()

@@ -1,0 +1,51 @@
+"""From a network and batches to what is stored of every sample: its scores and its embedding."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int8
+from torch import nn
+
+from models.siamese import Output
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """All samples of a split, in the order of the batches.
+
+    Attributes:
+        score: probabilities of the network's own head, 0 to 1.
+        fused: the samples' embeddings.
+        targets: labels, -1 where unknown.
+        output: the network's whole output on the CPU, for a loss.
+    """
+
+    score: Float[np.ndarray, "n l"]
+    fused: Float[np.ndarray, "n d"]
+    targets: Int8[np.ndarray, "n l"]
+    output: Output
+
+
+def embed(net: nn.Module, batches: Iterable[Any], device: torch.device, bfloat16: bool) -> Embedded:
+    """Runs the network over the batches in evaluation mode and leaves it in the mode it had.
+
+    Args:
+        net: a `SiameseNet`.
+        batches: unshuffled batches that start with (images, targets).
+        device: where the network is.
+        bfloat16: run the network in bfloat16.
+    """
+    training = net.training
+    net.eval()
+    outputs, targets = [], []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        for images, batch_targets, *_ in batches:
+            outputs.append([part.float().cpu() for part in net(images)])
+            targets.append(batch_targets.cpu())
+    net.train(training)
+    whole = Output(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+    score = net.head.scores(whole.logits)  # type: ignore[operator, union-attr]
+    return Embedded(score.numpy(), whole.fused.numpy(), torch.cat(targets).numpy().astype(np.int8), whole)

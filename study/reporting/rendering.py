@@ -1,0 +1,180 @@
+"""A table as Markdown, LaTeX, CSV and HTML. Every word that comes from data is escaped for its language."""
+
+import csv
+import io
+import math
+import re
+from html import escape
+
+from study.reporting.table import Cell, Column, Published, Row, Table, Text, Value, Verdict
+
+SYNTHETIC = "SYNTHETIC: computed on made-up images, not on patients."
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    '"': r"\textquotedbl{}", "κ": r"$\kappa$", "≈": r"$\approx$", "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "…": r"\ldots{}",
+    "²": r"\textsuperscript{2}", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$", "→": r"$\rightarrow$", "’": "'", "·": r"$\cdot$",
+}  # fmt: skip
+LATEX_PREAMBLE = r"""\documentclass[10pt]{article}
+\usepackage[T1]{fontenc}
+\usepackage{lmodern}
+\usepackage{textcomp}
+\usepackage{booktabs}
+\usepackage{graphicx}
+\usepackage[a4paper,landscape,margin=15mm]{geometry}
+\pagestyle{empty}
+"""
+
+
+def remarks(table: Table) -> list[str]:
+    """Everything below the table but the lettered notes; the synthetic stamp first."""
+    return [*([SYNTHETIC] if table.synthetic else []), *table.remarks]
+
+
+def marks(table: Table, cell: Cell) -> str:
+    """The cell's footnote letters."""
+    return ",".join(table.marks[note] for note in cell.notes)
+
+
+def plain(cell: Cell) -> str:
+    """The cell in one line: `0.541 ± 0.012 [0.501 to 0.580]`."""
+    if not isinstance(cell, Value):
+        return cell.text
+    interval = f"[{cell.interval}]" if cell.interval else ""
+    return " ".join(part for part in (cell.text, cell.spread_text, interval) if part)
+
+
+def markdown(table: Table) -> str:
+    """GitHub's pipe table with the title above and the notes below."""
+    lines = [f"### {_md(table.title)}", ""]
+    if table.caption:
+        lines += [_md(table.caption), ""]
+    lines.append("| " + " | ".join(_md(c.title) for c in table.columns) + " |")
+    lines.append("|" + "|".join(":---" if c.words else "---:" for c in table.columns) + "|")
+    for row in table.rows:
+        lines.append("| " + " | ".join(_md_cell(table, cell) for cell in row.cells) + " |")
+    notes = [_md(r) for r in remarks(table)] + [f"<sup>{m}</sup> {_md(n)}" for n, m in table.marks.items()]
+    return "\n".join([*lines, "", *[f"{n}  " for n in notes]]).rstrip() + "\n"
+
+
+def _md_cell(table: Table, cell: Cell) -> str:
+    text = _md(plain(cell))
+    if isinstance(cell, Value) and cell.bold:
+        text = f"**{text}**"
+    return text + (f"<sup>{marks(table, cell)}</sup>" if cell.notes else "")
+
+
+def _md(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escape(" ".join(text.split()), quote=False))
+
+
+def latex(table: Table) -> str:
+    """A document of its own: pdflatex turns it into one page; the tabular can be lifted out of it."""
+    spec = "".join("l" if c.words else "r" for c in table.columns)
+    head = " & ".join(_tex(c.title) for c in table.columns) + r" \\"
+    body: list[str] = []
+    for i, row in enumerate(table.rows):
+        if i and row.lead and not table.rows[i - 1].lead:
+            body.append(r"\addlinespace")
+        body.append(" & ".join(_tex_cell(table, cell) for cell in row.cells) + r" \\")
+    below = [_tex(r) for r in remarks(table)] + [rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()]
+    lines = [
+        LATEX_PREAMBLE + r"\begin{document}", r"\begin{table}[h!]", r"\centering\small",
+        rf"\caption*{{\textbf{{{_tex(table.title)}.}} {_tex(table.caption)}}}".replace(r"\caption*", r"\caption"),
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}}",
+        r"\par\medskip\begin{minipage}{\linewidth}\footnotesize\raggedright",
+        *[line + r"\par" for line in below], r"\end{minipage}", r"\end{table}", r"\end{document}",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _tex_cell(table: Table, cell: Cell) -> str:
+    text = _tex(cell.text)
+    if isinstance(cell, Value):
+        text = rf"\textbf{{{text}}}" if cell.bold else text
+        text += f" {{\\scriptsize {_tex(cell.spread_text)}}}" if cell.spread_text else ""
+        text += f" {{\\scriptsize [{_tex(cell.interval.replace(' to ', ', '))}]}}" if cell.interval else ""
+    elif isinstance(cell, Text) and cell.quiet:
+        text = rf"\textit{{{text}}}"
+    return text + (rf"\textsuperscript{{{marks(table, cell)}}}" if cell.notes else "")
+
+
+def _tex(text: str) -> str:
+    return "".join(LATEX_SIGNS.get(sign, sign if ord(sign) < 0x250 else "?") for sign in " ".join(text.split()))
+
+
+def comma_separated(table: Table) -> str:
+    """One line a row at full precision; a measured column brings its interval, spread and bold mark in columns of their own."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    measured = [any(isinstance(row.cells[i], Value) for row in table.rows) for i in range(len(table.columns))]
+    header = ["row"]
+    for column, has_values in zip(table.columns, measured, strict=True):
+        header += [column.key, *([f"{column.key}_{part}" for part in ("low", "high", "spread")] if has_values else [])]
+    writer.writerow([*header, *(["synthetic"] if table.synthetic else [])])
+    for row in table.rows:
+        fields = [row.key]
+        for cell, has_values in zip(row.cells, measured, strict=True):
+            fields += _csv_fields(cell) if has_values else [_csv_text(cell)]
+        writer.writerow([*fields, *(["yes"] if table.synthetic else [])])
+    return out.getvalue()
+
+
+def _csv_fields(cell: Cell) -> list[str]:
+    if not isinstance(cell, Value):
+        return [_csv_text(cell), "", "", ""]
+    return ["" if math.isnan(v) else repr(float(v)) for v in (cell.value, cell.low, cell.high, cell.spread)]
+
+
+def _csv_text(cell: Cell) -> str:
+    """Words as they are, but never a spreadsheet's formula."""
+    if isinstance(cell, Published):
+        return repr(float(cell.value))
+    text = " ".join(cell.text.split())
+    return f"'{text}" if text[:1] in ("=", "+", "@", "\t") else text
+
+
+def html(table: Table, *, sortable: bool = False) -> str:
+    """A figure element with the table in it; the page's style sheet gives it its looks."""
+    head = "".join(_th(column, sortable) for column in table.columns)
+    body = "".join(f'<tr{_row_class(row)} data-key="{escape(row.key)}">{"".join(map(lambda p: _td(table, *p), zip(table.columns, row.cells, strict=True)))}</tr>\n' for row in table.rows)
+    notes = "".join(f"<p>{escape(r)}</p>" for r in table.remarks)
+    notes += "".join(f"<p><sup>{m}</sup> {escape(n)}</p>" for n, m in table.marks.items())
+    stamp = f'<span class="stamp">{escape(SYNTHETIC)}</span> ' if table.synthetic else ""
+    kind = ' class="sortable"' if sortable else ""
+    return (
+        f'<figure class="table" id="table-{escape(table.name)}"><figcaption>{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}</figcaption>'
+        f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
+        f'<div class="notes">{notes}</div></figure>'
+    )
+
+
+def _row_class(row: Row) -> str:
+    return "" if row.lead else ' class="more"'
+
+
+def _th(column: Column, sortable: bool) -> str:
+    title = escape(column.title)
+    content = f'<button type="button">{title}</button>' if sortable else title
+    hint = f' title="{escape(column.help)}"' if column.help else ""
+    return f'<th scope="col"{" class=words" if column.words else ""}{hint}>{content}</th>'
+
+
+def _td(table: Table, column: Column, cell: Cell) -> str:
+    note = f"<sup>{marks(table, cell)}</sup>" if cell.notes else ""
+    text = f"{escape(cell.text)}{note}"
+    key = ""
+    if isinstance(cell, Value):
+        key = "" if math.isnan(cell.value) else f' data-value="{cell.value!r}"'
+        text = f"<b>{text}</b>" if cell.bold else text
+        text += f' <span class="spread">{escape(cell.spread_text)}</span>' if cell.spread_text else ""
+        text += f'<span class="interval">{escape(cell.interval)}</span>' if cell.interval else ""
+    elif isinstance(cell, Verdict):
+        text = f'<span class="verdict {cell.outcome.replace(" ", "-")}">{text}</span>'
+    elif isinstance(cell, Published):
+        key = f' data-value="{cell.value!r}"'
+    elif cell.quiet:
+        text = f'<span class="quiet">{text}</span>'
+    words = ' class="words"' if column.words else ""
+    return f"<td{words}{key}>{text}</td>"

@@ -1,0 +1,349 @@
+"""The study file: what a study asks for (`StudySpec`, may have holes) and what one training needs (`TrialSpec`, has none)."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from study.spec import components
+from study.spec.components import Component
+from study.spec.errors import SpecError, suggest
+from study.spec.holes import Hole, Preset, Scalar, corners, fill, find_holes
+from study.spec.holes import Sampler as HoleSampler
+from study.spec.reading import override
+
+SHARE = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the study file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def slot(kind: str, where: str) -> BeforeValidator:
+    """Reads a component from a name, or from a mapping with `name` and its arguments."""
+    return BeforeValidator(lambda value: components.parse(kind, value, where))
+
+
+class AugmentationSpec(Section):
+    """Pair-consistent augmentation of training batches; zero switches a part off.
+
+    Attributes:
+        flip: mirror half of the samples left to right and exchange their eyes.
+        rotate_deg: largest rotation, either way.
+        scale: largest relative change of size.
+        brightness: largest relative change, the same for both eyes; likewise contrast and saturation.
+    """
+
+    flip: bool = True
+    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 10
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    brightness: SHARE = 0.1
+    contrast: SHARE = 0.1
+    saturation: SHARE = 0.1
+
+
+class SplitSpec(Section):
+    """Shares of patients, or a split file of one's own; with `folds` above 1 fold `fold` is the test set."""
+
+    val: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    seed: int = 0
+    folds: Annotated[int, Field(ge=1)] = 1
+    fold: Annotated[int, Field(ge=0)] = 0
+    file: Path | None = None
+
+
+class DataSpec(Section):
+    """Which images, how they are prepared, and who is in which split.
+
+    Attributes:
+        root: where the data set lies; without one, and without STUDY_ROOT_<DATASET>, the built-in phantom stands in.
+        phantom_patients: number of patients of that stand-in.
+        image_px: side of the square image in pixels.
+        crop: `fov` cuts to the field of view of the fundus camera.
+        fit: how a crop becomes square, by padding with black or by stretching.
+        normalise: channel statistics, ImageNet's or mean and standard deviation of one half.
+        missing_eye: what happens to a patient with one image.
+        on_bad_image: what happens when an image cannot be read.
+    """
+
+    dataset: Annotated[Component, slot("dataset", "data.dataset")]
+    root: Path | None = None
+    phantom_patients: Annotated[int, Field(ge=20)] = 240
+    image_px: Annotated[int, Field(ge=16, le=4096)] = 224
+    crop: Literal["fov", "none"] = "fov"
+    fit: Literal["pad", "stretch"] = "pad"
+    normalise: Literal["imagenet", "half"] = "imagenet"
+    missing_eye: Literal["skip", "duplicate"] = "skip"
+    on_bad_image: Literal["error", "skip"] = "error"
+    augmentation: AugmentationSpec = AugmentationSpec()
+    split: SplitSpec = SplitSpec()
+
+
+class BackboneSpec(Section):
+    """One network for both eyes, by torchvision's or timm's name.
+
+    Attributes:
+        weights: `none`, `imagenet`, or a local file (safetensors, or a state dict).
+        freeze: `none`, `all`, or how many leading stages stay as they are.
+    """
+
+    name: str
+    weights: str = "none"
+    freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
+
+
+class EmbeddingSpec(Section):
+    """The vector on which heads and metric losses work.
+
+    Attributes:
+        dim: length after a linear layer; null keeps the fused vector.
+        l2norm: project onto the unit sphere, where distances lie between 0 and 2.
+    """
+
+    dim: Annotated[int, Field(ge=2)] | None = None
+    l2norm: bool = False
+
+
+class ModelSpec(Section):
+    """The slots of the siamese network, in the order in which an image passes them."""
+
+    backbone: Annotated[BackboneSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
+    context: Annotated[Component, slot("context", "model.context")] = Component(name="none")
+    attention: Annotated[Component, slot("attention", "model.attention")] = Component(name="none")
+    fusion: Annotated[Component, slot("fusion", "model.fusion")] = Component(name="concat")
+    embedding: EmbeddingSpec = EmbeddingSpec()
+    head: Annotated[Component, slot("head", "model.head")] = Component(name="multi_label")
+
+
+class OptimiserSpec(Section):
+    """AdamW with a cosine schedule.
+
+    Attributes:
+        backbone_lr_scale: the backbone's learning rate as a share of `lr`.
+    """
+
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
+    backbone_lr_scale: SHARE = 1.0
+
+
+class TrainingSpec(Section):
+    """How long and how a network is trained.
+
+    Attributes:
+        patience: epochs without a better validation value before training ends.
+        precision: `auto` takes bfloat16 on a GPU that has it and 32 bit elsewhere.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    patience: Annotated[int, Field(ge=1)] = 10
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 0
+
+
+class TrialSpec(Section):
+    """Everything one training needs; no hole is left, and training code sees nothing else.
+
+    Attributes:
+        objective: the metric on validation that picks the epoch and the trial; null takes the data set kind's own.
+        weights: local files for backbones whose weights are `imagenet`, by the backbone's name.
+    """
+
+    data: DataSpec
+    model: ModelSpec
+    loss: Annotated[Component, slot("loss", "loss")] = Component(name="bce")
+    optimiser: OptimiserSpec = OptimiserSpec()
+    training: TrainingSpec = TrainingSpec()
+    objective: str | None = None
+    weights: dict[str, Path] = {}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "TrialSpec":
+        """Checked from plain data.
+
+        Raises:
+            SpecError: anything unknown, missing or out of range, all at once, a line each.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SpecError(components.explain(error, "", cls)) from None
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data that `read` takes back."""
+        return {key: _plain(getattr(self, key)) for key in type(self).model_fields}
+
+
+class SearchSpec(Section):
+    """What is searched for and how.
+
+    Attributes:
+        trials: how many configurations are tried in all; the same command again goes on toward this number.
+        pruner: which rule stops a poor trial early.
+        startup: random trials before the sampler uses what it has seen.
+        min_epochs: epochs that no pruner cuts short.
+    """
+
+    trials: Annotated[int, Field(ge=0)] = 20
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["asha", "hyperband", "median", "none"] = "asha"
+    startup: Annotated[int, Field(ge=1)] = 5
+    min_epochs: Annotated[int, Field(ge=1)] = 2
+    seed: int = 0
+
+
+class AblationSpec(Section):
+    """A named list of variants, each trained with every seed; the name says which table of the report it fills.
+
+    Attributes:
+        base: `best` fills the holes as in the search's best trial, `first` with the first choice and the lower end.
+        variants: settings by dotted key, by the variant's name.
+    """
+
+    base: Literal["best", "first"] = "best"
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    variants: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+
+
+class ResourcesSpec(Section):
+    """What a trial gets and where Ray is. None of this changes a result.
+
+    Attributes:
+        address: `local` starts Ray on this machine, `auto` or `host:port` joins a cluster.
+        workers: devices of one trial; above 1 they train it together (DDP).
+        cpus_per_worker: CPU cores of one worker; null shares the machine's cores between the concurrent trials.
+        gpus_per_worker: GPUs of one worker, may be a fraction; null takes one where the cluster has any.
+        concurrent: trials at a time; null as many as fit.
+    """
+
+    address: str = "local"
+    workers: Annotated[int, Field(ge=1)] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0)] | None = None
+    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
+    concurrent: Annotated[int, Field(ge=1)] | None = None
+
+
+class StudySpec(Section):
+    """A study file, checked in every branch, with its holes still in `template`.
+
+    Attributes:
+        study: short name, also the folder of the results.
+        template: data, model, loss, optimiser, training, objective and weights, with holes.
+        keep_weights: how many of the best trials keep their weights.
+        storage: folder, or URI of a file system that pyarrow knows.
+    """
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    title: str = ""
+    template: dict[str, Any]
+    search: SearchSpec = SearchSpec()
+    ablations: dict[str, AblationSpec] = {}
+    resources: ResourcesSpec = ResourcesSpec()
+    storage: str = "runs"
+    keep_weights: Annotated[int, Field(ge=1)] = 3
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "StudySpec":
+        """Checks a study file's data in every branch and at both ends of every range.
+
+        Raises:
+            SpecError: the first filling with an error decides; all its errors are named, a line each.
+        """
+        parts = set(TrialSpec.model_fields)
+        known = parts | set(cls.model_fields) - {"template"}
+        for key in data.keys() - known:
+            raise SpecError(f"`{key}`: unknown key. {suggest(str(key), known)}")
+        template = {key: value for key, value in data.items() if key in parts}
+        fixed = {key: value for key, value in data.items() if key not in parts}
+        _refuse_holes(fixed, template)
+        try:
+            spec = cls.model_validate({**fixed, "template": template})
+        except ValidationError as error:
+            raise SpecError(components.explain(error, "", cls)) from None
+        for _, filled in corners(template):
+            TrialSpec.read(filled)
+        for table, ablation in spec.ablations.items():
+            for variant in ablation.variants:
+                try:
+                    spec.variant(table, variant, ablation.seeds[0], {})
+                except SpecError as error:
+                    raise SpecError(f"`ablations.{table}.variants.{variant}`: {error}") from None
+        return spec
+
+    @model_validator(mode="after")
+    def _names_are_folder_names(self) -> "StudySpec":
+        for table, ablation in self.ablations.items():
+            for name in (table, *ablation.variants):
+                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
+                    raise ValueError(f"`ablations.{table}`: a name must be of letters, digits, `_`, `.`, `+` and `-`, got {name!r}.")
+        return self
+
+    def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
+        """An ablation's variant: the template with the variant's settings, its other holes filled by the given parameters."""
+        template = override(self.template, {**self.ablations[table].variants[variant], "training.seed": seed})
+        return TrialSpec.read(fill(template, Preset(params)))
+
+    def fill(self, trial: HoleSampler) -> TrialSpec:
+        """A trial's specification from what the sampler suggests."""
+        return TrialSpec.read(fill(self.template, trial))
+
+    def preset(self, params: Mapping[str, Scalar]) -> TrialSpec:
+        """A trial's specification from given parameters; where one is not given, the first choice or the lower end."""
+        return TrialSpec.read(fill(self.template, Preset(params)))
+
+    def holes(self) -> dict[str, Hole]:
+        """Every searched parameter by its name."""
+        return dict(find_holes(self.template))
+
+    def identity(self) -> dict[str, Any]:
+        """All that can change a result, as flat data: the study less its title, resources and storage."""
+        kept = self.model_dump(mode="json", exclude={"title", "resources", "storage", "keep_weights"})
+        return _flat(json.loads(json.dumps(kept, default=str)))
+
+    def identity_hash(self) -> str:
+        """SHA-256 of the identity."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+_DATA_FIXED = ("dataset", "root", "phantom_patients", "split", "missing_eye", "on_bad_image")
+FIXED = (*(f"data.{key}" for key in _DATA_FIXED), "objective", "weights")
+
+
+def _refuse_holes(fixed: Mapping[str, Any], template: Mapping[str, Any]) -> None:
+    """A hole may stand only where a trial can differ from another on the same data and split."""
+    plain = {key: value for key, value in fixed.items() if key not in ("profiles", "ablations")}
+    places = [path for path, _ in find_holes(plain)]
+    places += [path for path, _ in find_holes(template) if path.startswith(FIXED)]
+    if places:
+        raise SpecError(
+            f"`{places[0]}`: must be one value, since all trials share it, got a hole. "
+            "Holes may stand in model, loss, optimiser, training and the image settings of data."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Models as plain data in the study file's own form: a component is a mapping with `name` and its arguments."""
+    if isinstance(value, Component):
+        return {"name": value.name, **value.args} if value.args else value.name
+    if isinstance(value, BaseModel):
+        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _flat(value: Any, where: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys; lists stay whole."""
+    if not isinstance(value, Mapping) or not value:
+        return {where: value}
+    return {k: v for key, item in value.items() for k, v in _flat(item, f"{where}.{key}" if where else str(key)).items()}
