@@ -24,13 +24,13 @@ class Batch(NamedTuple):
         images: Normalised.
         targets: 0 or 1, -1 unknown.
         view_targets: 0 or 1, -1 unknown; they follow their images when the eyes were exchanged.
-        index: Positions of the samples in the cache's pairs.
+        rows: Positions of the samples in the cache's pairs.
     """
 
     images: Float[Tensor, "b v 3 h w"]
     targets: Float[Tensor, "b l"]
     view_targets: Float[Tensor, "b v l"]
-    index: Int64[Tensor, "b"]
+    rows: Int64[Tensor, "b"]
 
 
 class Batches:

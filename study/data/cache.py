@@ -70,15 +70,14 @@ class ImageCache:
             _write(pairs, preprocessing, home, progress)
         stored = json.loads((home / INDEX).read_text(encoding="utf-8"))
         kept, skipped = _survivors(pairs, stored["bad"], missing_eye, on_bad_image)
-        keys = [_both(pair) for pair in (pairs.keys[i] for i in kept)]
-        if not keys:
+        if not kept:
             raise DataError(f"`{pairs.root}`: must hold a sample whose images can be used, got none of {len(pairs)}. See `missing_eye`.")
-        row = {key: i for i, key in enumerate(stored["keys"])}
         left = _same_labels(pairs.subset(np.array(kept)))
+        row = {key: i for i, key in enumerate(stored["keys"])}
         return cls(
             folder=home,
             pairs=replace(left, skipped={**pairs.skipped, **skipped}),
-            index=np.array([[row[key] for key in pair] for pair in keys], dtype=np.int64),
+            index=np.array([[row[key] for key in _both(pair)] for pair in left.keys], dtype=np.int64),
             bad=stored["bad"],
         )
 
@@ -126,11 +125,12 @@ def _decode(
     """Fills `images` in a thread pool (Pillow works outside Python's lock); returns the reason for each bad image."""
     bad = {}
     with quiet_pillow(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (key, reason) in enumerate(zip(keys, pool.map(partial(_one, pairs, preprocessing, images), enumerate(keys)), strict=True)):
+        reasons = pool.map(partial(_one, pairs, preprocessing, images), enumerate(keys))
+        for done, (key, reason) in enumerate(zip(keys, reasons, strict=True), start=1):
             if reason:
                 bad[key] = reason
             if progress:
-                progress(done + 1, len(keys))
+                progress(done, len(keys))
     return bad
 
 

@@ -102,7 +102,7 @@ def pairs_table(
 
 def one_hot(classes: Int[np.ndarray, "..."], num_labels: int) -> Int8[np.ndarray, "... l"]:
     """1 at the class of each entry, 0 elsewhere; a class of -1 (unknown) gives -1 everywhere."""
-    hot = (classes[..., None] == np.arange(num_labels)).astype(np.int8)
+    hot: Int8[np.ndarray, "... l"] = (classes[..., None] == np.arange(num_labels)).astype(np.int8)
     hot[classes < 0] = -1
     return hot
 
@@ -158,9 +158,7 @@ def _check_targets(pairs: Pairs) -> None:
         bad = ~np.isin(values, (-1, 0, 1))
         if bad.any():
             at = int(np.argwhere(bad)[0][0])
-            raise DataError(
-                f"`{where}`: {name} must be 0, 1 or -1 (unknown), got {values[bad][0]} for {pairs.table['sample'].iloc[at]!r}."
-            )
+            raise DataError(f"`{where}`: {name} must be 0, 1 or -1 (unknown), got {values[bad][0]} for {pairs.table['sample'].iloc[at]!r}.")
         if pairs.kind != "multilabel" and num_labels:
             wrong = (values.sum(-1) != 1) & ~(values == -1).all(-1)
             if wrong.any():

@@ -14,7 +14,8 @@ NORMALISE = {
 """Mean and standard deviation of each channel, for images in 0 to 1."""
 
 DARK = 24  # of 255: a frame that is nowhere brighter shows nothing to crop to
-FOREGROUND = 0.12  # of the frame's own maximum: the unlit surround stays below it, the darkest retina above
+FOREGROUND = 0.06  # of the frame's own maximum: the unlit surround stays below it, all but the darkest retina above
+BLACK = 10  # of 255: noise of the unlit surround
 LIT_SHARE = 0.02  # of a row or column: fewer lit pixels are noise or print
 SMALLEST = 0.25  # of the frame's side: a smaller field is an artefact
 LOOK_PX = 512  # the field is searched on every k-th pixel of larger frames
@@ -60,10 +61,11 @@ def field_of_view(image: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int, int, int
     """
     height, width = image.shape[:2]
     step = max(1, max(height, width) // LOOK_PX)
-    brightness = image[::step, ::step].max(axis=2)
+    red, green, blue = (image[::step, ::step, channel] for channel in range(3))
+    brightness = np.maximum(np.maximum(red, green), blue)
     if brightness.max() <= DARK:
         return 0, height, 0, width
-    lit = brightness > FOREGROUND * float(brightness.max())
+    lit = brightness > max(BLACK, FOREGROUND * float(brightness.max()))
     rows, columns = (np.flatnonzero(lit.mean(axis=axis) > LIT_SHARE) for axis in (1, 0))
     if len(rows) == 0 or len(columns) == 0:
         return 0, height, 0, width

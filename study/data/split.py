@@ -30,7 +30,7 @@ def make_split(pairs: Pairs, *, val: float, test: float, seed: int, folds: int =
     """
     if folds > 1:
         test = 1 / folds
-    if not (0 < val and 0 < test and val + test < 1) or not 0 <= fold < folds:
+    if min(val, test) <= 0 or val + test >= 1 or not 0 <= fold < folds:
         raise DataError(
             f"`data.split`: val and test (1 / folds) must be above 0 with a sum below 1, and fold below folds, "
             f"got val {val:g}, test {test:g}, folds {folds}, fold {fold}."
@@ -60,7 +60,7 @@ def stratify(labels: Int8[np.ndarray, "n l"], shares: Sequence[float], rng: np.r
     Source: Sechidis, Tsoumakas, Vlahavas 2011, On the stratification of multi-label data, algorithm 1.
     Differs: a part wants at least one row of each label, the largest part giving way, so that rare labels reach small parts.
     """
-    n, num_labels = labels.shape
+    n = len(labels)
     share = np.asarray(shares) / np.sum(shares)
     largest = int(share.argmax())
     want_rows = n * share
@@ -111,7 +111,7 @@ def read_split(path: Path, pairs: Pairs) -> pd.DataFrame:
 
 def _wanted(counts: Int[np.ndarray, "l"], share: Float[np.ndarray, "p"], largest: int) -> Float[np.ndarray, "l p"]:
     """How many rows of each label each part wants: its share, at least one, the largest part what is left."""
-    want = np.maximum(counts[:, None] * share, 1.0)
+    want: Float[np.ndarray, "l p"] = np.maximum(counts[:, None] * share, 1.0)
     want[:, largest] = 0
     want[:, largest] = counts - want.sum(axis=1)
     return want

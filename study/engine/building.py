@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from models.siamese import SiameseNet
 from torch import Tensor, nn
 
 from models.backbones import build_backbone
+from models.siamese import SiameseNet
 from study.data.pairs import Pairs
 from study.spec import components
 from study.spec.errors import SpecError, WeightsError
@@ -37,10 +37,12 @@ def build_network(model: ModelSpec, image_px: int, num_labels: int, num_views: i
     try:
         context = components.build("context", model.context, backbone.out_channels)
         attention = components.build("attention", model.attention, context.out_channels)
+        pooling = components.build("pooling", model.pooling, context.out_channels)
         fusion = components.build("fusion", model.fusion, context.out_channels, num_views)
         head = components.build("head", model.head, model.embedding.dim or fusion.out_features, num_labels)
+        vector = model.embedding
         return SiameseNet(
-            backbone, context, attention, fusion, head, embedding_dim=model.embedding.dim, l2norm=model.embedding.l2norm
+            backbone, context, attention, fusion, head, embedding_dim=vector.dim, l2norm=vector.l2norm, pooling=pooling
         )
     except ValueError as error:
         raise SpecError(str(error)) from None
@@ -69,6 +71,7 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     head = spec.model.head.name
     if exclusive == (head == "multi_label"):
         raise SpecError(f"`model.head`: labels of kind {pairs.kind} need {'softmax' if exclusive else 'a multi-label head'}, got `{head}`.")
+    build_loss(spec, torch.full((len(pairs.labels),), 0.5))
     bare_backbone = spec.model.backbone.model_copy(update={"weights": "none"})
     with torch.device("meta"):
         model = spec.model.model_copy(update={"backbone": bare_backbone})

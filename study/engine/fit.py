@@ -132,9 +132,9 @@ class _Steps:
         for images, targets, *_ in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 output = self.net(images)
-            step_loss: Tensor = self.loss(type(output)(*(part.float() for part in output)), targets)
+            step_loss: Tensor = self.loss(output.float(), targets)
             self.optimiser.zero_grad(set_to_none=True)
-            step_loss.backward()  # type: ignore[no-untyped-call]
+            step_loss.backward()
             norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
             if not math.isfinite(float(norm + step_loss.detach())):  # one wait for the device, not two
                 raise NonFiniteLoss(f"the loss was {float(step_loss):g} with a gradient of norm {float(norm):g} in epoch {epoch}")

@@ -31,7 +31,7 @@ class Group:
         """The mean of all ranks' values."""
         if self.size == 1:
             return value
-        values: list[Any] = [None] * self.size
+        values: list[float] = [0.0] * self.size
         torch.distributed.all_gather_object(values, value)
         return sum(values) / self.size
 

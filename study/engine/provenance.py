@@ -12,7 +12,7 @@ LIBRARIES = ("ray", "torch", "torchvision", "timm", "optuna", "numpy", "scikit-l
 ROOT = Path(__file__).parents[2]
 
 
-def provenance(command: list[str]) -> str:
+def provenance(command: str) -> str:
     """JSON with commit, uncommitted difference, lock hash, versions, command and platform.
 
     Args:

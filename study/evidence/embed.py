@@ -40,12 +40,13 @@ def embed(net: nn.Module, batches: Iterable[Any], device: torch.device, bfloat16
     """
     training = net.training
     net.eval()
-    outputs, targets = [], []
+    outputs: list[Output] = []
+    targets = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for images, batch_targets, *_ in batches:
-            outputs.append([part.float().cpu() for part in net(images)])
+            outputs.append(net(images).float().cpu())
             targets.append(batch_targets.cpu())
     net.train(training)
-    whole = Output(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+    whole = Output.cat(outputs)
     score = net.head.scores(whole.logits)  # type: ignore[operator, union-attr]
     return Embedded(score.numpy(), whole.fused.numpy(), torch.cat(targets).numpy().astype(np.int8), whole)

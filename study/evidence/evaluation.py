@@ -210,7 +210,8 @@ class Evaluation:
     @property
     def _grade_distance(self) -> Int[np.ndarray, "l l"]:
         grades = np.arange(self.target.shape[1])
-        return np.abs(grades[:, None] - grades[None, :])
+        distance: Int[np.ndarray, "l l"] = np.abs(grades[:, None] - grades[None, :])
+        return distance
 
 
 def ratio(numerator: Num[np.ndarray, "*s"], denominator: Num[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:

@@ -7,8 +7,6 @@ cumulative sums instead of a thousand sorts.
 import numpy as np
 from jaxtyping import Bool, Float
 
-Weights = Float[np.ndarray, "n b"]
-
 
 def rank_metrics(
     target: Bool[np.ndarray, " n"], score: Float[np.ndarray, " n"], weights: Float[np.ndarray, "n b"]
@@ -29,20 +27,28 @@ def rank_metrics(
     order = np.argsort(-score, kind="stable")
     target, score, weights = target[order], score[order], weights[order]
     positives = np.flatnonzero(target)
-    total = weights.sum(axis=0)
     if len(positives) == 0:
-        return np.full_like(total, np.nan), np.full_like(total, np.nan)
-    group = np.concatenate([[0], np.cumsum(score[1:] != score[:-1])])
-    last_of_group = np.append(np.flatnonzero(np.diff(group)), len(group) - 1)
-    groups, last_positive = np.unique(group[positives][::-1], return_index=True)  # only thresholds that gain a positive matter
-    true_positive = np.cumsum(weights[positives], axis=0)[len(positives) - 1 - last_positive]
-    selected = np.vstack([np.zeros_like(total), np.cumsum(weights, axis=0)[last_of_group]])
-    before = np.vstack([np.zeros_like(total), true_positive[:-1]])
-    gained = true_positive - before
-    false_positive = (selected[groups + 1] - true_positive + selected[groups] - before) / 2  # mean over the ties of the threshold
-    num_positive = true_positive[-1]
-    num_negative = total - num_positive
+        undefined = np.full_like(weights, np.nan, shape=weights.shape[1])
+        return undefined, undefined
+    ends = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1) + 1  # one threshold after each group of equal scores
+    group = np.searchsorted(ends, positives, side="right")
+    last = np.append(np.flatnonzero(group[1:] != group[:-1]), len(group) - 1)  # only thresholds that gain a positive matter
+    group = group[last]
+    selected = _running_sum(weights)
+    hits = _running_sum(weights[positives])
+    after, before = hits[last + 1], hits[np.append(0, last[:-1] + 1)]
+    selected_after, selected_before = selected[ends[group]], selected[np.where(group > 0, ends[group - 1], 0)]
+    gained = after - before
+    false_alarms = (selected_after - after + selected_before - before) / 2  # mean over the ties of the threshold
+    num_negative = selected[-1] - hits[-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        auc = np.einsum("gb,gb->b", gained, num_negative - false_positive) / (num_positive * num_negative)
-        precision = np.where(gained > 0, true_positive / selected[groups + 1], 0)
-        return auc, np.einsum("gb,gb->b", gained, precision) / num_positive
+        auc = np.einsum("gb,gb->b", gained, num_negative - false_alarms) / (hits[-1] * num_negative)
+        precision = np.where(gained > 0, after / selected_after, 0)
+        return auc, np.einsum("gb,gb->b", gained, precision) / hits[-1]
+
+
+def _running_sum(values: Float[np.ndarray, "n b"]) -> Float[np.ndarray, "m b"]:
+    """Sums of the first 0, 1, … n rows."""
+    sums = np.zeros((len(values) + 1, values.shape[1]), values.dtype)
+    np.cumsum(values, axis=0, out=sums[1:])
+    return sums

@@ -48,7 +48,8 @@ EPOCHS = pa.schema([
 ])
 
 PREDICTIONS = pa.schema([
-    ("trial", pa.string()), ("head", pa.string()),                    # network | knn | ...
+    ("trial", pa.string()), ("head", pa.string()),                    # network | prior | knn | ...
+    ("setting", pa.string()),                                         # of a post-hoc head, chosen on validation; else empty
     ("split", pa.string()),                                           # val | test | new
     ("sample", pa.string()), ("patient", pa.string()),
     ("target", pa.list_(pa.int8())),                                  # one number a label; null where unknown
@@ -66,10 +67,22 @@ EMBEDDINGS = pa.schema([
 
 SCORES = pa.schema([
     ("trial", pa.string()), ("head", pa.string()), ("setting", pa.string()),  # setting: k=5, cosine
-    ("split", pa.string()), ("decision", pa.string()),                # half (threshold .5) | tuned (on validation) | none (rank metrics)
+    ("chosen", pa.bool_()),                                           # false: a point of a head's curve; true: the head's reported setting
+    ("split", pa.string()),
+    ("decision", pa.string()),                                        # half (threshold .5) | tuned (on validation) | argmax | none (ranks)
     ("metric", pa.string()), ("label", pa.string()),                  # label empty for the aggregate
     ("value", pa.float64()),
     ("synthetic", pa.bool_()),
 ])
 
-TABLES = {"trial": TRIAL, "epochs": EPOCHS, "predictions": PREDICTIONS, "embeddings": EMBEDDINGS, "scores": SCORES}
+NEIGHBOURS = pa.schema([
+    ("trial", pa.string()), ("metric", pa.string()),                  # euclidean | cosine
+    ("split", pa.string()), ("sample", pa.string()),
+    ("neighbour", pa.list_(pa.string())),                             # training samples, nearest first, at most 50
+    ("distance", pa.list_(pa.float32())),
+    ("synthetic", pa.bool_()),
+])
+
+TABLES = {
+    "trial": TRIAL, "epochs": EPOCHS, "predictions": PREDICTIONS, "embeddings": EMBEDDINGS, "scores": SCORES, "neighbours": NEIGHBOURS,
+}

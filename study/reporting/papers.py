@@ -7,6 +7,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from study.evidence.metrics import Kind
 from study.spec.errors import SpecError, suggest
 
 
@@ -37,6 +38,7 @@ class PaperMetric(Part):
     measure: str
     decision: Literal["half", "tuned", "none"] = "none"
     class_: int | None = None
+    digits: int = 3
 
     @model_validator(mode="before")
     @classmethod
@@ -60,6 +62,7 @@ class PaperTable(Part):
     """A table of a paper, as far as it is known to us.
 
     Attributes:
+        kind: of the data on which ours can stand beside it.
         rows_are: what fills a row of ours: a variant of the ablation of this name, a classifier on one network's
             embedding, or a number of neighbours on it.
         reference: the row that the paper proposes.
@@ -70,6 +73,7 @@ class PaperTable(Part):
     paper: str
     citation: str
     number: str
+    kind: Kind
     title: str
     data: str
     split: str

@@ -16,6 +16,7 @@ class Origin:
     Attributes:
         trials: keys of the trials; several are averaged (seeds, folds).
         measure: name of the metric in `scores`.
+        head: as in `scores`; empty for the one that the trial itself trained.
         label: a label's own value, or empty for the aggregate.
         setting: what a head was set to, as in `scores`.
         minus: the other side, where the number is a difference.
@@ -23,7 +24,7 @@ class Origin:
 
     trials: tuple[str, ...]
     measure: str
-    head: str = "network"
+    head: str = ""
     setting: str = ""
     split: str = "test"
     decision: str = "half"
@@ -86,12 +87,13 @@ class Published:
 
     value: float
     derived: bool = False
+    digits: int = 3
     notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """`0.832`, with ≈ where it is derived."""
-        return f"≈ {number(self.value)}" if self.derived else number(self.value)
+        return f"≈ {number(self.value, self.digits)}" if self.derived else number(self.value, self.digits)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Verdict:
 Cell = Text | Value | Published | Verdict
 NOTHING = Text("")
 NOT_RUN = Text("not run", quiet=True)
-UNKNOWN = Text("not known", quiet=True)
+UNKNOWN = Text(MISSING, quiet=True)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from study.spec.errors import SpecError, suggest
 FOLDERS = {
     "attention": "models.attentions",
     "context": "models.contexts",
+    "pooling": "models.poolings",
     "fusion": "models.fusions",
     "head": "models.heads",
     "loss": "models.losses",

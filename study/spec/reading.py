@@ -16,8 +16,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (mark, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
+        for place, (key, (mark, _)) in enumerate(zip(keys, node.value, strict=True)):
+            if key in keys[:place]:
                 raise yaml.constructor.ConstructorError(None, None, f"key `{key}` stands twice", mark.start_mark)
         return super().construct_mapping(node, deep)
 

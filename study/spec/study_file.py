@@ -117,6 +117,7 @@ class ModelSpec(Section):
     backbone: Annotated[BackboneSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
     context: Annotated[Component, slot("context", "model.context")] = Component(name="none")
     attention: Annotated[Component, slot("attention", "model.attention")] = Component(name="none")
+    pooling: Annotated[Component, slot("pooling", "model.pooling")] = Component(name="average")
     fusion: Annotated[Component, slot("fusion", "model.fusion")] = Component(name="concat")
     embedding: EmbeddingSpec = EmbeddingSpec()
     head: Annotated[Component, slot("head", "model.head")] = Component(name="multi_label")

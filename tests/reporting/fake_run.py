@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from study.evidence.decisions import decide, tune_thresholds
-from study.evidence.metrics import metrics_of, values
-from study.evidence.schema import STUDY, TABLES
+from study.evidence.baselines import prior_predictions
+from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind
+from study.evidence.predictions import Predictions
+from study.evidence.score import score_rows
+from study.evidence.store import Store
 
 ODIR = ("N", "D", "G", "C", "A", "H", "M", "O")
 PREVALENCE = np.array([0.33, 0.32, 0.06, 0.06, 0.05, 0.03, 0.05, 0.28])
@@ -23,9 +24,11 @@ TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 class FakeRun:
     """Writes one run folder; the strength of a trial says how well its scores follow the truth."""
 
-    def __init__(self, folder: Path, *, patients: int = 90, synthetic: bool = False, kind: str = "multilabel", seed: int = 0) -> None:
+    def __init__(self, folder: Path, *, patients: int = 90, synthetic: bool = False, kind: Kind = "multilabel", seed: int = 0) -> None:
+        self.store = Store(folder)
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind
         self.labels = ODIR if kind == "multilabel" else ("VO", "PVD") if kind == "classes" else ("0", "1", "2", "3", "4")
+        self.objective = DEFAULT_OBJECTIVE[kind]
         self.random = np.random.default_rng(seed)
         self.truth = {split: self._truth(patients) for split in ("train", "val", "test")}
         self.noise = {split: self.random.normal(size=(patients, len(self.labels))) for split in self.truth}
@@ -40,14 +43,6 @@ class FakeRun:
         target[:, 0] = target[:, 1:].sum(axis=1) == 0
         return target
 
-    def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
-        """One Parquet file of a trial, with the columns of the schema."""
-        folder = self.folder / "trials" / key
-        folder.mkdir(parents=True, exist_ok=True)
-        known = TABLES[table].names
-        rows = [{"synthetic": self.synthetic, **{k: v for k, v in row.items() if k in known}} for row in rows]
-        pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table]), folder / f"{table}.parquet")
-
     def study(self, **overrides: Any) -> None:
         """The row of the study itself."""
         counts = {s: {"patients": self.patients, "samples": self.patients, **self._label_counts(s)} for s in self.truth}
@@ -57,14 +52,13 @@ class FakeRun:
             "dataset": "odir5k", "root": "" if self.synthetic else "/data/odir5k", "synthetic": self.synthetic, "kind": self.kind,
             "labels": list(self.labels), "num_views": 2, "data_fingerprint": "a" * 64, "split_hash": "b" * 64,
             "split_counts": json.dumps(counts), "skipped": json.dumps({"one eye only": ["p1", "p2"]}),
-            "objective": "macro_average_precision" if self.kind == "multilabel" else "balanced_accuracy", "num_trials": 12,
+            "objective": self.objective, "num_trials": 12,
             "search_space": json.dumps({"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},
                                         "model.backbone": {"type": "choice", "choices": list(BACKBONES)},
                                         "model.fusion": {"type": "choice", "choices": list(FUSIONS)}}),
             "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}), **overrides,
         }  # fmt: skip
-        self.folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist([row], schema=STUDY), self.folder / "study.parquet")
+        self.store.write_study(row)
 
     def _label_counts(self, split: str) -> dict[str, int]:
         return dict(zip(self.labels, map(int, self.truth[split].sum(axis=0)), strict=True))
@@ -76,58 +70,45 @@ class FakeRun:
             return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return 1 / (1 + np.exp(1.2 - logits))
 
-    def trial(self, key: str, strength: float, *, role: str = "search", state: str = "complete", **row: Any) -> float:
-        """A trial with its epochs, predictions and scores; returns its validation value."""
-        predicted = {split: self.scores_of(split, strength) for split in ("val", "test")}
-        if role == "baseline" and strength == 0:
-            predicted = {split: np.tile(self.truth["train"].mean(axis=0), (self.patients, 1)) for split in predicted}
-        rows = self._score_rows(key, "network", "", predicted) if state == "complete" else []
-        objective = "macro_average_precision" if self.kind == "multilabel" else "balanced_accuracy"
-        value = next((r["value"] for r in rows if r["split"] == "val" and r["metric"] == objective and not r["label"]), 0.3)
+    def predictions(self, key: str, strength: float) -> list[Predictions]:
+        """What a network of that strength says about validation and test."""
+        return [
+            Predictions(key, "network", "", split, *self._who(split), self.truth[split], self.scores_of(split, strength).astype(np.float32), self.synthetic)
+            for split in ("val", "test")
+        ]  # fmt: skip
+
+    def _who(self, split: str) -> tuple[list[str], list[str]]:
+        return [f"{split}-{i}" for i in range(self.patients)], [f"{split}-patient-{i}" for i in range(self.patients)]
+
+    def prior(self, key: str) -> list[Predictions]:
+        """The class prior for everyone."""
+        return [prior_predictions(key, self.truth["train"], s, *self._who(s), self.truth[s], self.synthetic) for s in ("val", "test")]
+
+    def trial(self, key: str, predicted: list[Predictions], *, role: str = "search", state: str = "complete", **row: Any) -> None:
+        """A trial with its epochs, predictions and scores; without the last two unless it is complete."""
+        scores = score_rows(predicted, self.kind, self.labels) if state == "complete" else []
+        value = next((r["value"] for r in scores if r["split"] == "val" and r["metric"] == self.objective and not r["label"]), 0.3)
         self.clock += timedelta(minutes=3)
-        self.num_trials += 1
-        self.write("trial", key, [{
+        trial = {
             "study": self.folder.name, "trial": key, "role": role, "number": None, "table": "", "variant": "", "seed": 0, "fold": 0,
-            "state": state, "outcome": "", "message": "", "params": "{}", "spec": "{}", "objective": objective, "value": value,
+            "state": state, "outcome": "", "message": "", "params": "{}", "spec": "{}", "objective": self.objective, "value": value,
             "best_epoch": 3, "num_epochs": 5, "num_parameters": 11_200_000, "seconds_training": 42.0, "seconds_total": 44.5,
             "device": "cpu", "host": "node-1", "started": self.clock, "ended": self.clock + timedelta(seconds=44),
             "provenance": json.dumps({"commit": "0123abc", "difference": "", "lock": "c" * 64, "versions": {"torch": "2.9.0", "python": "3.11.4"},
                                       "command": "python -m study.run search_spaces/odir.yaml"}),
-            "data_fingerprint": "a" * 64, "split_hash": "b" * 64, **row,
-        }])  # fmt: skip
-        self._epochs(key, value)
+            "data_fingerprint": "a" * 64, "split_hash": "b" * 64, "synthetic": self.synthetic, **row,
+        }  # fmt: skip
+        tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, float(value)), "scores": scores}
         if state == "complete":
-            self.write("scores", key, rows)
-            self.write("predictions", key, [r for split in predicted for r in self._prediction_rows(key, split, predicted[split])])
-        return float(value)
+            tables["predictions"] = pa.concat_tables([p.table() for p in predicted])
+        self.store.publish(key, tables)
 
-    def _epochs(self, key: str, value: float) -> None:
-        self.write("epochs", key, [
-            {"trial": key, "epoch": e, "train_loss": 0.6 / e, "val_loss": 0.65 / e + 0.02 * e, "value": value * (1 - 0.5 / e),
-             "lr": 1e-3 / e, "seconds": 8.0, "pairs_per_second": 40.0}
-            for e in range(1, 6)
-        ])  # fmt: skip
-
-    def _prediction_rows(self, key: str, split: str, score: np.ndarray) -> list[dict[str, Any]]:
+    def _epochs(self, key: str, value: float) -> list[dict[str, Any]]:
         return [
-            {"trial": key, "head": "network", "split": split, "sample": f"{split}-{i}", "patient": f"{split}-patient-{i}",
-             "target": list(map(int, self.truth[split][i])), "score": list(map(float, score[i]))}
-            for i in range(len(score))
+            {"trial": key, "epoch": e, "train_loss": 0.6 / e, "val_loss": 0.65 / e + 0.02 * e, "value": value * (1 - 0.5 / e),
+             "lr": 1e-3 / e, "seconds": 8.0, "pairs_per_second": 40.0, "synthetic": self.synthetic}
+            for e in range(1, 6)
         ]  # fmt: skip
-
-    def _score_rows(self, key: str, head: str, setting: str, predicted: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-        rows, known = [], metrics_of(self.kind)
-        tuned = tune_thresholds(self.truth["val"], predicted["val"])
-        for split, score in predicted.items():
-            score = score.astype(np.float32).astype(np.float64)
-            for decision, threshold in (("half", 0.5), ("tuned", tuned)):
-                for name, found in values(self.kind, self.truth[split], score, decide(score, self.kind, threshold)).items():
-                    if known[name].needs == "score" and decision == "tuned":
-                        continue
-                    for label, value in zip(self.labels if known[name].per_label else ("",), found, strict=True):
-                        rows.append({"trial": key, "head": head, "setting": setting, "split": split, "metric": name, "label": label,
-                                     "decision": "none" if known[name].needs == "score" else decision, "value": float(value)})  # fmt: skip
-        return rows
 
 
 def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **options: Any) -> Path:
@@ -145,12 +126,15 @@ def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **opt
         elif i % 6 == 5:
             state, extra = "failed", {"outcome": "non_finite_loss", "message": HOSTILE if hostile else "loss was nan in epoch 2", "value": None}
         strength = 1.5 - 0.4 * abs(np.log10(lr) + 3.5) + 0.2 * (i % 2)
-        run.trial(f"search-{i:05d}", strength, state=state, number=i, params=json.dumps(params), **extra)
+        key = f"search-{i:05d}"
+        run.trial(key, run.predictions(key, strength), state=state, number=i, params=json.dumps(params), **extra)
     for variant, strength in TABLE3.items():
         for seed in (0, 1):
-            run.trial(f"ablation-dmsnet_table3-{variant}-s{seed}", strength, role="ablation", table="dmsnet_table3", variant=variant, seed=seed)
+            key = f"ablation-dmsnet_table3-{variant}-s{seed}"
+            run.trial(key, run.predictions(key, strength), role="ablation", table="dmsnet_table3", variant=variant, seed=seed)
     for variant in ("small", HOSTILE if hostile else "large"):
-        run.trial(f"ablation-sizes-{variant[:5].strip('<')}-s0", 1.0, role="ablation", table="sizes", variant=variant)
-    run.trial("baseline-prior", 0.0, role="baseline", variant="prior")
-    run.trial("baseline-untrained", 0.15, role="baseline", variant="untrained")
+        key = f"ablation-sizes-{variant[:5].strip('<')}-s0"
+        run.trial(key, run.predictions(key, 1.0), role="ablation", table="sizes", variant=variant)
+    run.trial("baseline-prior", run.prior("baseline-prior"), role="baseline", variant="prior")
+    run.trial("baseline-untrained", run.predictions("baseline-untrained", 0.15), role="baseline", variant="untrained")
     return folder

@@ -33,7 +33,7 @@ class Eyepacs:
         """Reads the sheet; opens no image.
 
         Raises:
-            DataError: the sheet is missing or lacks a column, an image is not named as a patient's left or right eye, a level is not 0 to 4.
+            DataError: the sheet is missing or lacks a column, an image is not named `<patient>_<eye>`, a level is not 0 to 4.
         """
         sheet = self.root / SHEET
         frame = read_sheet(sheet, ("image", "level"), text=("image",))

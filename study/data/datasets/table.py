@@ -68,20 +68,20 @@ class Table:
         if len(self.views) == 1:
             view_targets[:, 0] = targets
         patients, samples = self._names(frame)
-        keys = [[self._key(path, row) for row, path in enumerate(texts(frame, column))] for column in self.views]
-        right = keys[1] if len(keys) == 2 else [None] * len(frame)
+        left, *others = [[self._key(path, row) for row, path in enumerate(texts(frame, column))] for column in self.views]
+        right: list[str | None] = others[0] if others else [None for _ in left]
         ages = numbers(frame, self.age) if self.age else None
         return Pairs(
             dataset="table",
             labels=self.labels,
             kind=self.kind,
-            num_views=2 if len(keys) == 2 else 1,
-            table=pairs_table(samples, patients, keys[0], right, ages, texts(frame, self.sex) if self.sex else None),
+            num_views=2 if others else 1,
+            table=pairs_table(samples, patients, left, right, ages, texts(frame, self.sex) if self.sex else None),
             targets=targets,
             view_targets=view_targets,
             synthetic=False,
             root=str(self.root),
-            fingerprint=fingerprint(self.folder, keys[0] + right, targets, *samples),
+            fingerprint=fingerprint(self.folder, left + right, targets, *samples),
             load=ImageFolder(str(self.folder)),
         )
 
@@ -111,11 +111,10 @@ class Table:
     def _key(self, path: str, row: int) -> str | None:
         if not path:
             return None
-        folder = os.path.abspath(self.folder)
-        inside = os.path.relpath(os.path.join(folder, path), folder)
-        if inside.split(os.sep)[0] == os.pardir:
+        folder, image = (Path(os.path.normpath(p.absolute())) for p in (self.folder, self.folder / path))
+        if not image.is_relative_to(folder):
             raise DataError(
                 f"`{self.root}` row {row + HEADER_ROWS}: a path must stay within `{self.folder}`, got {path!r}. "
                 "Move the image there, or set `image_folder`."
             )
-        return Path(inside).as_posix()
+        return image.relative_to(folder).as_posix()

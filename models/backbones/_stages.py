@@ -1,0 +1,72 @@
+"""What every backbone is once it is built: a network without its classifier, cut into stages that can be frozen."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """An image network up to its last map.
+
+    Frozen parts take no gradient and stay in evaluation mode whatever `train()` says, so their batch-norm statistics
+    do not move.
+
+    Attributes:
+        out_channels: channels of the last map.
+        stage_channels: channels of the map after each stage; empty where a stage leaves no map (tokens of a transformer).
+    """
+
+    def __init__(self, net: nn.Module, out_channels: int, stages: Sequence[str], stage_channels: Sequence[int] = ()) -> None:
+        """Wraps a network.
+
+        Args:
+            net: "b 3 h w" -> "b c h w"; its modules are registered in the order in which they are used.
+            out_channels: channels of the map that `net` gives.
+            stages: name, inside `net`, of the last module of each stage.
+            stage_channels: channels after each stage; needs a `net` that is a Sequential with one child per stage.
+        """
+        super().__init__()
+        self.net = net
+        self.out_channels = out_channels
+        self.stages = tuple(stages)
+        self.stage_channels = tuple(stage_channels)
+        self._frozen: tuple[nn.Module, ...] = ()
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """The last map of each image."""
+        y: Tensor = self.net(x)
+        return y
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, but frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.training = False
+        return self
+
+    def freeze(self, what: Literal["none", "all"] | int) -> Self:
+        """Fixes nothing, everything, or the first `what` stages.
+
+        Raises:
+            ValueError: the backbone has fewer stages.
+        """
+        if what in ("none", 0):
+            return self
+        num = len(self.stages) if what == "all" else int(what)
+        if not 0 <= num <= len(self.stages):
+            raise ValueError(f"`backbone.freeze`: must be none, all, or up to {len(self.stages)} leading stages, got {what}.")
+        named = list(self.net.named_modules())
+        last = self.stages[num - 1]
+        inside = [i for i, (n, _) in enumerate(named) if n == last or n.startswith(f"{last}.")]
+        if not inside and what != "all":
+            raise ValueError(f"`backbone.freeze`: must be none or all for a network without named stages, got {what}.")
+        end = len(named) if what == "all" else inside[-1] + 1
+        later = [n for n, _ in named[end:]]
+        for _, module in named[:end]:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+        # a container that also holds later stages keeps its mode: only what lies wholly inside is switched
+        self._frozen = tuple(m for n, m in named[:end] if not any(x.startswith(f"{n}.") or n == "" for x in later))
+        return self.train(self.training)

@@ -1,0 +1,54 @@
+"""OSIM: the map beside four pooled versions of itself, reduced to half the channels and gated by position.
+
+Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), equations 1 to 7.
+Differs: the spatial gate's kernel and width are not stated there; here one channel, kernel 7. `scale_mode` decides whether
+the pools 2 and 4 are output sizes or windows, which the text leaves open.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Osim(nn.Module):
+    """F = ReLU(BN(conv1x1([x; max; mean; pool_2; pool_4]))), y = F·σ(conv_kxk(F))."""
+
+    def __init__(
+        self, channels: int, *, scale_mode: Literal["output_size", "window"] = "output_size", kernel: Literal[1, 3, 7] = 7
+    ) -> None:
+        """Builds the module.
+
+        Args:
+            channels: of the map; half as many come out.
+            scale_mode: pool_k averages to k x k positions (`output_size`), or over windows of k x k (`window`).
+            kernel: side of the spatial gate's convolution.
+        """
+        super().__init__()
+        self.out_channels = max(1, channels // 2)
+        self.scale_mode = scale_mode
+        self.reduce = nn.Conv2d(5 * channels, self.out_channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(self.out_channels)
+        self.gate = nn.Conv2d(self.out_channels, 1, kernel, padding=kernel // 2)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
+        """The widened map.
+
+        The 1x1 convolution of the concatenation is the sum of five, and it commutes with bilinear resizing: each pooled map
+        is convolved at its own small size, which costs a fifth of the multiplications and never stores 5 c channels.
+        """
+        size = x.shape[2:]
+        coarse = (x.amax((2, 3), keepdim=True), x.mean((2, 3), keepdim=True), self._pool(x, 2), self._pool(x, 4))
+        own, *kernels = self.reduce.weight.chunk(5, 1)
+        y = F.conv2d(x, own)
+        for pooled, kernel in zip(coarse, kernels, strict=True):
+            y = y + F.interpolate(F.conv2d(pooled, kernel), size, mode="bilinear")
+        y = F.relu(self.norm(y))
+        return y * torch.sigmoid(self.gate(y))
+
+    def _pool(self, x: Float[Tensor, "b c h w"], k: int) -> Float[Tensor, "b c h2 w2"]:
+        if self.scale_mode == "output_size":
+            return F.adaptive_avg_pool2d(x, k)
+        return F.avg_pool2d(x, (min(k, x.shape[2]), min(k, x.shape[3])))

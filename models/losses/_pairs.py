@@ -1,0 +1,42 @@
+"""Which samples of a batch belong together, and how far apart their embeddings are."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def matches(targets: Float[Tensor, "n l"], min_jaccard: float) -> Bool[Tensor, "n n"]:
+    """Whether two samples share enough labels: |A ∩ B| / |A ∪ B| >= min_jaccard; two samples without labels match."""
+    both = targets @ targets.T
+    count = targets.sum(1)
+    either = count[:, None] + count[None, :] - both
+    return both >= min_jaccard * either - 1e-6
+
+
+def check_jaccard(min_jaccard: float) -> float:
+    """The threshold itself.
+
+    Raises:
+        ValueError: outside (0, 1].
+    """
+    if not 0 < min_jaccard <= 1:
+        raise ValueError(f"`loss.min_jaccard`: must be above 0 and at most 1, got {min_jaccard}. 1 means the same label set.")
+    return min_jaccard
+
+
+def others(x: Float[Tensor, "n d"]) -> Bool[Tensor, "n n"]:
+    """True but for each sample with itself."""
+    return ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+
+
+def euclidean(x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
+    """Distances between all embeddings; their gradient is 0 where the distance is 0."""
+    return torch.cdist(x.float(), x.float(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def cosine(x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
+    """Cosine similarities between all embeddings, in full precision whatever the caller runs in."""
+    with torch.autocast(x.device.type, enabled=False):
+        unit = F.normalize(x.float())
+        return unit @ unit.T

@@ -1,0 +1,36 @@
+"""Binary cross-entropy, one decision per label.
+
+Source: the default for ODIR-5K's eight labels.
+Differs: `balanced` bounds the weight of rare labels at 100.
+"""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.losses._weights import positive_weight
+from models.siamese import Output
+
+
+class Bce(nn.Module):
+    """L = mean over samples and labels of -[w·t·log σ(z) + (1-t)·log(1-σ(z))]."""
+
+    trains_head = True
+    exclusive = False
+    pos_weight: Tensor | None
+
+    def __init__(self, prevalence: Float[Tensor, "l"], *, pos_weight: Literal["none", "balanced"] = "none") -> None:
+        """Builds the loss.
+
+        Args:
+            prevalence: share of training samples that carry each label.
+            pos_weight: w = 1, or w = (1-p)/p per label, so that carriers weigh as much as the others.
+        """
+        super().__init__()
+        self.register_buffer("pos_weight", positive_weight(prevalence) if pos_weight == "balanced" else None, persistent=False)
+
+    def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
+        """The mean loss of the batch."""
+        return F.binary_cross_entropy_with_logits(output.logits.float(), targets, pos_weight=self.pos_weight)

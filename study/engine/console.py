@@ -1,0 +1,101 @@
+"""What a person sees while a study runs: one line that lives, one line for each finished trial."""
+
+import math
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live as LiveDisplay
+from rich.text import Text
+
+from study.engine.order import Order
+from study.engine.plan import Plan
+
+STYLES = {"complete": "green", "pruned": "yellow", "failed": "red"}
+NAME_WIDTH = 44
+
+
+class Live:
+    """The live line and the finished trials' lines; a `Watcher` of the search.
+
+    Args:
+        console: where to write; without a terminal only the finished trials' lines appear.
+        plan: what is being run.
+        objective: name of the metric.
+    """
+
+    def __init__(self, console: Console, plan: Plan, objective: str) -> None:
+        self.console, self.plan, self.objective = console, plan, objective
+        self.total = len(plan.finished) + plan.num_left
+        self.began = time.monotonic()
+        self.done_before = len(plan.finished)
+        self.epochs: dict[str, str] = {}
+        self._live = LiveDisplay(console=console, refresh_per_second=4, transient=True, get_renderable=self.line)
+
+    def __enter__(self) -> "Live":
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def started(self, order: Order) -> None:
+        """Notes a trial that was given out."""
+        self.epochs[order.key] = ""
+
+    def epoch(self, order: Order, row: dict[str, Any]) -> None:
+        """Notes a running trial's epoch."""
+        self.epochs[order.key] = f"epoch {row['epoch']}"
+
+    def tick(self) -> None:
+        """Nothing: the live line refreshes itself."""
+
+    def ended(self, order: Order, state: str, value: float | None, message: str, rows: list[dict[str, Any]]) -> None:
+        """Prints a finished trial's line."""
+        self.epochs.pop(order.key, None)
+        seconds = sum(row["seconds"] for row in rows)
+        name = order.key if order.role == "search" else order.key.removeprefix("ablation-").removeprefix("baseline-")
+        line = Text.assemble(
+            (f"{name[:NAME_WIDTH]:<14} ", ""),
+            (f"{state:<9}", STYLES[state]),
+            (f"{shown(value):>6}", "bold" if state == "complete" else ""),
+            f" {len(rows):>3} ep {seconds:>5.0f} s  ",
+            (message or settings(order.params), "dim"),
+        )
+        line.truncate(max(40, self.console.width), overflow="ellipsis")
+        self.console.print(line, soft_wrap=True)
+
+    def line(self) -> Text:
+        """The live line: what is done, what runs, the best value, the time left."""
+        states = [state for state, _ in self.plan.finished.values()]
+        best = self.plan.best
+        parts = [f"{len(states)}/{self.total} done", f"{self.plan.running} running"]
+        parts += [f"{states.count(state)} {state}" for state in ("pruned", "failed") if states.count(state)]
+        parts.append(f"best {self.objective} {shown(best[0] if best else None)}")
+        parts.append(f"{self._left()} left")
+        line = Text(" · ".join(parts), style="bold")
+        running = ", ".join(f"{key.removeprefix('search-').lstrip('0') or '0'} {at}" for key, at in self.epochs.items() if at)
+        line.append(f"  ({running})" if running else "", style="dim")
+        line.truncate(self.console.width, overflow="ellipsis")
+        return line
+
+    def _left(self) -> str:
+        """Time left by the pace so far, unknown before the first trial is done."""
+        done = len(self.plan.finished) - self.done_before
+        if done == 0:
+            return "?"
+        seconds = (time.monotonic() - self.began) / done * (self.total - len(self.plan.finished))
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def shown(value: float | None) -> str:
+    """A metric's value with three places; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def settings(params: dict[str, Any]) -> str:
+    """Parameters in short: the last part of the name, numbers with three digits."""
+    values = {name.split(".")[-1]: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in params.items()}
+    return " ".join(f"{name}={value}" for name, value in values.items())

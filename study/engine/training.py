@@ -1,0 +1,286 @@
+"""One trial from its order to its published record: build, fit, embed, score, publish. It knows no Ray."""
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from models.siamese import SiameseNet
+from study.data.augmentation import Augmentation
+from study.data.batches import Batches
+from study.data.cohort import Cohort, open_cohort
+from study.engine.building import build_loss, build_network
+from study.engine.fit import Epoch, NonFiniteLoss, State, fit, use_bfloat16
+from study.engine.group import Group, bare
+from study.engine.order import Order, Site
+from study.engine.pending import Pending
+from study.evidence.embed import Embedded, embed
+from study.evidence.heads import best_knn_value
+from study.evidence.metrics import DEFAULT_OBJECTIVE, objective
+from study.evidence.store import Store
+from study.spec.errors import DataError
+from study.spec.study_file import TrialSpec
+
+Report = Callable[[dict[str, Any]], bool]
+CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much training beside the running epoch
+EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a training works with.
+
+    Attributes:
+        spec: the trial.
+        cohort: the data.
+        net: the network on its device.
+        loss: the loss on the same device.
+        device: where they are.
+    """
+
+    spec: TrialSpec
+    cohort: Cohort
+    net: SiameseNet
+    loss: nn.Module
+    device: torch.device
+
+    @classmethod
+    def from_spec(cls, spec: TrialSpec, cache: Path, device: torch.device) -> "Built":
+        """Builds network and loss with the trial's seed."""
+        cohort = open_cohort(spec.data, cache)
+        torch.manual_seed(spec.training.seed)
+        pairs = cohort.pairs
+        net = build_network(spec.model, spec.data.image_px, len(pairs.labels), pairs.num_views, spec.weights)
+        loss = build_loss(spec, torch.from_numpy(cohort.prevalence))
+        return cls(spec, cohort, net.to(device), loss.to(device), device)
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether the network runs in bfloat16."""
+        return use_bfloat16(self.spec.training.precision, self.device)
+
+    @property
+    def objective(self) -> str:
+        """The metric that picks epochs and trials."""
+        return self.spec.objective or DEFAULT_OBJECTIVE[self.cohort.pairs.kind]
+
+    def training_batches(self, group: Group) -> Batches:
+        """Shuffled, augmented batches of the training split."""
+        return Batches(
+            self.cohort.cache,
+            self.cohort.rows("train"),
+            batch_size=max(2, self.spec.training.batch_size // group.size),
+            device=self.device,
+            normalise=self.spec.data.normalise,
+            augmentation=Augmentation(**self.spec.data.augmentation.model_dump()),
+            seed=self.spec.training.seed,
+            shuffle=True,
+            rank=group.rank,
+            world_size=group.size,
+            resident=True,
+        )
+
+    def embed(self, side: str, net: nn.Module | None = None) -> Embedded:
+        """Every sample of a split through the network in evaluation mode."""
+        batches = Batches(
+            self.cohort.cache,
+            self.cohort.rows(side),
+            batch_size=EVALUATION_BATCH,
+            device=self.device,
+            normalise=self.spec.data.normalise,
+            resident=True,
+        )
+        return embed(net or self.net, batches, self.device, self.bfloat16)
+
+    def evaluate(self, net: nn.Module) -> tuple[float, float]:
+        """Objective and loss on validation; a loss that does not train the head is judged by the best KNN on the embeddings."""
+        found = self.embed("val", net)
+        kind = self.cohort.pairs.kind
+        with torch.inference_mode():
+            val_loss = float(self.loss.cpu()(found.output, torch.from_numpy(found.targets).float()))
+        self.loss.to(self.device)
+        if self.loss.trains_head:
+            return objective(self.objective, kind, found.targets, found.score), val_loss
+        known = self.embed("train", net)
+        return best_knn_value(self.objective, kind, known.fused, known.targets, found.fused, found.targets), val_loss
+
+
+def run_order(
+    order: Order,
+    site: Site,
+    report: Report,
+    device: torch.device,
+    group: Group = Group(),  # noqa: B008  immutable
+    wrap: Callable[[nn.Module], nn.Module] = lambda net: net,
+) -> dict[str, Any]:
+    """Runs one trial and publishes its record; everything that goes wrong inside is a labelled outcome, not a crash.
+
+    Args:
+        order: the trial.
+        site: where data and records are.
+        report: takes an epoch's row; True asks the training to stop.
+        device: of this worker.
+        group: the workers that train together.
+        wrap: makes the network data-parallel.
+
+    Returns:
+        The final row: state (complete, pruned or failed), value, outcome and message.
+    """
+    try:
+        return _run(order, site, report, device, group, wrap)
+    except NonFiniteLoss as error:
+        return _failed("non_finite_loss", error)
+    except torch.cuda.OutOfMemoryError as error:
+        return _failed("out_of_memory", error)
+    except Exception as error:  # a trial's failure is a result of the study and must not end it
+        return _failed("error", error)
+
+
+def _failed(outcome: str, error: Exception) -> dict[str, Any]:
+    return {"state": "failed", "outcome": outcome, "message": f"{type(error).__name__}: {error}", "value": None}
+
+
+def _run(
+    order: Order, site: Site, report: Report, device: torch.device, group: Group, wrap: Callable[[nn.Module], nn.Module]
+) -> dict[str, Any]:
+    started, clock = datetime.now(UTC), time.perf_counter()
+    store, spec = Store(site.run), order.trial_spec()
+    built = Built.from_spec(spec, site.cache_folder, device)
+    _require_same_data(built.cohort, site)
+    pending = Pending(store)
+    trained = _Trained()
+    if order.trains:
+        start = pending.load_checkpoint(order.key)
+        net = wrap(built.net)
+        trained.resume(start)
+        batches = built.training_batches(group)
+        for epoch in fit(net, built.loss, batches, built.evaluate, spec.optimiser, spec.training, device, group, start):
+            trained.note(epoch, built.net)
+            if group.rank == 0 and trained.checkpoint_due():
+                pending.save_checkpoint(order.key, {**epoch.state(), **trained.state()})
+            if group.share(report(epoch_row(epoch))):
+                return {"state": "pruned", "value": epoch.value}
+        built.net.load_state_dict(trained.weights)
+    training_s = time.perf_counter() - clock
+    if group.rank > 0:
+        return {"state": "complete"}
+    value = trained.value if order.trains else built.evaluate(built.net)[0]
+    record = {
+        **trial_columns(order, site, spec),
+        "state": "complete",
+        "objective": built.objective,
+        "value": value,
+        "best_epoch": trained.best_epoch,
+        "num_epochs": len(trained.rows),
+        "num_parameters": sum(p.numel() for p in built.net.parameters()),
+        "seconds_training": training_s,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x {torch.get_num_threads()}",
+        "started": started,
+        "ended": datetime.now(UTC),
+        "synthetic": built.cohort.pairs.synthetic,
+    }
+    _publish(store, order, built, record, trained.rows, clock)
+    return {"state": "complete", "value": value}
+
+
+class _Trained:
+    """The best epoch so far, and the rows of all epochs."""
+
+    def __init__(self) -> None:
+        self.value, self.best_epoch = float("-inf"), 0
+        self.weights: State = {}
+        self.rows: list[dict[str, Any]] = []
+        self._written = time.monotonic()
+
+    def resume(self, start: State | None) -> None:
+        if start is not None:
+            self.value, self.best_epoch, self.weights = start["best"], start["best_epoch"], start["best_weights"]
+            self.rows = json.loads(start["rows"])
+
+    def note(self, epoch: Epoch, net: nn.Module) -> None:
+        self.rows.append(epoch_row(epoch))
+        if epoch.improved:
+            self.value, self.best_epoch = epoch.value, epoch.epoch
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in bare(net).state_dict().items()}
+
+    def checkpoint_due(self) -> bool:
+        if time.monotonic() - self._written < CHECKPOINT_EVERY_S:
+            return False
+        self._written = time.monotonic()
+        return True
+
+    def state(self) -> State:
+        return {"best_epoch": self.best_epoch, "best_weights": self.weights, "rows": json.dumps(self.rows)}
+
+
+def epoch_row(epoch: Epoch) -> dict[str, Any]:
+    """An epoch's numbers as a row of EPOCHS."""
+    names = ("epoch", "train_loss", "val_loss", "value", "lr", "seconds", "pairs_per_second")
+    return {name: getattr(epoch, name) for name in names}
+
+
+def trial_columns(order: Order, site: Site, spec: TrialSpec) -> dict[str, Any]:
+    """The columns of TRIAL that are known before a trial starts."""
+    return {
+        "study": site.study,
+        "trial": order.key,
+        "role": order.role,
+        "number": order.number,
+        "table": order.table,
+        "variant": order.variant,
+        "seed": spec.training.seed,
+        "fold": spec.data.split.fold,
+        "outcome": "",
+        "message": "",
+        "params": json.dumps(order.params),
+        "spec": json.dumps(order.spec),
+        "host": platform.node(),
+        "provenance": site.provenance,
+        "data_fingerprint": site.data_fingerprint,
+        "split_hash": site.split_hash,
+    }
+
+
+def _publish(store: Store, order: Order, built: Built, record: dict[str, Any], rows: list[dict[str, Any]], clock: float) -> None:
+    """Embeds and scores every split and writes the trial's folder in one step."""
+    pairs = built.cohort.pairs
+    network, embeddings = [], {}
+    for side in ("train", "val", "test"):
+        found = built.embed(side)
+        names = built.cohort.split.iloc[built.cohort.rows(side)]
+        who = (names["sample"].tolist(), names["patient"].tolist())
+        embeddings[side] = Embeddings(order.key, side, *who, found.targets, found.fused, pairs.synthetic)
+        if side != "train":
+            network.append(Predictions(order.key, "network", "", side, *who, found.targets, found.score, pairs.synthetic))
+    swept = sweep(embeddings["train"], embeddings["val"], embeddings["test"], pairs.kind, pairs.labels)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / WEIGHTS
+        save_file({name: tensor.contiguous() for name, tensor in built.net.state_dict().items()}, weights)
+        record["seconds_total"] = time.perf_counter() - clock
+        tables = {
+            "trial": [record],
+            "epochs": [{"trial": order.key, **row, "synthetic": pairs.synthetic} for row in rows],
+            "embeddings": pa.concat_tables(e.table() for e in embeddings.values()),
+            "predictions": pa.concat_tables(p.table() for p in (*network, *swept.predictions)),
+            "scores": [*score_rows(network, pairs.kind, pairs.labels), *swept.scores],
+            "neighbours": swept.neighbours,
+        }
+        store.publish(order.key, tables, {WEIGHTS: weights})
+
+
+def _require_same_data(cohort: Cohort, site: Site) -> None:
+    """A node with other files under the same root would silently train on other patients."""
+    if cohort.split_hash != site.split_hash:
+        raise DataError(
+            f"`data.root`: must hold the same samples on every machine, got a different split on {platform.node()}. "
+            "Compare the files there with those of the machine that started the study."
+        )

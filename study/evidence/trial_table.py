@@ -1,0 +1,48 @@
+"""Reading one Parquet file of one trial, and refusing it when it is not what it should be."""
+
+from collections.abc import Collection, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+Filters = Mapping[str, str | int | bool | Collection[str | int]]
+
+
+class UnusableFileError(Exception):
+    """A file of a run cannot be used; the message says what is wrong with it."""
+
+
+def read_trial_table(filesystem: fs.FileSystem, path: str, schema: pa.Schema, columns: list[str], key: str) -> pa.Table:
+    """The columns of a trial's table, if the file is whole, has the schema and belongs to the trial.
+
+    Raises:
+        UnusableFileError: it is missing, damaged, has other columns or types, or holds rows of another trial.
+    """
+    try:
+        with pq.ParquetFile(filesystem.open_input_file(path)) as file:
+            if not file.schema_arrow.equals(schema):
+                raise UnusableFileError("has other columns than the schema")
+            if not _belongs(file.metadata, key):
+                raise UnusableFileError(f"holds rows of another trial than `{key}`")
+            table: pa.Table = file.read(columns=columns, use_threads=False)
+            return table
+    except FileNotFoundError:
+        raise UnusableFileError("is missing") from None
+    except (OSError, pa.ArrowException) as error:
+        raise UnusableFileError(f"cannot be read ({error})") from None
+
+
+def _belongs(metadata: pq.FileMetaData, key: str) -> bool:
+    """Whether every row carries the key in its first column, read from the file's statistics."""
+    groups = (metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups))
+    return metadata.num_rows == 0 or all(s is not None and s.has_min_max and s.min == s.max == key for s in groups)
+
+
+def matching(table: pa.Table, filters: Filters) -> pa.Table:
+    """The rows that have, in each column of the filters, the value or one of the values."""
+    for column, wanted in filters.items():
+        values = [wanted] if isinstance(wanted, str | int) else list(wanted)
+        table = table.filter(pc.field(column).isin(values))
+    return table

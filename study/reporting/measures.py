@@ -1,0 +1,58 @@
+"""Which measures a report shows for which kind of data, and how it calls them."""
+
+from study.evidence.metrics import Kind
+
+HEADLINE: dict[Kind, tuple[str, ...]] = {
+    "multilabel": ("macro_average_precision", "macro_auc", "macro_f1", "odir_kappa", "odir_auc", "odir_final", "exact_match"),
+    "classes": ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1", "macro_auc", "cohen_kappa"),
+    "grades": ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc"),
+}
+SHORT = {
+    "macro_average_precision": "mAP",
+    "macro_auc": "AUC",
+    "macro_f1": "F1",
+    "macro_precision": "Precision",
+    "macro_recall": "Recall",
+    "odir_kappa": "ODIR κ",
+    "odir_f1": "ODIR F1",
+    "odir_auc": "ODIR AUC",
+    "odir_final": "ODIR final",
+    "exact_match": "Exact match",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced acc.",
+    "cohen_kappa": "κ",
+    "quadratic_kappa": "Quadratic κ",
+    "average_precision": "average precision",
+    "auc": "AUC",
+}
+LONG = {
+    "macro_average_precision": "mean average precision over the labels",
+    "macro_auc": "mean area under the ROC curve over the labels",
+    "macro_f1": "mean F1 over the labels",
+    "macro_precision": "mean precision over the labels",
+    "macro_recall": "mean recall over the labels",
+    "odir_kappa": "Cohen's κ of all flattened decisions, as in the ODIR challenge",
+    "odir_f1": "share of right single decisions, the F1 of the ODIR challenge",
+    "odir_auc": "area under the ROC curve of all flattened scores, as in the ODIR challenge",
+    "odir_final": "mean of ODIR κ, ODIR F1 and ODIR AUC",
+    "exact_match": "share of patients with every label right",
+    "accuracy": "share of right decisions",
+    "balanced_accuracy": "mean recall over the classes",
+    "cohen_kappa": "Cohen's κ over the classes",
+    "quadratic_kappa": "Cohen's κ with quadratic weights over the grades",
+}
+
+
+def short(measure: str) -> str:
+    """The heading of a column."""
+    return SHORT.get(measure, measure.replace("_", " "))
+
+
+def long(measure: str) -> str:
+    """The measure in words, to stand in a sentence."""
+    return LONG.get(measure, measure.replace("_", " "))
+
+
+def headline(kind: Kind, objective: str) -> tuple[str, ...]:
+    """The measures of the leaderboard; the objective is always among them, and first."""
+    return tuple(dict.fromkeys((objective, *HEADLINE[kind])))

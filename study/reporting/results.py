@@ -1,0 +1,108 @@
+"""From stored scores to the cells of a table."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from study.reporting.run import Run
+from study.reporting.table import NOT_RUN, Cell, Origin, Text, Value
+
+HEAD_NAMES = {
+    "network": "network",
+    "knn": "KNN",
+    "svm": "SVM",
+    "svm_unscaled": "SVM, unscaled",
+    "random_forest": "random forest",
+    "gradient_boosting": "gradient boosting",
+    "naive_bayes": "naive Bayes",
+    "logistic_regression": "logistic regression",
+}
+
+
+def head_name(head: str, setting: str = "") -> str:
+    """A head in words, with its setting."""
+    name = HEAD_NAMES.get(head, head.replace("_", " "))
+    return f"{name} ({setting})" if setting else name
+
+
+def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), bold: bool = False) -> Cell:
+    """The mean over the origin's trials, with its spread over seeds; words where the measure does not exist."""
+    if origin.measure not in run.measures:
+        return Text("not defined", notes=(f"`{origin.measure}` is not a measure of {run.kind} data.",), quiet=True)
+    values = [value for value in trial_values(run, origin) if not math.isnan(value)]
+    if not values:
+        return Value(math.nan, notes=notes, origin=origin)
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return Value(float(np.mean(values)), spread=spread, notes=notes, origin=origin, bold=bold)
+
+
+def trial_values(run: Run, origin: Origin) -> list[float]:
+    """The origin's score in each of its trials."""
+    return [
+        run.score(
+            trial,
+            origin.measure,
+            split=origin.split,
+            decision=origin.decision,
+            head=origin.head,
+            setting=origin.setting,
+            label=origin.label,
+        )
+        for trial in origin.trials
+    ]
+
+
+def ablation_trials(run: Run, table: str, variant: str) -> pd.DataFrame:
+    """All trials of a variant, one a seed and fold."""
+    rows = run.of_role("ablation")
+    return rows[(rows["table"] == table) & (rows["variant"] == variant)].sort_values(["seed", "fold"], kind="stable")
+
+
+def variant_cells(run: Run, table: str, variant: str, columns: Sequence[tuple[str, str]]) -> list[Cell]:
+    """A variant's test cells for (measure, decision) columns; `not run` or `failed` where there is no number."""
+    trials = ablation_trials(run, table, variant)
+    complete = trials[trials["state"] == "complete"]
+    if complete.empty:
+        return [NOT_RUN if trials.empty else failed(trials)] * len(columns)
+    lost = len(trials) - len(complete)
+    notes = (f"{lost} of {len(trials)} seeds or folds failed and are left out.",) if lost else ()
+    keys = tuple(map(str, complete.index))
+    return [measured(run, Origin(keys, measure, decision=decision), notes=notes) for measure, decision in columns]
+
+
+def failed(trials: pd.DataFrame) -> Text:
+    """The word for a variant without a finished trial; the note says why."""
+    first = trials.iloc[0]
+    reason = ": ".join(str(part) for part in (first["outcome"], first["message"]) if part)
+    return Text(str(first["state"]), notes=(reason,) if reason else (), quiet=True)
+
+
+def configuration(run: Run, trial: str) -> str:
+    """What a trial chose, `backbone resnet50, lr 0.00012`; a name is as long as it must be to be unique."""
+    params: dict[str, object] = run.trials.at[trial, "params"]
+    return ", ".join(f"{name} {setting(params[key])}" for key, name in parameter_names(run).items() if key in params)
+
+
+def parameter_names(run: Run) -> dict[str, str]:
+    """The shortest dotted end of each searched parameter that no other one has."""
+    keys = list(dict.fromkeys([*run.study["search_space"], *(key for params in run.trials["params"] for key in params)]))
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        ends = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        names[key] = next((e for e in ends if not any(o != key and (o == e or o.endswith(f".{e}")) for o in keys)), key)
+    return names
+
+
+def setting(value: object) -> str:
+    """A parameter's value as one would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, dict):
+        rest = ", ".join(f"{k} {setting(v)}" for k, v in value.items() if k != "name")
+        return f"{value['name']} ({rest})" if "name" in value and rest else str(value.get("name", rest))
+    return "none" if value is None else str(value)

@@ -1,0 +1,188 @@
+"""One finished study as the report sees it: read once from Parquet, never written to."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from study.evidence.metrics import Kind, Metric, metrics_of
+from study.evidence.predictions import Predictions, predictions_of
+from study.evidence.store import Store
+from study.spec.errors import StorageError
+
+
+class HeadChoice(NamedTuple):
+    """A head on a trial's embedding, chosen on validation."""
+
+    head: str
+    setting: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything the tables and figures are made of.
+
+    Attributes:
+        store: where the run lies; predictions are read from it when a table asks for them.
+        study: the study's row; its JSON columns are decoded.
+        trials: one row a trial, by key; `params`, `spec` and `provenance` are decoded.
+        epochs: one row a trial and epoch.
+        scores: one row a trial, head, split, decision, metric and label, at each head's chosen setting.
+        problems: files that could not be read, in words.
+    """
+
+    store: Store
+    study: Mapping[str, Any]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    scores: pd.DataFrame
+    problems: tuple[str, ...] = ()
+    _predictions: dict[tuple[str, str, str], Predictions | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The study's short name."""
+        return str(self.study["study"])
+
+    @property
+    def title(self) -> str:
+        """The study's question, or its name."""
+        return str(self.study["title"] or self.name)
+
+    @cached_property
+    def synthetic(self) -> bool:
+        """True when any of its numbers comes from made-up images."""
+        return bool(self.study["synthetic"]) or bool(self.trials["synthetic"].any())
+
+    @property
+    def kind(self) -> Kind:
+        """Multilabel, classes or grades."""
+        kind: Kind = self.study["kind"]
+        return kind
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels in the order of targets and scores."""
+        return tuple(self.study["labels"])
+
+    @property
+    def objective(self) -> str:
+        """The metric on validation that chose."""
+        return str(self.study["objective"])
+
+    @cached_property
+    def measures(self) -> Mapping[str, Metric]:
+        """All metrics that this kind of data has."""
+        return metrics_of(self.kind)
+
+    @cached_property
+    def maximise(self) -> bool:
+        """Whether a greater objective is better."""
+        return self.measures[self.objective].greater_is_better if self.objective in self.measures else True
+
+    def of_role(self, role: str, state: str | None = None) -> pd.DataFrame:
+        """Trials of a role (search, ablation, baseline), in the order in which they ended."""
+        rows = self.trials[self.trials["role"] == role]
+        return (rows if state is None else rows[rows["state"] == state]).sort_values("ended", kind="stable")
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """Complete search trials, the best validation value first."""
+        return self.of_role("search", "complete").sort_values("value", ascending=not self.maximise, kind="stable", na_position="last")
+
+    @cached_property
+    def best(self) -> str | None:
+        """The chosen trial: best of the search, or of the ablations where nothing was searched."""
+        pool = self.ranked
+        if pool["value"].notna().sum() == 0:
+            pool = self.of_role("ablation", "complete").sort_values("value", ascending=not self.maximise, kind="stable")
+        pool = pool[pool["value"].notna()]
+        return None if pool.empty else str(pool.index[0])
+
+    def baseline(self, name: str) -> str | None:
+        """Key of the baseline `prior` or `untrained`, if it was scored."""
+        key = f"baseline-{name}"
+        return key if key in self.trials.index and self.trials.at[key, "state"] == "complete" else None
+
+    @cached_property
+    def _rows_of_trial(self) -> dict[str, np.ndarray]:
+        return {str(key): rows for key, rows in self.scores.groupby("trial", observed=True).indices.items()}
+
+    @cached_property
+    def _lookups(self) -> dict[str, dict[tuple[str, ...], float]]:
+        return {}
+
+    def _lookup(self, trial: str) -> dict[tuple[str, ...], float]:
+        """The trial's scores by (head, setting, split, decision, metric, label)."""
+        if trial not in self._lookups:
+            rows = self.scores.iloc[self._rows_of_trial.get(trial, np.array([], dtype=int))]
+            keys = zip(*(rows[c] for c in ("head", "setting", "split", "decision", "metric", "label")), strict=True)
+            self._lookups[trial] = dict(zip(keys, rows["value"].astype(float), strict=True))
+        return self._lookups[trial]
+
+    def decided_by(self, measure: str, decision: str) -> str:
+        """The rule under which a measure is stored: `none` for ranks, `argmax` for one label a sample, else as asked."""
+        if measure in self.measures and self.measures[measure].needs == "score":
+            return "none"
+        return decision if self.kind == "multilabel" else "argmax"
+
+    def own_head(self, trial: str) -> str:
+        """The head that the trial itself trained: `network`, or `prior` for the class prior."""
+        return "prior" if any(key[0] == "prior" for key in self._lookup(trial)) else "network"
+
+    def score(
+        self, trial: str, measure: str, *, split: str = "test", decision: str = "half", head: str = "", setting: str = "", label: str = ""
+    ) -> float:
+        """A stored score, NaN where there is none; an empty head is the trial's own."""
+        key = (head or self.own_head(trial), setting, split, self.decided_by(measure, decision), measure, label)
+        return self._lookup(trial).get(key, math.nan)
+
+    def heads(self, trial: str) -> list[HeadChoice]:
+        """Every head of a trial at its chosen setting with its validation value, the best first."""
+        wanted = ("val", self.decided_by(self.objective, "half"), self.objective, "")
+        found = [HeadChoice(*key[:2], value) for key, value in self._lookup(trial).items() if key[2:] == wanted and not math.isnan(value)]
+        return sorted(found, key=lambda h: h.value, reverse=self.maximise)
+
+    def predictions(self, trial: str, *, split: str = "test", head: str = "") -> Predictions | None:
+        """The stored predictions with known labels of a head at its chosen setting; None where there are none."""
+        key = (trial, split, head or self.own_head(trial))
+        if key not in self._predictions:
+            self._predictions[key] = self._read_predictions(*key)
+        return self._predictions[key]
+
+    def _read_predictions(self, trial: str, split: str, head: str) -> Predictions | None:
+        found = predictions_of(self.store.read_table("predictions", [trial], filters={"split": split, "head": head}))
+        known = [p.known() for p in found]
+        return known[0] if known and len(known[0].sample) else None
+
+
+def load_run(path: str) -> Run:
+    """Reads a run's tables.
+
+    Args:
+        path: the run's folder, or a URI of a file system that pyarrow knows.
+
+    Raises:
+        StorageError: there is no run, or no trial in it.
+    """
+    store = Store(path)
+    study = dict(store.read_study())
+    for column in ("profile_changes", "spec", "split_counts", "skipped", "search_space", "ablations"):
+        study[column] = _decoded(study[column])
+    trials = store.read("trial")
+    if trials.empty:
+        raise StorageError(f"`{path}`: must hold at least one finished trial, got none. Run the study first, or go on with it.")
+    for column in ("params", "spec", "provenance"):
+        trials[column] = trials[column].map(_decoded)
+    trials = trials.set_index("trial", drop=False)
+    return Run(store, study, trials, store.read("epochs"), store.read("scores", filters={"chosen": True}), tuple(store.problems))
+
+
+def _decoded(text: str | None) -> Any:
+    return json.loads(text) if text else {}

@@ -1,0 +1,1 @@
+"""Tables of the report: one file a table, one public class with `build(run) -> Table | None`."""

@@ -1,0 +1,151 @@
+"""`python -m study.run STUDY.yaml`: a whole study, from the study file to the report."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from study.engine.cluster import connected, has_gpu, slots
+from study.engine.console import Live, shown
+from study.engine.provenance import provenance
+from study.engine.search import Conductor, group_stopper, run_plan
+from study.engine.start import Started, open_store, start
+from study.report import write_report
+from study.spec.errors import SpecError, StudyError
+from study.spec.json_schema import json_schema
+from study.spec.reading import override, parse_settings, read_yaml
+from study.spec.resolve import Resolved, resolve
+from study.spec.study_file import StudySpec
+
+LOGS = Path("runs/.logs")
+CACHE = Path(os.environ.get("STUDY_CACHE", "~/.cache/eyepair-study")).expanduser()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Returns:
+        0 done, 1 no trial was completed, 2 the user must change something, 130 interrupted.
+    """
+    args = parser().parse_args(argv)
+    console = Console(stderr=False, highlight=False)
+    try:
+        if args.write_schema:
+            args.write_schema.write_text(json_schema(), encoding="utf-8")
+            return 0
+        if args.study is None:
+            raise SpecError("`STUDY.yaml`: must be given. For example: python -m study.run search_spaces/dmsnet.yaml")
+        return run(args, console)
+    except StudyError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    cli = argparse.ArgumentParser(prog="python -m study.run", description="Run a study; the same command again goes on toward its total.")
+    cli.add_argument("study", type=Path, nargs="?", metavar="STUDY.yaml", help="study file")
+    cli.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a value, e.g. data.root=/data/odir5k")
+    cli.add_argument("--profile", default="auto", help="a profile of the study file; auto: full with a GPU, else laptop")
+    cli.add_argument("--address", help="Ray: local, auto or host:port")
+    cli.add_argument("--storage", help="folder or URI for the results")
+    again = cli.add_mutually_exclusive_group()
+    again.add_argument("--extend", action="store_true", help="go on with more trials or ablations than the run had")
+    again.add_argument("--fresh", action="store_true", help="put an earlier run of the same name aside and start anew")
+    cli.add_argument("--write-schema", type=Path, metavar="FILE", help="write the study file's JSON Schema for editors, and end")
+    return cli
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Runs the study of the parsed command line."""
+    settings = parse_settings(args.set)
+    settings |= {key: value for key, value in (("resources.address", args.address), ("storage", args.storage)) if value is not None}
+    raw = override(read_yaml(args.study), settings)
+    address = (raw.get("resources") or {}).get("address", "local")
+    with ExitStack() as cluster:
+        if address != "local":  # whether there is a GPU, and so the profile, is known only there
+            cluster.enter_context(connected(address, 1, LOGS / "ray.log"))
+        resolved = resolve(args.study, settings, args.profile, has_gpu(address))
+        ready = _start(resolved, args, console)
+        if ready.plan.num_left:
+            logs = LOGS / resolved.spec.study
+            if address == "local":
+                cluster.enter_context(connected(address, resolved.spec.resources.workers, logs / "ray.log"))
+            _train(resolved.spec, ready, logs, console)
+        return _finish(ready, console)
+
+
+def _start(resolved: Resolved, args: argparse.Namespace, console: Console) -> Started:
+    """Checks and prepares everything, and says what is about to run."""
+    store = open_store(resolved, args.fresh)
+    command = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])
+    bar = Progress(TextColumn("decoding images"), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
+    with bar:
+        task = bar.add_task("", visible=False)
+
+        def decoded(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=done < total)
+
+        ready = start(resolved, store, provenance(command), CACHE, decoded, args.extend)
+    for line in announcement(resolved, ready):
+        console.print(line)
+    return ready
+
+
+def announcement(resolved: Resolved, ready: Started) -> list[str]:
+    """The lines before the first trial: what is searched, on what data, by which profile."""
+    spec, pairs, counts = resolved.spec, ready.cohort.pairs, ready.cohort.counts()
+    lines = [f"[bold]{spec.study}[/]  {escape(spec.title)}".rstrip()]
+    if pairs.synthetic:
+        lines.append(
+            "[bold black on yellow] SYNTHETIC [/] drawn images stand in for the data set; "
+            f"give the real one with --set data.root=FOLDER or STUDY_ROOT_{str(resolved.data['data']['dataset']).upper()}"
+        )
+    changed = ", ".join(f"{key}={value}" for key, value in resolved.changes.items())
+    lines.append(f"profile  {resolved.profile}" + (f", which changes {escape(changed)}" if changed else ""))
+    sides = ", ".join(f"{counts[side]['patients']} {side}" for side in ("train", "val", "test"))
+    lines.append(f"data     {pairs.dataset} {escape(pairs.root)}: {sides} patients, {len(pairs.labels)} labels".replace("  ", " "))
+    lines += [f"skipped  {len(names)} patients: {reason.replace('_', ' ')}" for reason, names in pairs.skipped.items()]
+    done = sum(key.startswith("search-") for key in ready.plan.finished)
+    follow = sum(len(a.variants) * len(a.seeds) for a in spec.ablations.values())
+    lines.append(f"search   {spec.search.trials} trials over {len(spec.holes())} parameters ({done} done), then {follow} ablation trials")
+    lines.append(f"results  {ready.store.where}")
+    return lines
+
+
+def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> None:
+    slot = slots(spec.resources)
+    progress = Live(console, ready.plan, ready.objective)
+    stop_group = group_stopper() if slot.workers > 1 else None
+    synthetic = ready.cohort.pairs.synthetic
+    conductor = Conductor(ready.plan, ready.store, ready.site, synthetic, spec.keep_weights, progress, stop_group)
+    with progress:
+        run_plan(conductor, slot, str((logs / "tune").absolute()))
+
+
+def _finish(ready: Started, console: Console) -> int:
+    """Writes the report and says how it ended."""
+    plan = ready.plan
+    complete = [key for key, (state, _) in plan.finished.items() if state == "complete" and not key.startswith("baseline")]
+    to_go = plan.num_left + plan.running
+    if complete:
+        page = write_report(ready.store.where)
+        console.print(f"best {ready.objective} on validation: {shown(plan.best[0] if plan.best else None)}   report: {page}")
+    if to_go:
+        console.print(f"interrupted with {to_go} trials to go; the same command goes on")
+        return 130
+    if not complete:
+        console.print("[bold red]no trial was completed[/]; the reasons stand above and in the records")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The study file is checked in every branch before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.spec.errors import SpecError
+from study.spec.json_schema import json_schema
+from study.spec.reading import override, read_yaml
+from study.spec.resolve import resolve
+from study.spec.study_file import StudySpec, TrialSpec
+
+STUDIES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+MINIMAL: dict[str, Any] = {"study": "a", "data": {"dataset": "phantom"}, "model": {"backbone": "tiny"}}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_every_study_file_is_valid_in_every_branch(path: Path, has_gpu: bool) -> None:
+    resolved = resolve(path, {}, "auto", has_gpu)
+    assert resolved.spec.study == path.stem
+    assert resolved.profile == ("full" if has_gpu or "profiles" not in read_yaml(path) else "laptop")
+
+
+def test_a_trial_is_read_back_as_it_was_written() -> None:
+    spec = TrialSpec.read({"data": MINIMAL["data"], "model": MINIMAL["model"], "loss": {"name": "focal", "gamma": 1.5}})
+    assert TrialSpec.read(json.loads(json.dumps(spec.dump()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle": {}}, r"`modle`: unknown key. Did you mean `model`"),
+        ({"training.epoch": 3}, r"`training.epoch`: unknown key. Did you mean `epochs`"),
+        ({"model.backbone": {"name": "tiny", "weigths": "none"}}, r"`model.backbone.weigths`: unknown key. Did you mean `weights`"),
+        ({"model.context": "osmi"}, r"`model.context`: must be a known context, got `osmi`. Did you mean `osim`"),
+        ({"model.context": {"name": "osim", "kernl": 3}}, r"`model.context.osim.kernl`: unknown key. Did you mean `kernel`"),
+        ({"model.context": {"name": "osim", "kernel": "big"}}, r"`model.context.osim.kernel`: input should be"),
+        ({"optimiser.lr": -1}, r"`optimiser.lr`: input should be greater than 0, got -1"),
+        ({"training.epochs": "many"}, r"`training.epochs`: input should be a valid integer.*got 'many'"),
+        ({"study": "a/b"}, r"`study`: string should match pattern"),
+        ({"search.trials": {"type": "int", "low": 1, "high": 9}}, r"`search.trials`: must be one value, since all trials share it"),
+        ({"data.split.seed": {"type": "int", "low": 1, "high": 9}}, r"`data.split.seed`: must be one value"),
+        ({"data.dataset": {"type": "categorical", "choices": ["odir5k"]}}, r"`data.dataset`: must be one value"),
+        ({"ablations.t": {"variants": {"a": {"model.context": "osmi"}}}}, r"`ablations.t.variants.a`: `model.context`: must be a known"),
+        ({"ablations.t": {"variants": {"a/b": {}}}}, r"a name must be of letters, digits"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_the_nearest_right_word(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        StudySpec.read(override(MINIMAL, changes))
+
+
+def test_a_missing_part_is_named() -> None:
+    with pytest.raises(SpecError, match="`model`: must be given"):
+        StudySpec.read({"study": "a", "data": {"dataset": "phantom"}})
+
+
+def test_profiles_and_settings_are_applied_in_this_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "study: a\ndata: {dataset: phantom}\nmodel: {backbone: tiny}\nsearch: {trials: 9}\n"
+        "profiles: {laptop: {search.trials: 5, training.epochs: 2}}\n"
+    )
+    laptop = resolve(path, {"training.epochs": 7}, "auto", has_gpu=False)
+    assert (laptop.profile, laptop.spec.search.trials) == ("laptop", 5)
+    assert laptop.spec.preset({}).training.epochs == 7
+    assert resolve(path, {}, "auto", has_gpu=True).spec.search.trials == 9
+    with pytest.raises(SpecError, match="`--profile`: .*got `lapto`. Did you mean `laptop`"):
+        resolve(path, {}, "lapto", has_gpu=False)
+
+
+def test_the_identity_ignores_what_cannot_change_a_result() -> None:
+    spec = StudySpec.read(MINIMAL)
+    same = StudySpec.read(override(MINIMAL, {"title": "b", "storage": "elsewhere", "resources.concurrent": 3, "keep_weights": 9}))
+    other = StudySpec.read(override(MINIMAL, {"training.batch_size": 8}))
+    assert spec.identity_hash() == same.identity_hash() != other.identity_hash()
+
+
+def test_variants_change_only_what_they_name() -> None:
+    study = {**MINIMAL, "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2}},
+             "ablations": {"t": {"seeds": [3], "variants": {"a": {}, "b": {"model.context": "osim"}}}}}  # fmt: skip
+    spec = StudySpec.read(study)
+    a, b = (spec.variant("t", name, 3, {"optimiser.lr": 2e-3}) for name in "ab")
+    assert a.optimiser.lr == b.optimiser.lr == 2e-3
+    assert (a.model.context.name, b.model.context.name, a.training.seed) == ("none", "osim", 3)
+    assert a.model_copy(update={"model": b.model}) == b
+
+
+def test_the_schema_knows_components_and_holes() -> None:
+    schema = json.loads(json_schema())
+    context = schema["properties"]["model"]["properties"]["context"]["anyOf"]
+    assert "osim" in context[0]["anyOf"][0]["enum"]
+    assert context[1] == {"$ref": "#/$defs/hole"}
+    assert schema["additionalProperties"] is False
+    assert {"study", "data", "model"} <= set(schema["required"])
