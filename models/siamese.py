@@ -30,9 +30,9 @@ class Output(NamedTuple):
         """In 32 bit, for losses and metrics."""
         return Output(*(None if part is None else part.float() for part in self))  # type: ignore[arg-type]
 
-    def cpu(self) -> "Output":
-        """In host memory."""
-        return Output(*(None if part is None else part.cpu() for part in self))  # type: ignore[arg-type]
+    def to(self, device: torch.device) -> "Output":
+        """On a device."""
+        return Output(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
     @classmethod
     def cat(cls, outputs: Sequence["Output"]) -> "Output":

@@ -7,7 +7,7 @@ Differs: BFPC-Net writes softmax; a softmax cannot give two labels to one patien
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.heads._dropout import check_dropout
+from models._dropout import check_dropout
 
 
 class MultiLabel(nn.Module):

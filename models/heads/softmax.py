@@ -7,7 +7,7 @@ Differs: nothing.
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.heads._dropout import check_dropout
+from models._dropout import check_dropout
 
 
 class Softmax(nn.Module):

@@ -65,16 +65,17 @@ class Augmentation:
         return functional.grid_sample(flat, grid, align_corners=False).view_as(images)
 
     def _relight(self, images: Float[Tensor, "b v c h w"], generator: torch.Generator) -> Float[Tensor, "b v c h w"]:
-        """Brightness, contrast and saturation, the same for all views of a sample."""
-        brightness, contrast, saturation = (
+        """Brightness, then saturation, then contrast, the same for all views of a sample, in one weighted sum.
+
+        With factors b, s, c and a pixel's grey g: b (c s x + c (1 - s) g + (1 - c) mean g).
+        """
+        b, s, c = (
             (1 + _spread(len(images), most, generator)).to(images)[:, None, None, None, None]
-            for most in (self.brightness, self.contrast, self.saturation)
+            for most in (self.brightness, self.saturation, self.contrast)
         )
-        images = images * brightness
-        grey = (images * images.new_tensor(GREY)[:, None, None]).sum(dim=2, keepdim=True)
+        grey = torch.einsum("bvchw,c->bvhw", images, images.new_tensor(GREY)).unsqueeze(2)
         mean = grey.mean(dim=(1, 2, 3, 4), keepdim=True)
-        images = grey + (images - grey) * saturation
-        return (mean + (images - mean) * contrast).clamp(0, 1)
+        return (images * (b * c * s)).add_(grey * (b * c * (1 - s)) + b * (1 - c) * mean).clamp_(0, 1)
 
 
 def _spread(num: int, most: float, generator: torch.Generator) -> Float[Tensor, "n"]:

@@ -99,12 +99,12 @@ class Batches:
 
     def _batch(self, rows: Int[np.ndarray, "b"], generator: torch.Generator) -> Batch:
         index = torch.from_numpy(rows.astype(np.int64)).to(self.device)
-        images = self._pixels(rows).permute(0, 1, 4, 2, 3).float().div_(255)
+        images = self._pixels(rows).permute(0, 1, 4, 2, 3).contiguous().float().div_(255)
         view_targets = self._view_targets[index]
         if self.augmentation is not None:
             images, swapped = self.augmentation(images, generator)
             view_targets = torch.where(swapped[:, None, None], view_targets.flip(1), view_targets)
-        return Batch(images * self._scale + self._shift, self._targets[index], view_targets, index)
+        return Batch(images.mul_(self._scale).add_(self._shift), self._targets[index], view_targets, index)
 
     def _pixels(self, rows: Int[np.ndarray, "b"]) -> UInt8[Tensor, "b v h w 3"]:
         wanted = self.cache.index[rows]

@@ -6,6 +6,7 @@ orders of unfinished ones is needed to go on.
 
 import json
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -198,6 +199,7 @@ def distribution(hole: Hole) -> BaseDistribution:
 
 
 def _optuna_study(search: SearchSpec, num_seen: int) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     # The seed moves with the number of known trials: a sampler started anew with the same seed would repeat itself.
     seed = search.seed + num_seen
     samplers: dict[str, Callable[[], BaseSampler]] = {
@@ -212,4 +214,6 @@ def _optuna_study(search: SearchSpec, num_seen: int) -> optuna.Study:
         "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=search.startup, n_warmup_steps=search.min_epochs),
         "none": lambda: optuna.pruners.NopPruner(),
     }
-    return optuna.create_study(direction="maximize", sampler=samplers[search.sampler](), pruner=pruners[search.pruner]())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` is the documented setting for conditional spaces
+        return optuna.create_study(direction="maximize", sampler=samplers[search.sampler](), pruner=pruners[search.pruner]())

@@ -160,6 +160,9 @@ class _Orders(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the records are the memory."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune's own snapshots are never restored
+
 
 class _Stopping(FIFOScheduler):
     """Tune's scheduler: whom the conductor stops, Tune stops."""
@@ -193,7 +196,7 @@ class _Witness(tune.Callback):
         self._conductor.ended(key_of(trial), {}, str(error).strip().splitlines()[-1] if error else "the trial's process ended")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}
+        return {}  # Tune's own snapshots are never restored
 
 
 def key_of(trial: Trial) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -24,9 +25,11 @@ from study.engine.group import Group, bare
 from study.engine.order import Order, Site
 from study.engine.pending import Pending
 from study.evidence.embed import Embedded, embed
-from study.evidence.heads import best_knn_value
+from study.evidence.heads import sweep
 from study.evidence.metrics import DEFAULT_OBJECTIVE, objective
-from study.evidence.store import Store
+from study.evidence.predictions import Embeddings, Predictions
+from study.evidence.score import score_rows
+from study.evidence.store import WEIGHTS, Store
 from study.spec.errors import DataError
 from study.spec.study_file import TrialSpec
 
@@ -101,17 +104,26 @@ class Built:
         )
         return embed(net or self.net, batches, self.device, self.bfloat16)
 
+    def names(self, side: str) -> tuple[list[str], list[str]]:
+        """Samples and patients of a split, in the order of `embed`."""
+        table = self.cohort.split.iloc[self.cohort.rows(side)]
+        return table["sample"].tolist(), table["patient"].tolist()
+
+    def embeddings(self, trial: str, side: str, found: Embedded) -> Embeddings:
+        """A split's embeddings with the names of its samples."""
+        return Embeddings(trial, side, *self.names(side), found.targets, found.fused, self.cohort.pairs.synthetic)
+
     def evaluate(self, net: nn.Module) -> tuple[float, float]:
         """Objective and loss on validation; a loss that does not train the head is judged by the best KNN on the embeddings."""
         found = self.embed("val", net)
         kind = self.cohort.pairs.kind
         with torch.inference_mode():
-            val_loss = float(self.loss.cpu()(found.output, torch.from_numpy(found.targets).float()))
-        self.loss.to(self.device)
+            val_loss = float(self.loss(found.output.to(self.device), torch.from_numpy(found.targets).float().to(self.device)))
         if self.loss.trains_head:
             return objective(self.objective, kind, found.targets, found.score), val_loss
-        known = self.embed("train", net)
-        return best_knn_value(self.objective, kind, known.fused, known.targets, found.fused, found.targets), val_loss
+        known, query = self.embeddings("", "train", self.embed("train", net)), self.embeddings("", "val", found)
+        swept = sweep(known, [query], kind, self.cohort.pairs.labels, heads=("knn",), objective_name=self.objective)
+        return swept.best["knn"][1], val_loss
 
 
 def run_order(
@@ -256,12 +268,11 @@ def _publish(store: Store, order: Order, built: Built, record: dict[str, Any], r
     network, embeddings = [], {}
     for side in ("train", "val", "test"):
         found = built.embed(side)
-        names = built.cohort.split.iloc[built.cohort.rows(side)]
-        who = (names["sample"].tolist(), names["patient"].tolist())
-        embeddings[side] = Embeddings(order.key, side, *who, found.targets, found.fused, pairs.synthetic)
+        embeddings[side] = built.embeddings(order.key, side, found)
         if side != "train":
-            network.append(Predictions(order.key, "network", "", side, *who, found.targets, found.score, pairs.synthetic))
-    swept = sweep(embeddings["train"], embeddings["val"], embeddings["test"], pairs.kind, pairs.labels)
+            network.append(Predictions(order.key, "network", "", side, *built.names(side), found.targets, found.score, pairs.synthetic))
+    queries = [embeddings["val"], embeddings["test"]]
+    swept = sweep(embeddings["train"], queries, pairs.kind, pairs.labels, objective_name=built.objective)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / WEIGHTS
         save_file({name: tensor.contiguous() for name, tensor in built.net.state_dict().items()}, weights)

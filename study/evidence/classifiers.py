@@ -23,8 +23,8 @@ def svm(c: float, scaled: bool) -> Any:
 
 
 def random_forest(min_leaf: int) -> Any:
-    """200 trees whose leaves hold at least `min_leaf` samples."""
-    return RandomForestClassifier(200, min_samples_leaf=min_leaf, random_state=_SEED)
+    """100 trees whose leaves hold at least `min_leaf` samples."""
+    return RandomForestClassifier(100, min_samples_leaf=min_leaf, random_state=_SEED)
 
 
 def gradient_boosting(num_rounds: int) -> Any:

@@ -42,6 +42,6 @@ def tune_thresholds(target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n 
         f1 = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
         cut = np.append(ordered[1:] != ordered[:-1], True)  # samples of equal score are decided alike
         best = int(np.argmax(np.where(cut, f1, -1)))
-        below = ordered[best + 1] if best + 1 < len(ordered) else min(0.0, ordered[best])
+        below = ordered[best + 1] if best + 1 < len(ordered) else float(ordered[best] > 0) - 1  # 0, or under a score of 0
         thresholds[label] = (ordered[best] + below) / 2
     return thresholds

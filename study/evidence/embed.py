@@ -44,7 +44,7 @@ def embed(net: nn.Module, batches: Iterable[Any], device: torch.device, bfloat16
     targets = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for images, batch_targets, *_ in batches:
-            outputs.append(net(images).float().cpu())
+            outputs.append(net(images).float().to(torch.device("cpu")))
             targets.append(batch_targets.cpu())
     net.train(training)
     whole = Output.cat(outputs)

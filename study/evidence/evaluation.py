@@ -9,7 +9,7 @@ A label without a positive sample has no value: its per-label metrics are NaN, a
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from study.evidence.ranking import rank_metrics
 
@@ -57,7 +57,7 @@ class Evaluation:
             raise ValueError("`decision`: is needed for this metric, got None.")
         return self._decision
 
-    def _weighted(self, values: Num[np.ndarray, "n m"]) -> Float[np.ndarray, "m b"]:
+    def _weighted(self, values: Shaped[np.ndarray, "n m"]) -> Float[np.ndarray, "m b"]:
         sums: Float[np.ndarray, "m b"] = values.T.astype(self.weights.dtype) @ self.weights
         return sums
 
@@ -161,7 +161,7 @@ class Evaluation:
         """2 Σ TP / Σ (2 TP + FP + FN) over labels."""
         return ratio(2 * self.hits.sum(axis=0), (self.positives + self.decided).sum(axis=0))
 
-    def _sample_mean(self, values: Num[np.ndarray, " n"]) -> Aggregate:
+    def _sample_mean(self, values: Shaped[np.ndarray, " n"]) -> Aggregate:
         return ratio(self._weighted(values[:, None])[0], self.total)
 
     @cached_property

@@ -24,7 +24,7 @@ def read_trial_table(filesystem: fs.FileSystem, path: str, schema: pa.Schema, co
         with pq.ParquetFile(filesystem.open_input_file(path)) as file:
             if not file.schema_arrow.equals(schema):
                 raise UnusableFileError("has other columns than the schema")
-            if not _belongs(file.metadata, key):
+            if not _belongs(file.metadata, schema.get_field_index("trial"), key):
                 raise UnusableFileError(f"holds rows of another trial than `{key}`")
             table: pa.Table = file.read(columns=columns, use_threads=False)
             return table
@@ -34,9 +34,9 @@ def read_trial_table(filesystem: fs.FileSystem, path: str, schema: pa.Schema, co
         raise UnusableFileError(f"cannot be read ({error})") from None
 
 
-def _belongs(metadata: pq.FileMetaData, key: str) -> bool:
-    """Whether every row carries the key in its first column, read from the file's statistics."""
-    groups = (metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups))
+def _belongs(metadata: pq.FileMetaData, column: int, key: str) -> bool:
+    """Whether every row carries the key in the column, read from the file's statistics (no list stands before the column)."""
+    groups = (metadata.row_group(i).column(column).statistics for i in range(metadata.num_row_groups))
     return metadata.num_rows == 0 or all(s is not None and s.has_min_max and s.min == s.max == key for s in groups)
 
 

@@ -26,7 +26,8 @@ def compare(run: Run, name: str) -> Table | None:
         Column("line", "", words=True),
         *(Column(key, metric.label, help=_help(metric)) for key, metric in paper.metrics.items()),
     )
-    return Table(name, f"{paper.paper}, {paper.number}: {paper.title}", columns, tuple(rows), _caption(run, paper), _remarks(paper), run.synthetic)
+    title = f"{paper.paper}, {paper.number}: {paper.title}"
+    return Table(name, title, columns, tuple(rows), _caption(run, paper), _remarks(paper), run.synthetic)
 
 
 def was_run(run: Run, name: str) -> bool:

@@ -6,7 +6,6 @@ puts them on paper, `caption(data)` says what is seen.
 
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E0
 PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)  # Okabe and Ito 2008, safe for colour-blind readers
 INK, GREY, PALE = "#222222", "#767676", "#C9C9C9"
 WIDTH = 6.7  # inches, the text width of a journal page
-STYLE: Mapping[str, Any] = {
+STYLE: Any = {
     "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
     "axes.edgecolor": GREY, "axes.linewidth": 0.6, "axes.labelcolor": INK, "text.color": INK, "xtick.color": GREY, "ytick.color": GREY,

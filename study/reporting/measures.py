@@ -3,7 +3,7 @@
 from study.evidence.metrics import Kind
 
 HEADLINE: dict[Kind, tuple[str, ...]] = {
-    "multilabel": ("macro_average_precision", "macro_auc", "macro_f1", "odir_kappa", "odir_auc", "odir_final", "exact_match"),
+    "multilabel": ("macro_average_precision", "macro_auc", "macro_f1", "odir_kappa", "odir_final", "exact_match"),
     "classes": ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1", "macro_auc", "cohen_kappa"),
     "grades": ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc"),
 }

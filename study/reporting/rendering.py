@@ -9,6 +9,7 @@ from html import escape
 from study.reporting.table import Cell, Column, Published, Row, Table, Text, Value, Verdict
 
 SYNTHETIC = "SYNTHETIC: computed on made-up images, not on patients."
+LONG = 40  # rows beyond which a table scrolls in a box of its own
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
@@ -80,7 +81,7 @@ def latex(table: Table) -> str:
     below = [_tex(r) for r in remarks(table)] + [rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()]
     lines = [
         LATEX_PREAMBLE + r"\begin{document}", r"\begin{table}[h!]", r"\centering\small",
-        rf"\caption*{{\textbf{{{_tex(table.title)}.}} {_tex(table.caption)}}}".replace(r"\caption*", r"\caption"),
+        rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(table.caption)}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}}",
         r"\par\medskip\begin{minipage}{\linewidth}\footnotesize\raggedright",
@@ -138,20 +139,24 @@ def _csv_text(cell: Cell) -> str:
 def html(table: Table, *, sortable: bool = False) -> str:
     """A figure element with the table in it; the page's style sheet gives it its looks."""
     head = "".join(_th(column, sortable) for column in table.columns)
-    body = "".join(f'<tr{_row_class(row)} data-key="{escape(row.key)}">{"".join(map(lambda p: _td(table, *p), zip(table.columns, row.cells, strict=True)))}</tr>\n' for row in table.rows)
+    body = "".join(_tr(table, row) for row in table.rows)
     notes = "".join(f"<p>{escape(r)}</p>" for r in table.remarks)
     notes += "".join(f"<p><sup>{m}</sup> {escape(n)}</p>" for n, m in table.marks.items())
     stamp = f'<span class="stamp">{escape(SYNTHETIC)}</span> ' if table.synthetic else ""
     kind = ' class="sortable"' if sortable else ""
+    long = " long" if len(table.rows) > LONG else ""
+    caption = f"{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}"
     return (
-        f'<figure class="table" id="table-{escape(table.name)}"><figcaption>{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}</figcaption>'
+        f'<figure class="table{long}" id="table-{escape(table.name)}"><figcaption>{caption}</figcaption>'
         f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
         f'<div class="notes">{notes}</div></figure>'
     )
 
 
-def _row_class(row: Row) -> str:
-    return "" if row.lead else ' class="more"'
+def _tr(table: Table, row: Row) -> str:
+    kind = "" if row.lead else ' class="more"'
+    cells = "".join(_td(table, column, cell) for column, cell in zip(table.columns, row.cells, strict=True))
+    return f'<tr{kind} data-key="{escape(row.key)}">{cells}</tr>\n'
 
 
 def _th(column: Column, sortable: bool) -> str:

@@ -81,7 +81,7 @@ def failed(trials: pd.DataFrame) -> Text:
 
 def configuration(run: Run, trial: str) -> str:
     """What a trial chose, `backbone resnet50, lr 0.00012`; a name is as long as it must be to be unique."""
-    params: dict[str, object] = run.trials.at[trial, "params"]
+    params: dict[str, object] = run.of_trial(trial, "params")
     return ", ".join(f"{name} {setting(params[key])}" for key, name in parameter_names(run).items() if key in params)
 
 

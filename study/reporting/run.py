@@ -105,6 +105,10 @@ class Run:
         pool = pool[pool["value"].notna()]
         return None if pool.empty else str(pool.index[0])
 
+    def of_trial(self, trial: str, column: str) -> Any:
+        """One field of a trial's row."""
+        return self.trials.loc[trial, column]
+
     def baseline(self, name: str) -> str | None:
         """Key of the baseline `prior` or `untrained`, if it was scored."""
         key = f"baseline-{name}"
@@ -112,7 +116,8 @@ class Run:
 
     @cached_property
     def _rows_of_trial(self) -> dict[str, np.ndarray]:
-        return {str(key): rows for key, rows in self.scores.groupby("trial", observed=True).indices.items()}
+        groups = self.scores.groupby("trial", observed=True).indices
+        return {str(key): np.asarray(rows) for key, rows in groups.items()}
 
     @cached_property
     def _lookups(self) -> dict[str, dict[tuple[str, ...], float]]:
@@ -146,7 +151,9 @@ class Run:
     def heads(self, trial: str) -> list[HeadChoice]:
         """Every head of a trial at its chosen setting with its validation value, the best first."""
         wanted = ("val", self.decided_by(self.objective, "half"), self.objective, "")
-        found = [HeadChoice(*key[:2], value) for key, value in self._lookup(trial).items() if key[2:] == wanted and not math.isnan(value)]
+        found = [
+            HeadChoice(key[0], key[1], value) for key, value in self._lookup(trial).items() if key[2:] == wanted and not math.isnan(value)
+        ]
         return sorted(found, key=lambda h: h.value, reverse=self.maximise)
 
     def predictions(self, trial: str, *, split: str = "test", head: str = "") -> Predictions | None:

@@ -20,10 +20,11 @@ def _question(run: Run) -> str:
     eyes = "both eyes of" if run.study["num_views"] == 2 else "images of"
     searched = f" It searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})." if names else ""
     made_up = "made-up images that stand in for " if run.synthetic else ""
+    most = "greatest" if run.maximise else "smallest"
     return (
-        f"The question was: {_stopped(run.title)} The data are {made_up}{run.study['dataset']}, {eyes} {who}, with {len(run.labels)} labels."
-        f"{searched} Whatever had the {'greatest' if run.maximise else 'smallest'} {long(run.objective)} on the validation split was chosen; "
-        "the test split took no part in any choice."
+        f"The question was: {_stopped(run.title)} "
+        f"The data are {made_up}{run.study['dataset']}, {eyes} {who}, with {len(run.labels)} labels.{searched} "
+        f"Whatever had the {most} {long(run.objective)} on the validation split was chosen; the test split took no part in any choice."
     )
 
 

@@ -18,6 +18,7 @@ ODIR = ("N", "D", "G", "C", "A", "H", "M", "O")
 PREVALENCE = np.array([0.33, 0.32, 0.06, 0.06, 0.05, 0.03, 0.05, 0.28])
 HOSTILE = '<script>alert("x")</script> & 100%_$#{~}^\\ |pipe|'
 BACKBONES, FUSIONS = ("resnet18", "mobilenet_v2", "squeezenet1_1"), ("concat", "difference", "gated")
+PROVENANCE = {"commit": "0123abc", "difference": "", "lock": "c" * 64, "versions": {"torch": "2.9.0", "python": "3.11.4"}, "command": "run"}
 TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 
 
@@ -72,10 +73,8 @@ class FakeRun:
 
     def predictions(self, key: str, strength: float) -> list[Predictions]:
         """What a network of that strength says about validation and test."""
-        return [
-            Predictions(key, "network", "", split, *self._who(split), self.truth[split], self.scores_of(split, strength).astype(np.float32), self.synthetic)
-            for split in ("val", "test")
-        ]  # fmt: skip
+        scores = {split: self.scores_of(split, strength).astype(np.float32) for split in ("val", "test")}
+        return [Predictions(key, "network", "", s, *self._who(s), self.truth[s], scores[s], self.synthetic) for s in scores]
 
     def _who(self, split: str) -> tuple[list[str], list[str]]:
         return [f"{split}-{i}" for i in range(self.patients)], [f"{split}-patient-{i}" for i in range(self.patients)]
@@ -94,8 +93,7 @@ class FakeRun:
             "state": state, "outcome": "", "message": "", "params": "{}", "spec": "{}", "objective": self.objective, "value": value,
             "best_epoch": 3, "num_epochs": 5, "num_parameters": 11_200_000, "seconds_training": 42.0, "seconds_total": 44.5,
             "device": "cpu", "host": "node-1", "started": self.clock, "ended": self.clock + timedelta(seconds=44),
-            "provenance": json.dumps({"commit": "0123abc", "difference": "", "lock": "c" * 64, "versions": {"torch": "2.9.0", "python": "3.11.4"},
-                                      "command": "python -m study.run search_spaces/odir.yaml"}),
+            "provenance": json.dumps(PROVENANCE),
             "data_fingerprint": "a" * 64, "split_hash": "b" * 64, "synthetic": self.synthetic, **row,
         }  # fmt: skip
         tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, float(value)), "scores": scores}
@@ -124,7 +122,8 @@ def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **opt
         if i % 6 == 4:
             state = "pruned"
         elif i % 6 == 5:
-            state, extra = "failed", {"outcome": "non_finite_loss", "message": HOSTILE if hostile else "loss was nan in epoch 2", "value": None}
+            message = HOSTILE if hostile else "loss was nan in epoch 2"
+            state, extra = "failed", {"outcome": "non_finite_loss", "message": message, "value": None}
         strength = 1.5 - 0.4 * abs(np.log10(lr) + 3.5) + 0.2 * (i % 2)
         key = f"search-{i:05d}"
         run.trial(key, run.predictions(key, strength), state=state, number=i, params=json.dumps(params), **extra)

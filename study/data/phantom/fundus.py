@@ -27,7 +27,7 @@ def draw_fundus(patient: Patient, seed: int, number: int, eye: Eye, size_px: int
     canvas = Canvas(size_px, _colour(shared, tone))
     disc = np.array([0.56, 0.0]) + shared.normal(0, 0.035, 2) + own.normal(0, 0.01, 2)
     macula = np.array([-0.2, 0.07]) + shared.normal(0, 0.02, 2) + own.normal(0, 0.01, 2)
-    counts = lesions.GRADED[grade] if "D" not in found else lesions.Counts(int(own.integers(16, 34)), int(own.integers(22, 44)), 0)
+    counts = lesions.GRADED[grade] if "D" not in found else lesions.Counts(int(own.integers(8, 34)), int(own.integers(10, 44)), 0)
     _ground(canvas, own, macula)
     if "M" in found:
         lesions.tessellation(canvas, own)
@@ -71,7 +71,7 @@ def _disc(canvas: Canvas, shared: np.random.Generator, own: np.random.Generator,
         lesions.crescent(canvas, own, disc, radius)
         squeeze = 0.7
     if "G" in found:
-        radius, cup = radius * 1.12, float(own.uniform(0.78, 0.88))
+        radius, cup = radius * 1.12, float(own.uniform(0.68, 0.88))
         canvas.blend(0.55 * canvas.disc(disc[0], disc[1], radius * 1.45, 0.1), (0.96, 0.82, 0.6))
     canvas.blend(0.2 * canvas.glow(disc[0], disc[1], 0.32), (1.0, 0.75, 0.4))
     canvas.blend(0.96 * canvas.disc(disc[0], disc[1], radius, 0.045, squeeze), (0.99, 0.71, 0.42))

@@ -65,7 +65,7 @@ def diabetic_front(canvas: Canvas, rng: np.random.Generator, disc: Point, counts
 
 def drusen(canvas: Canvas, rng: np.random.Generator, macula: Point) -> None:
     """A: many soft pale spots in the macula, some run together, with clumped pigment."""
-    num = int(rng.integers(38, 60))
+    num = int(rng.integers(24, 60))
     centres = macula + rng.normal(0, 0.17, (num, 2))
     soft = _soft(canvas.blobs(outlines(rng, centres, rng.uniform(0.022, 0.055, num))), canvas.size_px / 160)
     canvas.blend(0.8 * soft, CREAM)
@@ -75,7 +75,7 @@ def drusen(canvas: Canvas, rng: np.random.Generator, macula: Point) -> None:
 
 def hypertensive(canvas: Canvas, rng: np.random.Generator, disc: Point) -> None:
     """H: flame haemorrhages, red streaks that radiate from the disc, and cotton-wool spots."""
-    num = int(rng.integers(16, 26))
+    num = int(rng.integers(10, 26))
     turns = np.pi + rng.uniform(-2.2, 2.2, num)
     away = rng.uniform(0.26, 0.72, num)[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     flames = outlines(rng, disc + away, rng.uniform(0.016, 0.03, num), stretch=4.2, angles=turns, ragged=0.35)
@@ -106,9 +106,9 @@ def crescent(canvas: Canvas, rng: np.random.Generator, disc: Point, radius: floa
 def naevus(canvas: Canvas, rng: np.random.Generator, macula: Point) -> None:
     """O in one eye: a large slate-dark spot off the macula."""
     turn, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.55)
-    centre = np.clip(macula + away * np.array([np.cos(turn), np.sin(turn)]), -0.6, 0.5)
-    blob = canvas.blobs(outlines(rng, centre[None], np.array([rng.uniform(0.17, 0.24)]), stretch=1.25))
-    canvas.blend(0.85 * _soft(blob, canvas.size_px / 64), (0.13, 0.12, 0.13))
+    centre = np.clip(macula + away * np.array([np.cos(turn), np.sin(turn)]), -0.6, 0.45)
+    blob = canvas.blobs(outlines(rng, centre[None], np.array([rng.uniform(0.2, 0.3)]), stretch=1.25))
+    canvas.blend(0.9 * _soft(blob, canvas.size_px / 64), (0.12, 0.14, 0.15))
 
 
 def haze(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -117,7 +117,7 @@ def haze(canvas: Canvas, rng: np.random.Generator) -> None:
     blurred = sharp.filter(ImageFilter.GaussianBlur(canvas.size_px * rng.uniform(0.014, 0.028)))
     canvas.rgb = np.asarray(blurred, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
     turn = rng.uniform(0, 2 * np.pi)
-    veil = 0.48 + 0.18 * (canvas.x * np.cos(turn) + canvas.y * np.sin(turn)) + 0.03 * canvas.noise(rng, 4)
+    veil = rng.uniform(0.36, 0.54) + 0.18 * (canvas.x * np.cos(turn) + canvas.y * np.sin(turn)) + 0.03 * canvas.noise(rng, 4)
     canvas.blend(np.clip(veil, 0, 0.8).astype(np.float32), (0.78, 0.74, 0.62))
 
 

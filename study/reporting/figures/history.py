@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from study.reporting.figure import BLUE, GREY, ORANGE, RED, sheet
 from study.reporting.measures import long, short
@@ -56,7 +57,7 @@ class History:
             axes.scatter(place[failed], np.zeros(failed.sum()), s=18, color=RED, marker="x", label="failed", linewidths=1,
                          transform=axes.get_xaxis_transform(), clip_on=False, zorder=4)  # fmt: skip
         axes.set(xlabel="trials ended", ylabel=f"{short(data.measure)}, validation", xlim=(0.5, len(place) + 0.5))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside upper right", ncols=4)
         return figure
 

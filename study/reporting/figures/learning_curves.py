@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from study.reporting.figure import BLUE, ORANGE, PALE, RED, sheet
 from study.reporting.measures import long, short
@@ -41,11 +42,12 @@ class LearningCurves:
         best = run.epochs[run.epochs["trial"] == key].sort_values("epoch")
         if key is None or best.empty:
             return None
-        role = str(run.trials.at[key, "role"])
+        role = str(run.of_trial(key, "role"))
         keys = [str(k) for k in run.of_role(role).index if k != key]
-        by_trial = dict(iter(run.epochs[run.epochs["trial"].isin(keys[-MOST:])].sort_values("epoch").groupby("trial")))
-        others = [(str(run.trials.at[k, "state"]), f["epoch"].to_numpy(), f["value"].to_numpy(float)) for k, f in by_trial.items()]
-        return _CurvesData(run.objective, key, best, int(run.trials.at[key, "best_epoch"]), others, max(0, len(keys) - MOST))
+        drawn = run.epochs[run.epochs["trial"].isin(keys[-MOST:])].sort_values("epoch")
+        by_trial = {str(k): frame for k, frame in drawn.groupby("trial")}
+        others = [(str(run.of_trial(k, "state")), f["epoch"].to_numpy(), f["value"].to_numpy(float)) for k, f in by_trial.items()]
+        return _CurvesData(run.objective, key, best, int(run.of_trial(key, "best_epoch")), others, max(0, len(keys) - MOST))
 
     def draw(self, data: _CurvesData) -> Figure:
         """Left the losses of the best trial, right the objective of all."""
@@ -63,7 +65,7 @@ class LearningCurves:
         right.scatter(at["epoch"], at["value"], color=RED, s=18, zorder=3)
         right.set(title=f"{short(data.measure)} on validation, all trials", xlabel="epoch", ylabel=short(data.measure))
         for axes in (left, right):
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure
 
     def caption(self, data: _CurvesData) -> str:

@@ -69,7 +69,8 @@ class Neighbours:
 
     def caption(self, data: _KCurveData) -> str:
         """The trial and how K was chosen."""
-        return f"{long(data.measure).capitalize()} of nearest neighbours on the embedding of {data.key}; ringed: chosen on validation ({data.chosen})."
+        measure = long(data.measure).capitalize()
+        return f"{measure} of nearest neighbours on the embedding of {data.key}; ringed: chosen on validation ({data.chosen})."
 
 
 def split_setting(setting: str) -> tuple[int, str]:

@@ -46,7 +46,8 @@ class Reliability:
         order = np.argsort(score, kind="stable")
         parts = [part for part in np.array_split(order, NUM_BINS) if len(part)]
         means = [(score[p].mean(), target[p].mean(), len(p)) for p in parts]
-        return _ReliabilityData(run.best, *(np.array(column) for column in zip(*means, strict=True)), scores=score)
+        bins = np.array(means).T
+        return _ReliabilityData(run.best, bins[0], bins[1], bins[2], score)
 
     def draw(self, data: _ReliabilityData) -> Figure:
         """The diagonal is perfect; the bars below show where the scores lie."""

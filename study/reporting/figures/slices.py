@@ -49,7 +49,8 @@ class Slices:
                 continue
             space = run.study["search_space"].get(key, {})
             place, choices = _places(values, space)
-            slices.append(_Slice(name, place, has["value"].to_numpy(float), has.index.to_numpy() == run.best, choices, bool(space.get("log"))))
+            best = has.index.to_numpy() == run.best
+            slices.append(_Slice(name, place, has["value"].to_numpy(float), best, choices, bool(space.get("log"))))
         return (run.objective, slices[:MOST]) if slices else None
 
     def draw(self, data: tuple[str, list[_Slice]]) -> Figure:

@@ -5,6 +5,7 @@ Differs: nothing.
 """
 
 import math
+from typing import Any
 
 from study.reporting.measures import headline, long, short
 from study.reporting.results import configuration, head_name, measured
@@ -43,13 +44,12 @@ class Leaderboard:
                 Column("seconds", "Time (s)"),
             ),
             tuple(rows),
-            caption=f"Trials by {long(run.objective)} on the validation split; all other measures are of the test split, at threshold one half.",
+            caption=f"Trials by {long(run.objective)} on the validation split; all other measures are of the test split.",
             remarks=self._remarks(run),
             synthetic=run.synthetic,
         )
 
     def _row(self, run: Run, key: str, rank: str, title: str, tests: tuple[str, ...]) -> Row:
-        trial = run.trials.loc[key]
         heads = run.heads(key)
         head = heads[0] if heads else None
         head_test: Cell = NOTHING
@@ -59,12 +59,12 @@ class Leaderboard:
             Text(rank),
             Text(key),
             Text(title, quiet=not rank),
-            Value(float(trial["value"])),
+            Value(_float(run.of_trial(key, "value"))),
             *(measured(run, Origin((key,), m)) for m in tests),
             Text(head_name(head.head, head.setting) if head else ""),
             head_test,
-            Value(_float(trial["num_parameters"]) / 1e6, digits=1),
-            Value(_float(trial["seconds_total"]), digits=0),
+            Value(_float(run.of_trial(key, "num_parameters")) / 1e6, digits=1),
+            Value(_float(run.of_trial(key, "seconds_total")), digits=0),
         )
         return Row(key, cells)
 
@@ -76,5 +76,5 @@ class Leaderboard:
         return (f"Not ranked: {counts}. A pruned trial is not a complete one.",)
 
 
-def _float(value: object) -> float:
-    return math.nan if value is None else float(value)  # type: ignore[arg-type]
+def _float(value: Any) -> float:
+    return math.nan if value is None else float(value)

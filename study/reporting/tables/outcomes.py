@@ -25,8 +25,8 @@ class Outcomes:
             state, outcome, message = map(str, what)
             keys = [str(k) for k in trials.index]
             more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-            cells = (Text(state), Text(outcome.replace("_", " ")), Value(len(keys), digits=0), Text(", ".join(keys[:SHOWN]) + more), Text(message))
-            rows.append(Row(f"group{i}", cells))
+            which = Text(", ".join(keys[:SHOWN]) + more)
+            rows.append(Row(f"group{i}", (Text(state), Text(outcome.replace("_", " ")), Value(len(keys), digits=0), which, Text(message))))
         columns = (
             Column("state", "State", words=True),
             Column("outcome", "Outcome", words=True),

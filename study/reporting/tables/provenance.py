@@ -36,7 +36,8 @@ class Provenance:
             "problems": ("Files left out", run.problems),
         }
         rows = tuple(Row(key, (Text(title), Text(_joined(values)))) for key, (title, values) in facts.items() if _joined(values))
-        return Table("provenance", "Provenance", (Column("fact", "", words=True), Column("value", "", words=True)), rows, synthetic=run.synthetic)
+        columns = (Column("fact", "", words=True), Column("value", "", words=True))
+        return Table("provenance", "Where the numbers come from", columns, rows, synthetic=run.synthetic)
 
 
 def _code(records: Iterable[dict[str, object]]) -> dict[str, tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ Differs: nothing.
 import math
 
 from study.reporting.run import Run
-from study.reporting.table import Column, Row, Table, Text, Value
+from study.reporting.table import Cell, Column, Row, Table, Text, Value
 
 NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 
@@ -28,16 +28,17 @@ class Split:
         for split in splits:
             columns += [Column(split, NAMES.get(split, split)), Column(f"{split}_share", "%", help="Share of the split's samples")]
         rows = [self._row("patients", "Patients", counts, splits), self._row("samples", "Samples", counts, splits)]
-        rows += [self._row(label, f"Label {label}", counts, splits, share=True, lead=False) for label in run.labels]
+        rows += [self._row(label, f"Label {label}", counts, splits, share=True) for label in run.labels]
         skipped: dict[str, list[str]] = run.study["skipped"]
         remarks = tuple(f"Left out, {reason}: {len(samples)}." for reason, samples in skipped.items() if samples)
-        return Table("split", "Data and split", tuple(columns), tuple(rows), "Every patient is in one split only.", remarks, run.synthetic)
+        title, caption = "Patients and labels in each split", "Every patient is in one split only."
+        return Table("split", title, tuple(columns), tuple(rows), caption, remarks, run.synthetic)
 
-    def _row(self, key: str, title: str, counts: dict[str, dict[str, int]], splits: list[str], *, share: bool = False, lead: bool = True) -> Row:
-        cells: list[Text | Value] = [Text(title)]
+    def _row(self, key: str, title: str, counts: dict[str, dict[str, int]], splits: list[str], *, share: bool = False) -> Row:
+        cells: list[Cell] = [Text(title)]
         for split in splits:
             count = float(counts[split].get(key, math.nan))
             total = float(counts[split].get("samples", math.nan))
             cells.append(Value(count, digits=0))
             cells.append(Value(100 * count / total, digits=1) if share and total else Text(""))
-        return Row(key, tuple(cells), lead=lead)
+        return Row(key, tuple(cells))

@@ -1,0 +1,35 @@
+"""Coordinate attention: one gate per row and one per column, so the gate knows where it is.
+
+Source: Hou, Zhou and Feng 2021, arXiv 2103.02907, equations 4 to 8. The module is timm's.
+Differs: nothing. It is not equivariant to flips: eyes should face the same way.
+"""
+
+from jaxtyping import Float
+from timm.layers.coord_attn import CoordAttn
+from torch import Tensor, nn
+
+from models.attentions._gates import reduced
+
+NARROWEST = 8
+
+
+class Coordinate(nn.Module):
+    """y_ij = x_ij·σ(W_h f_i)·σ(W_w f_j), f = hswish(BN(W_1 [mean over columns; mean over rows]))."""
+
+    def __init__(self, channels: int, *, reduction: int = 32) -> None:
+        """Builds both gates.
+
+        Args:
+            channels: of the map.
+            reduction: the hidden layer has channels / reduction units, at least eight.
+
+        Raises:
+            ValueError: reduction below 1.
+        """
+        super().__init__()
+        self.gate = CoordAttn(channels, rd_channels=max(NARROWEST, reduced(channels, reduction)), bias=True)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The gated map."""
+        y: Tensor = self.gate(x)
+        return y

@@ -1,0 +1,37 @@
+"""Both gates of CBAM side by side on the same map.
+
+Source: Woo et al. 2018, arXiv 1807.06521, table 2 (parallel arrangement).
+Differs: how the two results are joined is not stated there; here they are averaged.
+"""
+
+from typing import Literal
+
+from jaxtyping import Float
+from timm.layers.cbam import ChannelAttn, SpatialAttn
+from torch import Tensor, nn
+
+from models.attentions._gates import reduced
+
+
+class Parallel(nn.Module):
+    """y = x·(M_c(x) + M_s(x)) / 2."""
+
+    def __init__(self, channels: int, *, reduction: int = 16, kernel: Literal[3, 5, 7] = 7) -> None:
+        """Builds both gates.
+
+        Args:
+            channels: of the map.
+            reduction: the channel gate's hidden layer has channels / reduction units, at least one.
+            kernel: side of the spatial gate's convolution.
+
+        Raises:
+            ValueError: reduction below 1.
+        """
+        super().__init__()
+        self.channel = ChannelAttn(channels, rd_channels=reduced(channels, reduction))
+        self.spatial = SpatialAttn(kernel)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The gated map."""
+        y: Tensor = (self.channel(x) + self.spatial(x)) / 2
+        return y

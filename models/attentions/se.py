@@ -1,0 +1,33 @@
+"""Squeeze and excitation: a channel gate from the mean of each channel.
+
+Source: Hu, Shen and Sun 2018, arXiv 1709.01507, equations 2 to 4. The module is timm's.
+Differs: nothing.
+"""
+
+from jaxtyping import Float
+from timm.layers import SEModule
+from torch import Tensor, nn
+
+from models.attentions._gates import reduced
+
+
+class SqueezeExcitation(nn.Module):
+    """y = x·σ(W_2 ReLU(W_1 mean(x) + b_1) + b_2)."""
+
+    def __init__(self, channels: int, *, reduction: int = 16) -> None:
+        """Builds the gate.
+
+        Args:
+            channels: of the map.
+            reduction: the hidden layer has channels / reduction units, at least one.
+
+        Raises:
+            ValueError: reduction below 1.
+        """
+        super().__init__()
+        self.gate = SEModule(channels, rd_channels=reduced(channels, reduction))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The gated map."""
+        y: Tensor = self.gate(x)
+        return y

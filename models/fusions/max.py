@@ -1,0 +1,34 @@
+"""Maximum over the views: a sign of disease in either eye is enough.
+
+Source: max fusion, as in multi-view networks (Su et al. 2015, arXiv 1505.00880).
+Differs: nothing.
+"""
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.poolings import Pool, global_average, pool_views
+
+
+class Max(nn.Module):
+    """z = max over views of pool(x_v) (`pooled`), or z = pool(max over views of x_v) (`feature_map`)."""
+
+    symmetric = True
+
+    def __init__(self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled") -> None:
+        """Notes the widths.
+
+        Args:
+            channels: of each view's map.
+            num_views: 1 or 2.
+            level: compares pooled vectors, or the maps at the same position.
+        """
+        super().__init__()
+        self.level = level
+        self.out_features = channels
+
+    def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
+        """One vector per sample, the same when the views are swapped."""
+        return pool_views(maps, pool).amax(1) if self.level == "pooled" else pool(maps.amax(1))

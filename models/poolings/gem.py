@@ -1,0 +1,34 @@
+"""GeM: generalised mean, between average (p = 1) and max (p large), with p learned.
+
+Source: Radenović, Tolias and Chum 2018, arXiv 1711.02512, equation 3; the descriptor of Fang et al. 2023.
+Differs: nothing.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+SMALLEST = 1e-6
+
+
+class Gem(nn.Module):
+    """z_c = (mean over all positions of max(x_c, 1e-6)^p)^(1/p), in 32 bit; negative values count as 0."""
+
+    def __init__(self, channels: int, *, p: float = 3.0) -> None:
+        """Builds the pooling.
+
+        Args:
+            channels: of the map; one p serves all of them.
+            p: where the exponent starts, at least 1.
+
+        Raises:
+            ValueError: p below 1.
+        """
+        super().__init__()
+        if p < 1:
+            raise ValueError(f"`pooling.gem.p`: must be at least 1 (1 is the average), got {p}. The paper starts at 3.")
+        self.p = nn.Parameter(torch.tensor(float(p)))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        """One vector per map."""
+        return x.float().clamp(min=SMALLEST).pow(self.p).mean((2, 3)).pow(1 / self.p)
