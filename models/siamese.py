@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models.poolings import global_average, pool_views
@@ -33,6 +33,17 @@ class Output(NamedTuple):
     def to(self, device: torch.device) -> "Output":
         """On a device."""
         return Output(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+
+    def per_eye(self, known: Bool[Tensor, "b v"]) -> "Output":
+        """Each image as a sample of its own, for supervision per eye; only those whose labels are known.
+
+        Raises:
+            ValueError: the network gives no logits per image.
+        """
+        if self.view_logits is None:
+            raise ValueError("`loss`: supervision per eye needs a network with a `view_head` or the fusion late, got neither.")
+        views = self.views[known]
+        return Output(self.view_logits[known], views, views[:, None])
 
     @classmethod
     def cat(cls, outputs: Sequence["Output"]) -> "Output":

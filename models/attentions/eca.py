@@ -5,7 +5,7 @@ Differs: nothing.
 """
 
 from jaxtyping import Float
-from timm.layers import EcaModule
+from timm.layers.eca import EcaModule
 from torch import Tensor, nn
 
 

@@ -49,4 +49,5 @@ class Mirror(nn.Module):
             down: map of the image flipped upside down.
         """
         horizontal, vertical = self.views(x, None if across is None or down is None else (across, down))
-        return (horizontal + vertical) / 2
+        y: Tensor = (horizontal + vertical) / 2
+        return y

@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import SEModule
 from timm.layers.cbam import SpatialAttn
+from timm.layers.squeeze_excite import SEModule
 from torch import Tensor, nn
 
 from models.attentions._gates import reduced

@@ -5,7 +5,7 @@ Differs: nothing.
 """
 
 from jaxtyping import Float
-from timm.layers import SEModule
+from timm.layers.squeeze_excite import SEModule
 from torch import Tensor, nn
 
 from models.attentions._gates import reduced

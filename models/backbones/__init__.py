@@ -11,35 +11,48 @@ import timm
 from torchvision import models as zoo
 from torchvision.models import list_models  # type: ignore[attr-defined]
 
+from models.backbones._info import FOUNDATIONS, BackboneInfo, backbone_info
 from models.backbones._stages import Backbone
 from models.backbones._timm import build_timm, is_timm
 from models.backbones._torchvision import build_torchvision, is_torchvision
 from models.backbones._weights import copy_weights, read_weights
 from models.backbones.tiny import WIDTHS, tiny
 
-__all__ = ["Backbone", "build_backbone"]
+__all__ = ["Backbone", "BackboneInfo", "backbone_info", "build_backbone"]
 
 
-def build_backbone(name: str, *, weights: str = "none", freeze: Literal["none", "all"] | int = "none", image_px: int) -> Backbone:
+def build_backbone(
+    name: str, *, weights: str = "none", freeze: Literal["none", "all"] | int = "none", drop_stages: int = 0, image_px: int
+) -> Backbone:
     """A network "b 3 h w" -> "b c h' w'" with the attribute `out_channels`.
 
     Args:
-        name: `tiny`, a torchvision or timm name, or `timm/NAME`.
+        name: `tiny`, a torchvision or timm name, `timm/NAME`, or a foundation model (`retfound_mae`, ...) with its local file.
         weights: `none`, `imagenet` (fetched, or from the cache of torch hub or Hugging Face) or a local .safetensors,
             .pth or .pt file.
         freeze: `none`, `all`, or how many leading stages get no gradient and keep their batch-norm statistics.
+        drop_stages: how many of the last stages are left out.
         image_px: side of the square images, which transformers must know.
 
     Raises:
-        ValueError: unknown name, weights that cannot be had or do not fit, or more stages to freeze than there are.
+        ValueError: unknown name, weights that cannot be had or do not fit, or more stages to freeze or drop than there are.
     """
+    return _whole(name, weights, image_px).drop_last(drop_stages).freeze(freeze)
+
+
+def _whole(name: str, weights: str, image_px: int) -> Backbone:
     if name == "tiny":
-        return _build_tiny(weights).freeze(freeze)
+        return _build_tiny(weights)
+    if name in FOUNDATIONS:
+        if weights == "imagenet":
+            raise ValueError(f"`backbone.weights`: {name} comes as a file of its authors, got imagenet. Fetch it and name the file.")
+        return _whole(FOUNDATIONS[name].network, weights, image_px)
     if is_torchvision(name):
-        return build_torchvision(name, weights, image_px).freeze(freeze)
-    if is_timm(name.removeprefix("timm/")):
-        return build_timm(name.removeprefix("timm/"), weights, image_px).freeze(freeze)
-    near = get_close_matches(name.removeprefix("timm/"), {"tiny", *list_models(module=zoo), *timm.list_models()}, n=3)
+        return build_torchvision(name, weights, image_px)
+    plain = name.removeprefix("timm/")
+    if is_timm(plain):
+        return build_timm(plain, weights, image_px)
+    near = get_close_matches(plain, {"tiny", *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}, n=3)
     hint = f"Did you mean {', '.join(near)}?" if near else "See torchvision.models.list_models() and timm.list_models()."
     raise ValueError(f"`backbone.name`: must be tiny, a classification network of torchvision or a network of timm, got {name}. {hint}")
 

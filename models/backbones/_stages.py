@@ -1,10 +1,11 @@
 """What every backbone is once it is built: a network without its classifier, cut into stages that can be frozen."""
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 
 class Backbone(nn.Module):
@@ -39,14 +40,14 @@ class Backbone(nn.Module):
         y: Tensor = self.net(x)
         return y
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "Backbone":
         """As in torch, but frozen parts stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen:
             module.training = False
         return self
 
-    def freeze(self, what: Literal["none", "all"] | int) -> Self:
+    def freeze(self, what: Literal["none", "all"] | int) -> "Backbone":
         """Fixes nothing, everything, or the first `what` stages.
 
         Raises:
@@ -70,3 +71,47 @@ class Backbone(nn.Module):
         # a container that also holds later stages keeps its mode: only what lies wholly inside is switched
         self._frozen = tuple(m for n, m in named[:end] if not any(x.startswith(f"{n}.") or n == "" for x in later))
         return self.train(self.training)
+
+    def drop_last(self, num: int) -> "Backbone":
+        """Cuts off the last `num` stages.
+
+        Raises:
+            ValueError: the stages leave no maps, or fewer than one would remain.
+        """
+        if num == 0:
+            return self
+        if not isinstance(self.net, nn.Sequential) or not 0 < num < len(self.stage_channels):
+            known = max(0, len(self.stage_channels) - 1)
+            raise ValueError(f"`backbone.drop_stages`: must lie between 0 and {known} for this network, got {num}.")
+        self.net = self.net[:-num]
+        self.stages, self.stage_channels = self.stages[:-num], self.stage_channels[:-num]
+        self.out_channels = self.stage_channels[-1]
+        return self
+
+    def attend(self, attention: Callable[[int], nn.Module], where: Literal["every_stage", "last_block", "every_block"]) -> "Backbone":
+        """Puts attentions inside the network; call it after `freeze`, for they stay trainable in frozen stages.
+
+        Args:
+            attention: makes an attention for a number of channels.
+            where: after each stage; or at the end of the residual branch of the last or of each block, before the addition.
+
+        Raises:
+            ValueError: the network has no such place, or the attention needs more than one map.
+        """
+        if where == "every_stage":
+            if not isinstance(self.net, nn.Sequential) or not self.stage_channels:
+                raise ValueError("`model.attention_at`: every_stage needs a network whose stages leave maps. Use a convolutional one.")
+            made = [attention(c) for c in self.stage_channels]
+            self.net = nn.Sequential(*(nn.Sequential(*pair) for pair in zip(self.net, made, strict=True)))
+        else:
+            blocks = [m for m in self.net.modules() if isinstance(m, BasicBlock | Bottleneck)]
+            if not blocks:
+                raise ValueError(f"`model.attention_at`: {where} needs a residual network of torchvision. Use last or every_stage.")
+            blocks = blocks[-1:] if where == "last_block" else blocks
+            norms = ["bn3" if isinstance(block, Bottleneck) else "bn2" for block in blocks]
+            made = [attention(getattr(block, norm).num_features) for block, norm in zip(blocks, norms, strict=True)]
+            for block, norm, module in zip(blocks, norms, made, strict=True):
+                setattr(block, norm, nn.Sequential(getattr(block, norm), module))
+        if any(getattr(m, "binocular", False) or getattr(m, "image_flips", False) for m in made):
+            raise ValueError(f"`model.attention_at`: {where} suits attentions that need one map only. Use last for this attention.")
+        return self

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.backbones._stages import Backbone
-from models.backbones._weights import copy_weights, read_weights
+from models.backbones._weights import copy_weights, read_weights, without_prefix
 
 
 def is_timm(name: str) -> bool:
@@ -46,7 +46,7 @@ def build_timm(name: str, weights: str, image_px: int) -> Backbone:
     state = None
     if weights not in ("none", "imagenet"):
         to_timm = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)  # renames keys, resizes positions
-        state = read_weights(weights)
+        state = without_prefix(read_weights(weights), next(iter(net.state_dict())))
         state = to_timm(state, net) if to_timm else state
     last = net.feature_info[-1]
     stages = [stage["module"] for stage in net.feature_info]

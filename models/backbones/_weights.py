@@ -60,7 +60,7 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
     stored = net.state_dict().keys()
     wanted = {n: t for n, t in chain(net.named_parameters(), net.named_buffers()) if id(t) in used and n in stored}
     wanted = {n: t for n, t in wanted.items() if not n.endswith("num_batches_tracked")}
-    state = _without_prefix(state, next(iter(wanted)))
+    state = without_prefix(state, next(iter(wanted)))
     wrong = [f"{n} (missing)" for n in wanted if n not in state]
     other = {n: t for n, t in wanted.items() if n in state and state[n].shape != t.shape}
     wrong += [f"{n} (has {tuple(state[n].shape)}, needs {tuple(t.shape)})" for n, t in other.items()]
@@ -72,7 +72,7 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
             tensor.copy_(state[name])
 
 
-def _without_prefix(state: State, first: str) -> State:
-    """Takes off what stands before the name of the first tensor, where all of the network's names have it."""
+def without_prefix(state: State, first: str) -> State:
+    """Takes off what training scripts put before every name (`module.`, `backbone.`), judged by the network's first name."""
     prefix = next((k.removesuffix(first) for k in state if k.endswith(f".{first}")), "")
     return state if first in state else {k.removeprefix(prefix): v for k, v in state.items()}

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -25,9 +25,9 @@ def check_jaccard(min_jaccard: float) -> float:
     return min_jaccard
 
 
-def others(x: Float[Tensor, "n d"]) -> Bool[Tensor, "n n"]:
-    """True but for each sample with itself."""
-    return ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+def others(table: Shaped[Tensor, "n n"]) -> Bool[Tensor, "n n"]:
+    """True but for each sample with itself, in the size of the table."""
+    return ~torch.eye(len(table), dtype=torch.bool, device=table.device)
 
 
 def euclidean(x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:

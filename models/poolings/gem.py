@@ -31,4 +31,6 @@ class Gem(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """One vector per map."""
-        return x.float().clamp(min=SMALLEST).pow(self.p).mean((2, 3)).pow(1 / self.p)
+        x = x.float().clamp(min=SMALLEST)
+        largest = x.detach().amax((2, 3), keepdim=True)  # powers of values up to 1 cannot overflow; the factor cancels
+        return (x / largest).pow(self.p).mean((2, 3)).pow(1 / self.p) * largest[:, :, 0, 0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,13 +83,13 @@ class Batches:
 
     def __len__(self) -> int:
         """Number of batches."""
-        return len(_bounds(len(self._shard()), self.batch_size))
+        return len(self._bounds(len(self._shard())))
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass over this process's share."""
         shard = self._shard()
         generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch, self.rank))
-        for start, stop in _bounds(len(shard), self.batch_size):
+        for start, stop in self._bounds(len(shard)):
             yield self._batch(shard[start:stop], generator)
 
     def _shard(self) -> Int[np.ndarray, "m"]:
@@ -96,6 +97,17 @@ class Batches:
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
         return order[self.rank :: self.world_size]
+
+    def _bounds(self, num: int) -> list[tuple[int, int]]:
+        """Start and stop of each batch of a share of `num` samples.
+
+        Counted on what all shares hold, so that no process waits for another one's batch; a last single sample joins the batch before.
+        """
+        in_all = len(self.rows) // self.world_size or num
+        starts = list(range(0, in_all, self.batch_size))
+        if len(starts) > 1 and in_all - starts[-1] == 1:
+            starts.pop()
+        return list(pairwise([*starts, num]))
 
     def _batch(self, rows: Int[np.ndarray, "b"], generator: torch.Generator) -> Batch:
         index = torch.from_numpy(rows.astype(np.int64)).to(self.device)
@@ -125,14 +137,6 @@ def resident_images(folder: Path, device: str) -> UInt8[Tensor, "m px px 3"]:
 
 def _fits(cache: ImageCache, device: torch.device) -> bool:
     return device.type == "cuda" and cache.images.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
-
-
-def _bounds(num: int, size: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last one of a single sample joins the one before."""
-    starts = list(range(0, num, size))
-    if len(starts) > 1 and num - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], num], strict=True))
 
 
 def _seed(*parts: int) -> int:

@@ -124,13 +124,17 @@ def _decode(
 ) -> dict[str, str]:
     """Fills `images` in a thread pool (Pillow works outside Python's lock); returns the reason for each bad image."""
     bad = {}
-    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        reasons = pool.map(partial(_one, pairs, preprocessing, images), enumerate(keys))
-        for done, (key, reason) in enumerate(zip(keys, reasons, strict=True), start=1):
-            if reason:
-                bad[key] = reason
-            if progress:
-                progress(done, len(keys))
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        with quiet_pillow():
+            reasons = pool.map(partial(_one, pairs, preprocessing, images), enumerate(keys))
+            for done, (key, reason) in enumerate(zip(keys, reasons, strict=True), start=1):
+                if reason:
+                    bad[key] = reason
+                if progress:
+                    progress(done, len(keys))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interruption does not wait for the images that are left
     return bad
 
 

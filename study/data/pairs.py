@@ -43,9 +43,9 @@ class Pairs:
     labels: tuple[str, ...]
     kind: Kind
     num_views: Literal[1, 2]
-    table: pd.DataFrame
-    targets: Int8[np.ndarray, "n l"]
-    view_targets: Int8[np.ndarray, "n v l"]
+    table: pd.DataFrame = field(repr=False)
+    targets: Int8[np.ndarray, "n l"] = field(repr=False)
+    view_targets: Int8[np.ndarray, "n v l"] = field(repr=False)
     synthetic: bool
     root: str
     fingerprint: str
@@ -63,7 +63,8 @@ class Pairs:
     def keys(self) -> list[tuple[str | None, ...]]:
         """Image keys of each sample, one for each view, None where an eye is missing."""
         columns = ["left", "right"][: self.num_views]
-        return [tuple(row) for row in self.table[columns].itertuples(index=False, name=None)]
+        rows = self.table[columns].itertuples(index=False, name=None)
+        return [tuple(key if isinstance(key, str) else None for key in row) for row in rows]
 
     def subset(self, rows: Bool[np.ndarray, "n"] | Int[np.ndarray, "m"]) -> "Pairs":
         """The samples of a mask or of positions, in that order, with a fingerprint of their own."""

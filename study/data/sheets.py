@@ -37,7 +37,8 @@ def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
     missing = [c for c in needed if c not in frame.columns]
     if missing:
         columns = [str(c) for c in frame.columns]
-        hints = [f"`{m}`" + "".join(f" (did you mean `{c}`?)" for c in get_close_matches(m, columns, n=1, cutoff=0.5)) for m in missing]
+        free = [c for c in columns if c not in needed]
+        hints = [f"`{m}`" + "".join(f" (did you mean `{c}`?)" for c in get_close_matches(m, free, n=1, cutoff=0.5)) for m in missing]
         raise DataError(f"`{path}`: must have these columns, which are missing: {', '.join(hints)}. There are: {', '.join(columns)}.")
     if frame.empty:
         raise DataError(f"`{path}`: must hold at least one row, got none.")

@@ -136,11 +136,12 @@ class _Steps:
             self.optimiser.zero_grad(set_to_none=True)
             step_loss.backward()
             norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-            if not math.isfinite(float(norm + step_loss.detach())):  # one wait for the device, not two
-                raise NonFiniteLoss(f"the loss was {float(step_loss):g} with a gradient of norm {float(norm):g} in epoch {epoch}")
+            found = step_loss.detach()
+            if not math.isfinite(float(norm + found)):  # one wait for the device, not two
+                raise NonFiniteLoss(f"the loss was {float(found):g} with a gradient of norm {float(norm):g} in epoch {epoch}")
             self.optimiser.step()
             self.schedule.step()
-            total += step_loss.detach() * len(images)
+            total += found * len(images)
             num_samples += len(images)
         return float(total) / max(num_samples, 1), num_samples
 

@@ -60,7 +60,8 @@ def open_store(resolved: Resolved, fresh: bool) -> Store:
         StorageError: it cannot be written, or the earlier run not renamed.
     """
     spec = resolved.spec
-    store = Store(f"{spec.storage.rstrip('/')}/{spec.study}")
+    storage = spec.storage if "://" in spec.storage else str(Path(spec.storage).expanduser().absolute())
+    store = Store(f"{storage.rstrip('/')}/{spec.study}")
     store.check_writable()
     if fresh:
         aside = f"{store.root}.before-{datetime.now(UTC):%Y%m%d-%H%M%S}"

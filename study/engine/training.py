@@ -35,7 +35,7 @@ from study.spec.study_file import TrialSpec
 
 Report = Callable[[dict[str, Any]], bool]
 CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much training beside the running epoch
-EVALUATION_BATCH = 64
+EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Built:
         pairs = cohort.pairs
         net = build_network(spec.model, spec.data.image_px, len(pairs.labels), pairs.num_views, spec.weights)
         loss = build_loss(spec, torch.from_numpy(cohort.prevalence))
-        return cls(spec, cohort, net.to(device), loss.to(device), device)
+        return cls(spec, cohort, net.to(device).to(memory_format=torch.channels_last), loss.to(device), device)
 
     @property
     def bfloat16(self) -> bool:

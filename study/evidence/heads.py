@@ -81,7 +81,7 @@ def _logistic(task: _Task) -> Iterator[Candidate]:
         yield Candidate(f"c={strength:g}", model.predict(task.val), model.predict)
 
 
-def _classifier(task: _Task, make: Callable[..., Any], name: str, options: Sequence[float], **fixed: Any) -> Iterator[Candidate]:
+def _classifier(task: _Task, make: Callable[..., Any], name: str, options: Sequence[Any], **fixed: Any) -> Iterator[Candidate]:
     for option in options:
         scorer = classifiers.fit_scorer(partial(make, option, **fixed), task.train, task.target, task.exclusive)
         yield Candidate(f"{name}={option:g}", scorer(task.val), scorer)
@@ -91,8 +91,8 @@ HEADS: Mapping[str, Callable[[_Task], Iterable[Candidate]]] = {
     "knn": partial(_knn, ties="distance"),
     "knn_first": partial(_knn, ties="first"),  # scikit-learn's rule for equal votes
     "logistic_regression": _logistic,
-    "svm": partial(_classifier, make=classifiers.svm, name="c", options=(1, 10), scaled=True),
-    "svm_unscaled": partial(_classifier, make=classifiers.svm, name="c", options=(1, 10), scaled=False),
+    "svm": partial(_classifier, make=classifiers.svm, name="c", options=(1.0, 10.0), scaled=True),
+    "svm_unscaled": partial(_classifier, make=classifiers.svm, name="c", options=(1.0, 10.0), scaled=False),
     "random_forest": partial(_classifier, make=classifiers.random_forest, name="min_leaf", options=(1, 5)),
     "gradient_boosting": partial(_classifier, make=classifiers.gradient_boosting, name="rounds", options=(50, 100)),
     "gaussian_nb": partial(_classifier, make=classifiers.gaussian_nb, name="smoothing", options=(1e-9, 1e-2)),

@@ -60,7 +60,8 @@ def logistic_path(
     theta = np.zeros((scaled.shape[1] + 1, wanted.shape[1]))
     options = {"maxiter": _MAX_STEPS, "gtol": _GRADIENT, "ftol": 1e-10}
     for strength in strengths:
-        found = minimize(_loss_and_slope, theta.ravel(), (scaled, wanted, strength, exclusive), method="L-BFGS-B", jac=True, options=options)
+        fixed = (scaled, wanted, strength, exclusive)
+        found = minimize(_loss_and_slope, theta.ravel(), fixed, method="L-BFGS-B", jac=True, options=options)
         theta = found.x.reshape(theta.shape)
         yield strength, LogisticRegression(theta[:-1], theta[-1], centre, spread, exclusive)
 

@@ -10,12 +10,11 @@ import jinja2
 from markupsafe import Markup
 
 from study.reporting import rendering
-from study.reporting.comparison import was_run
 from study.reporting.figure import Drawing
 from study.reporting.papers import published_names
 from study.reporting.run import Run
 from study.reporting.summary import summary
-from study.reporting.table import Table
+from study.reporting.table import Table, Value
 
 SECTIONS = {
     "summary": "Summary",
@@ -55,7 +54,7 @@ def page(run: Run, tables: Sequence[tuple[str, Table]], figures: Sequence[Drawin
     return template.render(
         run=run,
         paragraphs=summary(run),
-        sections=[s for s in (_section(run, key, tables, figures) for key in SECTIONS) if s.tables or s.figures or s.folded],
+        sections=[s for s in (_section(key, tables, figures) for key in SECTIONS) if s.tables or s.figures or s.folded],
         style=Markup(files.joinpath("page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -64,9 +63,9 @@ def page(run: Run, tables: Sequence[tuple[str, Table]], figures: Sequence[Drawin
     )
 
 
-def _section(run: Run, key: str, tables: Sequence[tuple[str, Table]], figures: Sequence[Drawing]) -> Section:
+def _section(key: str, tables: Sequence[tuple[str, Table]], figures: Sequence[Drawing]) -> Section:
     mine = [table for section, table in tables if section == key]
-    folded = [t for t in mine if t.name in published_names() and not was_run(run, t.name)]
+    folded = [t for t in mine if t.name in published_names() and not any(isinstance(cell, Value) for _, _, cell in t.cells())]
     return Section(
         key,
         SECTIONS[key],

@@ -63,6 +63,8 @@ class PaperTable(Part):
 
     Attributes:
         kind: of the data on which ours can stand beside it.
+        dataset: the project's name of the paper's data, empty for data that nobody else has.
+        num_test: number of test samples, where it follows from the text.
         rows_are: what fills a row of ours: a variant of the ablation of this name, a classifier on one network's
             embedding, or a number of neighbours on it.
         reference: the row that the paper proposes.
@@ -76,6 +78,8 @@ class PaperTable(Part):
     kind: Kind
     title: str
     data: str
+    dataset: str = ""
+    num_test: int = 0
     split: str
     source: str
     rows_are: Literal["variants", "heads", "neighbours"] = "variants"

@@ -9,6 +9,7 @@ from html import escape
 from study.reporting.table import Cell, Column, Published, Row, Table, Text, Value, Verdict
 
 SYNTHETIC = "SYNTHETIC: computed on made-up images, not on patients."
+PRINTED = 60  # rows of a LaTeX table, which has to fit on a page
 LONG = 40  # rows beyond which a table scrolls in a box of its own
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -23,13 +24,14 @@ LATEX_PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage{booktabs}
 \usepackage{graphicx}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
+\setlength{\belowcaptionskip}{6pt}
 \pagestyle{empty}
 """
 
 
-def remarks(table: Table) -> list[str]:
-    """Everything below the table but the lettered notes; the synthetic stamp first."""
-    return [*([SYNTHETIC] if table.synthetic else []), *table.remarks]
+def caption(table: Table) -> str:
+    """The caption, after the stamp where the numbers are synthetic."""
+    return " ".join(part for part in (SYNTHETIC if table.synthetic else "", table.caption) if part)
 
 
 def marks(table: Table, cell: Cell) -> str:
@@ -48,13 +50,13 @@ def plain(cell: Cell) -> str:
 def markdown(table: Table) -> str:
     """GitHub's pipe table with the title above and the notes below."""
     lines = [f"### {_md(table.title)}", ""]
-    if table.caption:
-        lines += [_md(table.caption), ""]
+    if caption(table):
+        lines += [_md(caption(table)), ""]
     lines.append("| " + " | ".join(_md(c.title) for c in table.columns) + " |")
     lines.append("|" + "|".join(":---" if c.words else "---:" for c in table.columns) + "|")
     for row in table.rows:
         lines.append("| " + " | ".join(_md_cell(table, cell) for cell in row.cells) + " |")
-    notes = [_md(r) for r in remarks(table)] + [f"<sup>{m}</sup> {_md(n)}" for n, m in table.marks.items()]
+    notes = [_md(r) for r in table.remarks] + [f"<sup>{m}</sup> {_md(n)}" for n, m in table.marks.items()]
     return "\n".join([*lines, "", *[f"{n}  " for n in notes]]).rstrip() + "\n"
 
 
@@ -72,18 +74,21 @@ def _md(text: str) -> str:
 def latex(table: Table) -> str:
     """A document of its own: pdflatex turns it into one page; the tabular can be lifted out of it."""
     spec = "".join("l" if c.words else "r" for c in table.columns)
-    head = " & ".join(_tex(c.title) for c in table.columns) + r" \\"
+    titles = [_tex(c.title) for c in table.columns]
+    head = [" & ".join(titles) + r" \\", r"\midrule"] if any(titles) else []
     body: list[str] = []
-    for i, row in enumerate(table.rows):
+    shown = table.rows[:PRINTED]
+    left_out = [f"The first {PRINTED} of {len(table.rows)} rows; the CSV file has all."] if len(table.rows) > PRINTED else []
+    for i, row in enumerate(shown):
         if i and row.lead and not table.rows[i - 1].lead:
             body.append(r"\addlinespace")
         body.append(" & ".join(_tex_cell(table, cell) for cell in row.cells) + r" \\")
-    below = [_tex(r) for r in remarks(table)] + [rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()]
+    below = [_tex(r) for r in left_out + list(table.remarks)] + [rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()]
     lines = [
         LATEX_PREAMBLE + r"\begin{document}", r"\begin{table}[h!]", r"\centering\small",
-        rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(table.caption)}}}",
+        rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(caption(table))}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}}",
+        rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", *head, *body, r"\bottomrule", r"\end{tabular}}",
         r"\par\medskip\begin{minipage}{\linewidth}\footnotesize\raggedright",
         *[line + r"\par" for line in below], r"\end{minipage}", r"\end{table}", r"\end{document}",
     ]  # fmt: skip
@@ -139,16 +144,17 @@ def _csv_text(cell: Cell) -> str:
 def html(table: Table, *, sortable: bool = False) -> str:
     """A figure element with the table in it; the page's style sheet gives it its looks."""
     head = "".join(_th(column, sortable) for column in table.columns)
+    head = f"<thead><tr>{head}</tr></thead>" if any(column.title for column in table.columns) else ""
     body = "".join(_tr(table, row) for row in table.rows)
     notes = "".join(f"<p>{escape(r)}</p>" for r in table.remarks)
     notes += "".join(f"<p><sup>{m}</sup> {escape(n)}</p>" for n, m in table.marks.items())
     stamp = f'<span class="stamp">{escape(SYNTHETIC)}</span> ' if table.synthetic else ""
     kind = ' class="sortable"' if sortable else ""
     long = " long" if len(table.rows) > LONG else ""
-    caption = f"{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}"
+    heading = f"{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}"
     return (
-        f'<figure class="table{long}" id="table-{escape(table.name)}"><figcaption>{caption}</figcaption>'
-        f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
+        f'<figure class="table{long}" id="table-{escape(table.name)}"><figcaption>{heading}</figcaption>'
+        f'<div class="scroll"><table{kind}>{head}<tbody>\n{body}</tbody></table></div>'
         f'<div class="notes">{notes}</div></figure>'
     )
 

@@ -1,13 +1,13 @@
 """From stored scores to the cells of a table."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from study.reporting.estimates import estimates_of
 from study.reporting.run import Run
-from study.reporting.table import NOT_RUN, Cell, Origin, Text, Value
+from study.reporting.table import Cell, Origin, Text, Value
 
 HEAD_NAMES = {
     "network": "network",
@@ -16,7 +16,8 @@ HEAD_NAMES = {
     "svm_unscaled": "SVM, unscaled",
     "random_forest": "random forest",
     "gradient_boosting": "gradient boosting",
-    "naive_bayes": "naive Bayes",
+    "gaussian_nb": "naive Bayes",
+    "knn_first": "KNN, first of equal votes",
     "logistic_regression": "logistic regression",
 }
 
@@ -27,49 +28,31 @@ def head_name(head: str, setting: str = "") -> str:
     return f"{name} ({setting})" if setting else name
 
 
-def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), bold: bool = False) -> Cell:
-    """The mean over the origin's trials, with its spread over seeds; words where the measure does not exist."""
+def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval: bool = True) -> Cell:
+    """The mean over the origin's trials with its interval, and its spread over seeds; words where the measure does not exist."""
     if origin.measure not in run.measures:
         return Text("not defined", notes=(f"`{origin.measure}` is not a measure of {run.kind} data.",), quiet=True)
     values = [value for value in trial_values(run, origin) if not math.isnan(value)]
     if not values:
         return Value(math.nan, notes=notes, origin=origin)
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return Value(float(np.mean(values)), spread=spread, notes=notes, origin=origin, bold=bold)
+    found = estimates_of(run).of(origin) if interval else None
+    low, high = (found.low, found.high) if found else (math.nan, math.nan)
+    return Value(float(np.mean(values)), low, high, spread, notes=notes, origin=origin)
 
 
 def trial_values(run: Run, origin: Origin) -> list[float]:
-    """The origin's score in each of its trials."""
-    return [
-        run.score(
-            trial,
-            origin.measure,
-            split=origin.split,
-            decision=origin.decision,
-            head=origin.head,
-            setting=origin.setting,
-            label=origin.label,
-        )
-        for trial in origin.trials
-    ]
+    """The origin's number in each of its trials: as stored, or computed where the setting is not the stored one."""
+    if origin.setting:
+        return [estimates_of(run).point(origin, trial) for trial in origin.trials]
+    o = origin
+    return [run.score(t, o.measure, split=o.split, decision=o.decision, head=o.head, label=o.label) for t in o.trials]
 
 
 def ablation_trials(run: Run, table: str, variant: str) -> pd.DataFrame:
     """All trials of a variant, one a seed and fold."""
     rows = run.of_role("ablation")
     return rows[(rows["table"] == table) & (rows["variant"] == variant)].sort_values(["seed", "fold"], kind="stable")
-
-
-def variant_cells(run: Run, table: str, variant: str, columns: Sequence[tuple[str, str]]) -> list[Cell]:
-    """A variant's test cells for (measure, decision) columns; `not run` or `failed` where there is no number."""
-    trials = ablation_trials(run, table, variant)
-    complete = trials[trials["state"] == "complete"]
-    if complete.empty:
-        return [NOT_RUN if trials.empty else failed(trials)] * len(columns)
-    lost = len(trials) - len(complete)
-    notes = (f"{lost} of {len(trials)} seeds or folds failed and are left out.",) if lost else ()
-    keys = tuple(map(str, complete.index))
-    return [measured(run, Origin(keys, measure, decision=decision), notes=notes) for measure, decision in columns]
 
 
 def failed(trials: pd.DataFrame) -> Text:
@@ -102,6 +85,10 @@ def setting(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3g}"
+    if isinstance(value, list):
+        return ", ".join(map(setting, value))
+    if isinstance(value, dict) and "type" in value:
+        return f"one of {setting(value['choices'])}" if "choices" in value else f"{setting(value['low'])} to {setting(value['high'])}"
     if isinstance(value, dict):
         rest = ", ".join(f"{k} {setting(v)}" for k, v in value.items() if k != "name")
         return f"{value['name']} ({rest})" if "name" in value and rest else str(value.get("name", rest))

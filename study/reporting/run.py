@@ -13,6 +13,7 @@ import pandas as pd
 from study.evidence.metrics import Kind, Metric, metrics_of
 from study.evidence.predictions import Predictions, predictions_of
 from study.evidence.store import Store
+from study.reporting.other_settings import neighbour_predictions
 from study.spec.errors import StorageError
 
 
@@ -24,7 +25,7 @@ class HeadChoice(NamedTuple):
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """Everything the tables and figures are made of.
 
@@ -34,7 +35,6 @@ class Run:
         trials: one row a trial, by key; `params`, `spec` and `provenance` are decoded.
         epochs: one row a trial and epoch.
         scores: one row a trial, head, split, decision, metric and label, at each head's chosen setting.
-        problems: files that could not be read, in words.
     """
 
     store: Store
@@ -42,8 +42,12 @@ class Run:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     scores: pd.DataFrame
-    problems: tuple[str, ...] = ()
-    _predictions: dict[tuple[str, str, str], Predictions | None] = field(default_factory=dict, repr=False, compare=False)
+    _predictions: dict[tuple[str, str, str, str], Predictions | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Files that could not be read so far, in words."""
+        return tuple(self.store.problems)
 
     @property
     def name(self) -> str:
@@ -124,10 +128,10 @@ class Run:
         return {}
 
     def _lookup(self, trial: str) -> dict[tuple[str, ...], float]:
-        """The trial's scores by (head, setting, split, decision, metric, label)."""
+        """The trial's scores by (head, split, decision, metric, label)."""
         if trial not in self._lookups:
             rows = self.scores.iloc[self._rows_of_trial.get(trial, np.array([], dtype=int))]
-            keys = zip(*(rows[c] for c in ("head", "setting", "split", "decision", "metric", "label")), strict=True)
+            keys = zip(*(rows[c] for c in ("head", "split", "decision", "metric", "label")), strict=True)
             self._lookups[trial] = dict(zip(keys, rows["value"].astype(float), strict=True))
         return self._lookups[trial]
 
@@ -135,36 +139,47 @@ class Run:
         """The rule under which a measure is stored: `none` for ranks, `argmax` for one label a sample, else as asked."""
         if measure in self.measures and self.measures[measure].needs == "score":
             return "none"
-        return decision if self.kind == "multilabel" else "argmax"
+        return self.decision_rule(decision)
+
+    def decision_rule(self, decision: str) -> str:
+        """How labels are decided: `half` or `tuned` for many labels a sample, always `argmax` for one."""
+        if self.kind != "multilabel":
+            return "argmax"
+        return "half" if decision == "none" else decision
 
     def own_head(self, trial: str) -> str:
         """The head that the trial itself trained: `network`, or `prior` for the class prior."""
         return "prior" if any(key[0] == "prior" for key in self._lookup(trial)) else "network"
 
-    def score(
-        self, trial: str, measure: str, *, split: str = "test", decision: str = "half", head: str = "", setting: str = "", label: str = ""
-    ) -> float:
+    def score(self, trial: str, measure: str, *, split: str = "test", decision: str = "half", head: str = "", label: str = "") -> float:
         """A stored score, NaN where there is none; an empty head is the trial's own."""
-        key = (head or self.own_head(trial), setting, split, self.decided_by(measure, decision), measure, label)
+        key = (head or self.own_head(trial), split, self.decided_by(measure, decision), measure, label)
         return self._lookup(trial).get(key, math.nan)
 
     def heads(self, trial: str) -> list[HeadChoice]:
         """Every head of a trial at its chosen setting with its validation value, the best first."""
-        wanted = ("val", self.decided_by(self.objective, "half"), self.objective, "")
-        found = [
-            HeadChoice(key[0], key[1], value) for key, value in self._lookup(trial).items() if key[2:] == wanted and not math.isnan(value)
-        ]
+        rows = self.scores.iloc[self._rows_of_trial.get(trial, np.array([], dtype=int))]
+        settings = dict(zip(rows["head"], rows["setting"], strict=True))
+        values = {head: self.score(trial, self.objective, split="val", head=head) for head in settings}
+        found = [HeadChoice(head, str(settings[head]), value) for head, value in values.items() if not math.isnan(value)]
         return sorted(found, key=lambda h: h.value, reverse=self.maximise)
 
-    def predictions(self, trial: str, *, split: str = "test", head: str = "") -> Predictions | None:
-        """The stored predictions with known labels of a head at its chosen setting; None where there are none."""
-        key = (trial, split, head or self.own_head(trial))
+    def predictions(self, trial: str, *, split: str = "test", head: str = "", setting: str = "") -> Predictions | None:
+        """The predictions with known labels of a head; None where there are none.
+
+        An empty setting is the chosen one, which is stored; at another one nearest neighbours are decided again.
+        """
+        key = (trial, split, head or self.own_head(trial), setting)
         if key not in self._predictions:
-            self._predictions[key] = self._read_predictions(*key)
+            self._predictions[key] = self._found_predictions(*key)
         return self._predictions[key]
 
-    def _read_predictions(self, trial: str, split: str, head: str) -> Predictions | None:
-        found = predictions_of(self.store.read_table("predictions", [trial], filters={"split": split, "head": head}))
+    def _found_predictions(self, trial: str, split: str, head: str, setting: str) -> Predictions | None:
+        if setting:
+            again = neighbour_predictions(self.store, trial, split, head, setting, exclusive=self.kind != "multilabel")
+            found = [again] if again else []
+        else:
+            found = predictions_of(self.store.read_table("predictions", [trial], filters={"split": split, "head": head}))
         known = [p.known() for p in found]
         return known[0] if known and len(known[0].sample) else None
 
@@ -188,7 +203,7 @@ def load_run(path: str) -> Run:
     for column in ("params", "spec", "provenance"):
         trials[column] = trials[column].map(_decoded)
     trials = trials.set_index("trial", drop=False)
-    return Run(store, study, trials, store.read("epochs"), store.read("scores", filters={"chosen": True}), tuple(store.problems))
+    return Run(store, study, trials, store.read("epochs"), store.read("scores", filters={"chosen": True}))
 
 
 def _decoded(text: str | None) -> Any:

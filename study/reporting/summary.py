@@ -19,11 +19,11 @@ def _question(run: Run) -> str:
     who = f"{patients:,} patients" if patients else "the patients"
     eyes = "both eyes of" if run.study["num_views"] == 2 else "images of"
     searched = f" It searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})." if names else ""
-    made_up = "made-up images that stand in for " if run.synthetic else ""
+    data = f"made-up images ({run.study['dataset']})" if run.synthetic else run.study["dataset"]
     most = "greatest" if run.maximise else "smallest"
     return (
         f"The question was: {_stopped(run.title)} "
-        f"The data are {made_up}{run.study['dataset']}, {eyes} {who}, with {len(run.labels)} labels.{searched} "
+        f"The data are {data}, {eyes} {who}, with {len(run.labels)} labels.{searched} "
         f"Whatever had the {most} {long(run.objective)} on the validation split was chosen; the test split took no part in any choice."
     )
 
@@ -68,7 +68,7 @@ def _profile(run: Run) -> str:
     name = run.study["profile"]
     if not changes:
         return f"The study file was used as it stands (profile {name})." if name else ""
-    listed = ", ".join(f"{key} to {setting(value)}" for key, value in changes.items())
+    listed = "; ".join(f"{key} to {setting(value)}" for key, value in changes.items())
     return f"Profile {name} was taken; it set {listed}."
 
 

@@ -18,7 +18,7 @@ class Origin:
         measure: name of the metric in `scores`.
         head: as in `scores`; empty for the one that the trial itself trained.
         label: a label's own value, or empty for the aggregate.
-        setting: what a head was set to, as in `scores`.
+        setting: of nearest neighbours, where it is not the chosen one.
         minus: the other side, where the number is a difference.
     """
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from study.spec.errors import SpecError, suggest
 
 Scalar = str | int | float | bool | None
+SHORT = 20  # values of a grid that are all checked before a study starts
 KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "categorical": {"choices"}}
 
 
@@ -87,8 +88,13 @@ class Hole:
         return cls(kind, low, high, step, log)
 
     def alternatives(self) -> list[Scalar]:
-        """The values that together show every branch and both ends: all labels, or low and high."""
-        return list(self.choices) if self.choices is not None else list(dict.fromkeys((self.low, self.high)))
+        """The values that together show every branch: all labels, a short grid whole, else low and high."""
+        if self.choices is not None:
+            return list(self.choices)
+        step = self.step or (1 if self.kind == "int" else None)
+        if step is not None and (self.high - self.low) / step < SHORT:
+            return [self.low + i * step for i in range(int((self.high - self.low) / step) + 1)]
+        return list(dict.fromkeys((self.low, self.high)))
 
     def describe(self) -> dict[str, Any]:
         """The hole as plain data for records, choices by their labels."""
@@ -150,7 +156,7 @@ def find_holes(template: Any, where: str = "") -> Iterator[tuple[str, Hole]]:
 
 
 def corners(template: Any) -> Iterator[tuple[dict[str, Scalar], Any]]:
-    """Fillings that together take every choice and both ends of every range at least once.
+    """Fillings that together take every choice, every value of a short grid and both ends of every range at least once.
 
     The number of fillings grows with the sum of the choices, not with their product. Each is given with the
     parameters that differ from the first filling.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.spec import components
 from study.spec.components import Component
@@ -17,6 +17,8 @@ from study.spec.holes import Sampler as HoleSampler
 from study.spec.reading import override
 
 SHARE = Annotated[float, Field(ge=0, le=1)]
+# A trial runs in another process with another working directory, so paths are made absolute where they are read.
+LOCAL = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class Section(BaseModel):
@@ -41,7 +43,7 @@ class AugmentationSpec(Section):
     """
 
     flip: bool = True
-    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 10
+    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 10.0
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.05
     brightness: SHARE = 0.1
     contrast: SHARE = 0.1
@@ -56,7 +58,7 @@ class SplitSpec(Section):
     seed: int = 0
     folds: Annotated[int, Field(ge=1)] = 1
     fold: Annotated[int, Field(ge=0)] = 0
-    file: Path | None = None
+    file: LOCAL | None = None
 
 
 class DataSpec(Section):
@@ -74,7 +76,7 @@ class DataSpec(Section):
     """
 
     dataset: Annotated[Component, slot("dataset", "data.dataset")]
-    root: Path | None = None
+    root: LOCAL | None = None
     phantom_patients: Annotated[int, Field(ge=20)] = 240
     image_px: Annotated[int, Field(ge=16, le=4096)] = 224
     crop: Literal["fov", "none"] = "fov"
@@ -95,7 +97,7 @@ class BackboneSpec(Section):
     """
 
     name: str
-    weights: str = "none"
+    weights: Annotated[str, AfterValidator(lambda w: w if w in ("none", "imagenet") else str(Path(w).expanduser().absolute()))] = "none"
     freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
 
 
@@ -166,7 +168,7 @@ class TrialSpec(Section):
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec = TrainingSpec()
     objective: str | None = None
-    weights: dict[str, Path] = {}
+    weights: dict[str, LOCAL] = {}
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "TrialSpec":

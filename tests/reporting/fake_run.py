@@ -18,7 +18,14 @@ ODIR = ("N", "D", "G", "C", "A", "H", "M", "O")
 PREVALENCE = np.array([0.33, 0.32, 0.06, 0.06, 0.05, 0.03, 0.05, 0.28])
 HOSTILE = '<script>alert("x")</script> & 100%_$#{~}^\\ |pipe|'
 BACKBONES, FUSIONS = ("resnet18", "mobilenet_v2", "squeezenet1_1"), ("concat", "difference", "gated")
-PROVENANCE = {"commit": "0123abc", "difference": "", "lock": "c" * 64, "versions": {"torch": "2.9.0", "python": "3.11.4"}, "command": "run"}
+PROVENANCE = {
+    "commit": "0123abc",
+    "difference": "",
+    "lock_sha256": "c" * 64,
+    "versions": {"torch": "2.9.0"},
+    "python": "3.11.4",
+    "command": "run",
+}
 TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 
 

@@ -44,9 +44,9 @@ def test_corners_take_every_choice_and_both_ends() -> None:
     contexts = [value["context"] if isinstance(value["context"], str) else value["context"]["name"] for value in filled]
     assert set(contexts) == {"none", "osim", "spp"}
     assert {value["lr"] for value in filled} == {1e-5, 1e-3}
-    assert {value["context"]["kernel"] for value in filled if "kernel" in value["context"]} == {1, 7}
+    assert {value["context"]["kernel"] for value in filled if "kernel" in value["context"]} == {1, 3, 5, 7}
     assert {value["sizes"][1] for value in filled} == {16, 32}
-    assert len(filled) == 6  # the first, two contexts, the kernel's other end, the rate's, the size's
+    assert len(filled) == 8  # the first, two contexts, the kernel's other three values, the rate's other end, the size's
 
 
 def test_every_hole_is_found_with_its_name() -> None:

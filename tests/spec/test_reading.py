@@ -31,7 +31,7 @@ def test_no_object_is_ever_constructed() -> None:
 
 def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
     (tmp_path / "dmsnet.yaml").write_text("study: a\n")
-    with pytest.raises(SpecError, match="Did you mean `dmsnet.yaml`"):
+    with pytest.raises(SpecError, match=r"Did you mean `dmsnet\.yaml`"):
         read_yaml(tmp_path / "dmsnte.yaml")
 
 

@@ -68,7 +68,7 @@ def test_profiles_and_settings_are_applied_in_this_order(tmp_path: Path) -> None
     assert (laptop.profile, laptop.spec.search.trials) == ("laptop", 5)
     assert laptop.spec.preset({}).training.epochs == 7
     assert resolve(path, {}, "auto", has_gpu=True).spec.search.trials == 9
-    with pytest.raises(SpecError, match="`--profile`: .*got `lapto`. Did you mean `laptop`"):
+    with pytest.raises(SpecError, match=r"`--profile`: .*got `lapto`. Did you mean `laptop`"):
         resolve(path, {}, "lapto", has_gpu=False)
 
 

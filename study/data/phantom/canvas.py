@@ -44,7 +44,9 @@ class Canvas:
 
     def glow(self, x: float, y: float, radius: float) -> Float32[np.ndarray, "h w"]:
         """A Gaussian spot of this standard deviation."""
-        spot: Float32[np.ndarray, "h w"] = np.exp(((self.x - x) ** 2 + (self.y - y) ** 2) / np.float32(-2 * radius**2))
+        spot: Float32[np.ndarray, "h w"] = np.exp(
+            ((self.x - np.float32(x)) ** 2 + (self.y - np.float32(y)) ** 2) / np.float32(-2 * radius**2)
+        )
         return spot
 
     def blobs(self, shapes: Float[np.ndarray, "n p 2"]) -> Float32[np.ndarray, "h w"]:

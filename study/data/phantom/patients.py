@@ -76,7 +76,7 @@ def fundus_patient(seed: int, patient: int) -> Patient:
     tone = float(rng.uniform(0, 1))
     other = (tone + float(rng.uniform(0.45, 0.55))) % 1.0 if unequal else tone
     tones = (tone, other) if rng.random() < 0.5 else (other, tone)
-    age, sex = _person(rng, 60 if "C" in labels or "A" in labels else 52)
+    age, sex = _person(rng, 60.0 if "C" in labels or "A" in labels else 52.0)
     return Patient(labels, ("".join(findings[0]), "".join(findings[1])), (0, 0), tones, age, sex)
 
 
@@ -87,7 +87,7 @@ def graded_patient(seed: int, patient: int) -> Patient:
     better = max(0, worse - int(rng.random() < 0.3))
     grades = (worse, better) if rng.random() < 0.5 else (better, worse)
     tone = float(rng.uniform(0, 1))
-    age, sex = _person(rng, 55)
+    age, sex = _person(rng, 55.0)
     return Patient("", ("", ""), grades, (tone, tone), age, sex)
 
 

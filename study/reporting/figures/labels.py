@@ -49,9 +49,9 @@ class Labels:
         ):
             axes.barh(place, np.nan_to_num(value), height=0.62, color=colour)
             axes.scatter(prior, place, marker="|", s=110, color=INK, linewidths=1.4, zorder=3, label="class prior")
-            axes.set(title=title, xlim=(0, 1.12), xticks=np.linspace(0, 1, 6))
+            axes.set(title=title, xlim=(0, 1.15), xticks=np.linspace(0, 1, 6))
             for y, v in zip(place, value, strict=True):
-                axes.text((v if np.isfinite(v) else 0) + 0.015, y, f"{v:.3f}" if np.isfinite(v) else "not defined", va="center", size=7.5)
+                axes.text(1.15, y, f"{v:.3f}" if np.isfinite(v) else "not defined", va="center", ha="right", size=7.5)
             axes.tick_params(axis="y", length=0)
         left.set_yticks(place, [f"{name}" for name in data.labels])
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right")

@@ -4,14 +4,14 @@ Source: Tan, Dong & Li 2023, BMC Medical Imaging 23:89, which reports K = 2, 4, 
 Differs: every K, both distances and both votes; K is chosen on validation.
 """
 
-import re
 from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.reporting.figure import PALETTE, sheet
+from study.reporting.figure import INK, PALETTE, sheet
 from study.reporting.measures import long, short
+from study.reporting.other_settings import split_setting
 from study.reporting.run import Run
 
 HEAD = "knn"
@@ -19,12 +19,13 @@ HEAD = "knn"
 
 @dataclass(frozen=True)
 class _KCurveData:
-    """Rows of K, way (distance and vote), split and value; and the chosen setting."""
+    """Rows of K, way (distance and vote) and validation value; the chosen setting and its test value."""
 
     key: str
     measure: str
     rows: pd.DataFrame
     chosen: str
+    test: float
 
 
 class Neighbours:
@@ -35,45 +36,36 @@ class Neighbours:
 
     def data(self, run: Run) -> _KCurveData | None:
         """None where the chosen trial has no scores of neighbours."""
-        if run.best is None:
+        choice = next((h for h in run.heads(run.best) if h.head == HEAD), None) if run.best else None
+        if choice is None or run.best is None:
             return None
-        wanted = {"head": HEAD, "metric": run.objective, "label": "", "decision": run.decided_by(run.objective, "half")}
+        wanted = {"head": HEAD, "metric": run.objective, "label": "", "split": "val", "decision": run.decided_by(run.objective, "half")}
         rows = run.store.read("scores", [run.best], filters=wanted)
-        if rows.empty:
-            return None
         parts = [split_setting(s) for s in rows["setting"]]
-        curve = pd.DataFrame(
-            {"k": [k for k, _ in parts], "way": [w for _, w in parts], "split": rows["split"], "value": rows["value"].astype(float)}
-        )
-        curve = curve[curve["k"] > 0].drop_duplicates(["k", "way", "split"]).sort_values(["way", "k"])
-        chosen = next((h.setting for h in run.heads(run.best) if h.head == HEAD), "")
-        return _KCurveData(run.best, run.objective, curve, chosen) if curve["k"].nunique() > 1 else None
+        curve = pd.DataFrame({"k": [k for k, _ in parts], "way": [w for _, w in parts], "value": rows["value"].astype(float)})
+        curve = curve[curve["k"] > 0].sort_values(["way", "k"])
+        test = run.score(run.best, run.objective, head=HEAD)
+        return _KCurveData(run.best, run.objective, curve, choice.setting, test) if curve["k"].nunique() > 1 else None
 
     def draw(self, data: _KCurveData) -> Figure:
-        """One panel a split, one line a way; the chosen setting is ringed."""
+        """One line a way; the chosen setting is ringed, its test value is a diamond."""
         figure = sheet(height=2.8)
-        panels = figure.subplots(1, 2, sharey=True)
-        ways = sorted(data.rows["way"].unique())
+        axes = figure.subplots()
         k, way = split_setting(data.chosen)
-        for axes, split, title in zip(panels, ("val", "test"), ("Validation", "Test"), strict=True):
-            part = data.rows[data.rows["split"] == split]
-            for colour, name in zip(PALETTE, ways, strict=False):
-                line = part[part["way"] == name]
-                axes.plot(line["k"], line["value"], color=colour, label=name or HEAD, marker="o", markersize=2)
-            ring = part[(part["k"] == k) & (part["way"] == way)]
-            axes.scatter(ring["k"], ring["value"], s=60, facecolors="none", edgecolors="#222222", linewidths=1.2, zorder=4)
-            axes.set(title=title, xlabel="K")
-        panels[0].set_ylabel(short(data.measure))
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(ways)))
+        for colour, name in zip(PALETTE, sorted(data.rows["way"].unique()), strict=False):
+            line = data.rows[data.rows["way"] == name]
+            axes.plot(line["k"], line["value"], color=colour, label=name or HEAD, marker="o", markersize=2)
+            ring = line[(line["k"] == k) & (name == way)]
+            axes.scatter(ring["k"], ring["value"], s=60, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4)
+        axes.scatter([k], [data.test], marker="D", s=26, color=INK, zorder=4, label="test at the choice")
+        axes.set(xlabel="K", ylabel=f"{short(data.measure)}, validation")
+        figure.legend(loc="outside lower center", ncols=5)
         return figure
 
     def caption(self, data: _KCurveData) -> str:
         """The trial and how K was chosen."""
         measure = long(data.measure).capitalize()
-        return f"{measure} of nearest neighbours on the embedding of {data.key}; ringed: chosen on validation ({data.chosen})."
-
-
-def split_setting(setting: str) -> tuple[int, str]:
-    """`k=5, cosine, uniform` as (5, "cosine, uniform"); K is 0 where there is none."""
-    found = re.match(r"k\s*=\s*(\d+)\s*,?\s*", setting)
-    return (int(found[1]), setting[found.end() :]) if found else (0, setting)
+        return (
+            f"{measure} of nearest neighbours on the embedding of {data.key}, validation split. "
+            f"Ringed: the choice ({data.chosen}); on the test split, looked at for this choice only, it has {data.test:.3f}."
+        )

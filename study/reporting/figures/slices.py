@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from study.reporting.figure import BLUE, GREY, RED, WIDTH, sheet
 from study.reporting.measures import long, short
@@ -95,6 +95,10 @@ def _draw_slice(axes: Axes, part: _Slice) -> None:
         axes.set_xlim(-0.5, len(part.choices) - 0.5)
     elif part.log:
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        if place.max() < 10 * place.min():
+            ends = [place.min(), place.max()]
+            axes.set_xticks(ends, [f"{end:.2g}" for end in ends])
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.scatter(place[~part.best], part.value[~part.best], s=10, color=GREY, alpha=0.75, linewidths=0)

@@ -4,11 +4,10 @@ Source: the project's own.
 Differs: nothing.
 """
 
-import pandas as pd
-
+from study.reporting.comparing import with_bold
 from study.reporting.measures import headline, long, short
+from study.reporting.ours import of_variant
 from study.reporting.papers import published_names
-from study.reporting.results import variant_cells
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, Value
 
@@ -32,15 +31,18 @@ class Ablations:
         columns = (
             Column("ablation", "Ablation", words=True),
             Column("variant", "Variant", words=True),
-            Column("seeds", "Seeds"),
+            Column("trainings", "Trainings", help="Seeds and folds"),
             *(Column(m, short(m), help=long(m)) for m in tests),
         )
-        return Table(
-            "ablations", "Ablations", columns, tuple(rows), "Test split, mean and standard deviation over seeds.", synthetic=run.synthetic
-        )
+        caption = "Test split: mean, standard deviation over seeds, and 95 % interval from resampled patients and seeds."
+        table = Table("ablations", "Ablations", columns, tuple(rows), caption, synthetic=run.synthetic)
+        for name, variants in own.items():
+            first, *others = [f"{name}.{variant}" for variant in variants]
+            table = with_bold(run, table, first, others, variants[0])
+        return table
 
     def _row(self, run: Run, name: str, variant: str, first: bool, tests: tuple[str, ...]) -> Row:
-        trials = run.of_role("ablation", "complete")
-        seeds = pd.Series((trials["table"] == name) & (trials["variant"] == variant)).sum()
-        cells = variant_cells(run, name, variant, [(m, "half") for m in tests])
-        return Row(f"{name}.{variant}", (Text(name if first else ""), Text(variant), Value(float(seeds), digits=0), *cells), lead=first)
+        found = of_variant(run, name, variant)
+        cells = found.cells(run, [(m, "half") for m in tests])
+        trainings = Value(float(len(found.trials)), digits=0)
+        return Row(f"{name}.{variant}", (Text(name if first else ""), Text(variant), trainings, *cells), lead=first)

@@ -4,6 +4,7 @@ Source: the project's own.
 Differs: nothing.
 """
 
+from study.reporting.comparing import with_bold
 from study.reporting.measures import headline, long, short
 from study.reporting.results import measured
 from study.reporting.run import Run
@@ -26,4 +27,7 @@ class Chosen:
         rows = tuple(Row(name, (Text(title), *(measured(run, Origin((key,), m)) for m in tests))) for name, title, key in named)
         columns = (Column("what", "", words=True), *(Column(m, short(m), help=long(m)) for m in tests))
         caption = "Test split, threshold one half. The class prior gives every patient the training set's share of each label."
-        return Table("chosen", "The chosen trial beside two that did not learn", columns, rows, caption, synthetic=run.synthetic)
+        title = "The chosen trial beside two that did not learn"
+        remark = "Below each number: 95 % interval from resampled patients."
+        table = Table("chosen", title, columns, rows, caption, (remark,), run.synthetic)
+        return with_bold(run, table, "chosen", [name for name, _, _ in named[1:]], "the chosen trial")

@@ -7,11 +7,13 @@ Differs: nothing.
 import math
 from typing import Any
 
+from study.reporting.comparing import with_bold
 from study.reporting.measures import headline, long, short
 from study.reporting.results import configuration, head_name, measured
 from study.reporting.run import Run
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value
 
+SURE = 10  # best trials that get intervals; more would cost seconds each and be read by nobody
 BASELINES = {"prior": "class prior", "untrained": "untrained network"}
 
 
@@ -23,13 +25,14 @@ class Leaderboard:
     def build(self, run: Run) -> Table | None:
         """The table; None where nothing was searched and no baseline scored."""
         tests = headline(run.kind, run.objective)
-        rows = [self._row(run, str(key), str(rank), configuration(run, str(key)), tests) for rank, key in enumerate(run.ranked.index, 1)]
+        keys = [str(key) for key in run.ranked.index]
+        rows = [self._row(run, key, str(rank), configuration(run, key), tests) for rank, key in enumerate(keys, 1)]
         for name, title in BASELINES.items():
             if key := run.baseline(name):
                 rows.append(self._row(run, key, "", title, tests))
         if not rows:
             return None
-        return Table(
+        table = Table(
             "leaderboard",
             "Leaderboard",
             (
@@ -48,19 +51,21 @@ class Leaderboard:
             remarks=self._remarks(run),
             synthetic=run.synthetic,
         )
+        tested = [row.key for row in rows if row.key in keys[:SURE] or row.key not in keys]
+        return with_bold(run, table, tested[0], tested[1:], tested[0])
 
     def _row(self, run: Run, key: str, rank: str, title: str, tests: tuple[str, ...]) -> Row:
         heads = run.heads(key)
         head = heads[0] if heads else None
         head_test: Cell = NOTHING
         if head:
-            head_test = measured(run, Origin((key,), run.objective, head=head.head, setting=head.setting))
+            head_test = measured(run, Origin((key,), run.objective, head=head.head), interval=False)
         cells: tuple[Cell, ...] = (
             Text(rank),
             Text(key),
             Text(title, quiet=not rank),
-            Value(_float(run.of_trial(key, "value"))),
-            *(measured(run, Origin((key,), m)) for m in tests),
+            Value(float(run.of_trial(key, "value"))),
+            *(measured(run, Origin((key,), m), interval=rank == "" or int(rank) <= SURE) for m in tests),
             Text(head_name(head.head, head.setting) if head else ""),
             head_test,
             Value(_float(run.of_trial(key, "num_parameters")) / 1e6, digits=1),
@@ -69,12 +74,14 @@ class Leaderboard:
         return Row(key, cells)
 
     def _remarks(self, run: Run) -> tuple[str, ...]:
+        sure = f"The first {SURE} and the baselines have 95 % intervals, from resampled patients."
         others = run.trials[(run.trials["role"] == "search") & (run.trials["state"] != "complete")]["state"].value_counts()
         if others.empty:
-            return ()
+            return (sure,)
         counts = " and ".join(f"{n} {state}" for state, n in others.items())
-        return (f"Not ranked: {counts}. A pruned trial is not a complete one.",)
+        return (sure, f"Not ranked: {counts}. A pruned trial is not a complete one.")
 
 
 def _float(value: Any) -> float:
-    return math.nan if value is None else float(value)
+    """The number; NaN for null, and for the zero of what was never trained."""
+    return float(value) if value else math.nan

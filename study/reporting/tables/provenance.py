@@ -4,7 +4,8 @@ Source: the project's own.
 Differs: nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -22,14 +23,14 @@ class Provenance:
 
     def build(self, run: Run) -> Table | None:
         """The table."""
-        facts = {
-            "study": ("Study", [f"{run.name}, identity {_short(run.study['identity'])}"]),
+        facts: dict[str, tuple[str, Iterable[object]]] = {
+            "study": ("Study", [run.name]),
             "location": ("Location of the run", [run.store.where]),
             "data": ("Data", [" at ".join(filter(None, (run.study["dataset"], run.study["root"])))]),
-            "data_fingerprint": ("Data fingerprint", map(_short, run.trials["data_fingerprint"])),
-            "split_hash": ("Split", map(_short, run.trials["split_hash"])),
+            "data_fingerprint": ("Data fingerprint", [_short(f) for f in run.trials["data_fingerprint"]]),
+            "split_hash": ("Split", [_short(h) for h in run.trials["split_hash"]]),
             "profile": ("Profile", [_profile(run)]),
-            **_code(run.trials["provenance"]),
+            **_code(list(run.trials["provenance"])),
             "device": ("Device", run.trials["device"]),
             "host": ("Machine", run.trials["host"]),
             "time": ("Time", [_time(run.trials)]),
@@ -40,16 +41,20 @@ class Provenance:
         return Table("provenance", "Where the numbers come from", columns, rows, synthetic=run.synthetic)
 
 
-def _code(records: Iterable[dict[str, object]]) -> dict[str, tuple[str, list[str]]]:
-    """Commit, lock, versions and command of every trial's record."""
-    records = list(records)
-    versions: list[dict[str, str]] = [r.get("versions") or {} for r in records]  # type: ignore[misc]
+def _code(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Iterable[object]]]:
+    """Commit, lock, versions, command and system of every trial's record."""
     return {
         "commit": ("Code", [f"{r.get('commit', '')}{' with uncommitted changes' if r.get('difference') else ''}" for r in records]),
-        "lock": ("Lock file", [_short(str(r.get("lock") or "")) for r in records]),
-        "versions": ("Versions", [", ".join(f"{k} {v}" for k, v in sorted(vs.items())) for vs in versions]),
-        "command": ("Command", [str(r.get("command") or "") for r in records]),
+        "lock": ("Lock file", [_short(r.get("lock_sha256") or "") for r in records]),
+        "versions": ("Versions", [_versions(r) for r in records]),
+        "command": ("Command", [r.get("command") or "" for r in records]),
+        "platform": ("System", [r.get("platform") or "" for r in records]),
     }
+
+
+def _versions(record: Mapping[str, Any]) -> str:
+    versions = {"python": record.get("python"), **(record.get("versions") or {})}
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
 def _short(digest: str) -> str:

@@ -1,0 +1,66 @@
+"""CCAM and CIAM: a path for what sets the two eyes apart and a path for what they share.
+
+Source: DMS-Net (Huo et al. 2025) names both and gives no equations; see the component `dual_synergy`.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.fusions._cafm import cosine_map
+from models.fusions._dense_path import DensePath
+
+
+class Ccam(nn.Module):
+    """y_v = dense([f_v·σ(conv1x1 D_v); D_v])."""
+
+    def __init__(self, dim: int, discrepancy: Literal["absolute", "signed", "cosine"], layers: int, growth: int) -> None:
+        """Builds the gate and the dense path, which both eyes share.
+
+        Args:
+            dim: channels of f and g.
+            discrepancy: D = |g_l - g_r|, g_v minus the other eye's g, or 1 - cosine at each position.
+            layers: of the dense path.
+            growth: channels that a layer adds.
+        """
+        super().__init__()
+        self.discrepancy = discrepancy
+        width = 1 if discrepancy == "cosine" else dim
+        self.gate = nn.Sequential(nn.Conv2d(width, dim, 1), nn.Sigmoid())
+        self.path = DensePath(dim + width, dim, layers, growth)
+
+    def forward(self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]) -> Float[Tensor, "b v d h w"]:
+        """Each eye's map of differences; f is gated by what g says."""
+        if self.discrepancy == "cosine":
+            d = (1 - cosine_map(g)).to(f.dtype)
+        else:
+            d = g - g.flip(1)
+            d = d.abs() if self.discrepancy == "absolute" else d
+        x, d = f.flatten(0, 1), d.flatten(0, 1)
+        return torch.unflatten(self.path(torch.cat([x * self.gate(d), d], 1)), 0, f.shape[:2])
+
+
+class Ciam(nn.Module):
+    """y_v = dense(f_v·σ(conv1x1 S)) + f_v."""
+
+    def __init__(self, dim: int, similarity: Literal["product", "cosine"], layers: int, growth: int) -> None:
+        """Builds the gate and the dense path, which both eyes share.
+
+        Args:
+            dim: channels of f and g.
+            similarity: S = g_l ⊙ g_r, or the cosine at each position.
+            layers: of the dense path.
+            growth: channels that a layer adds.
+        """
+        super().__init__()
+        self.similarity = similarity
+        self.gate = nn.Sequential(nn.Conv2d(1 if similarity == "cosine" else dim, dim, 1), nn.Sigmoid())
+        self.path = DensePath(dim, dim, layers, growth)
+
+    def forward(self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]) -> Float[Tensor, "b v d h w"]:
+        """Each eye's map of similarities; f is gated by what g says."""
+        s = cosine_map(g).to(f.dtype) if self.similarity == "cosine" else g * g.flip(1)
+        x = f.flatten(0, 1)
+        return torch.unflatten(self.path(x * self.gate(s.flatten(0, 1))) + x, 0, f.shape[:2])

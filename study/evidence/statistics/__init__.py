@@ -1,0 +1,1 @@
+"""How sure we are: intervals over patients and seeds, comparisons, verdicts, calibration, selection, importance, budgets."""

@@ -1,0 +1,118 @@
+"""The winner's curse: the best of many trials looks better on validation than it is.
+
+Source: Tsamardinos, Greasidou & Borboudakis 2018, Bootstrapping the out-of-sample predictions for efficient and accurate
+cross-validation (BBC-CV).
+Differs: patients are drawn, not samples; the predictions are of one validation split.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from study.evidence.decisions import decide
+from study.evidence.evaluation import Evaluation
+from study.evidence.metrics import Kind, Metric
+from study.evidence.predictions import Predictions
+from study.evidence.statistics.bootstrap import Judged, Resamples, interval, resampled_values
+
+NUM_RESAMPLES = 500  # two evaluations a trial and resample; the mean over resamples settles well before
+NUM_RANGES = 3
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What choosing the best trial on validation is worth.
+
+    Attributes:
+        naive: the chosen trial's value on validation, which its choice has made too good.
+        corrected: mean value of the pick on the patients that did not take part in picking it.
+        low: lower end of the 95 % interval of the corrected value.
+        high: its upper end.
+        pick_share: for each trial, the share of resamples that picked it: the probability that it is the best.
+    """
+
+    naive: float
+    corrected: float
+    low: float
+    high: float
+    pick_share: Float[np.ndarray, " t"]
+
+
+def selection_bootstrap(
+    metric: Metric, kind: Kind, trials: Sequence[Predictions], num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> Selection:
+    """In each resample picks the best trial on the drawn patients and scores it on the patients left out.
+
+    Args:
+        metric: an aggregate metric; decisions are the plain ones.
+        kind: of the task.
+        trials: validation predictions of one head of every complete trial, all labels known, of the same samples.
+        num_resamples: number of resamples.
+        seed: of the random numbers.
+
+    Raises:
+        ValueError: no trials, or the trials' samples differ.
+    """
+    if not trials or any(set(t.sample) != set(trials[0].sample) for t in trials):
+        raise ValueError("`trials`: must be at least one, all with predictions of the same validation samples.")
+    resamples = Resamples(trials[0].patient, num_resamples, seed)
+    sign = 1 if metric.greater_is_better else -1
+    whole = np.empty(len(trials))
+    inside, outside = np.empty((2, len(trials), num_resamples))
+    for row, predictions in enumerate(trials):
+        judged = Judged(predictions, decide(predictions.score, kind))
+        whole[row] = metric.compute(Evaluation(predictions.target, predictions.score, judged.decision))[0]
+        weights = resamples.weights(predictions.patient)
+        inside[row] = resampled_values([metric], judged, weights)[metric.name][0]
+        outside[row] = resampled_values([metric], judged, (weights == 0).astype(np.float32))[metric.name][0]
+    picks = _best(sign * inside)
+    picked = outside[picks, np.arange(num_resamples)]
+    low, high = interval(picked)
+    corrected = float(picked[~np.isnan(picked)].mean()) if not np.isnan(low) else float("nan")
+    share = np.bincount(picks, minlength=len(trials)) / num_resamples
+    return Selection(float(whole[_best(sign * whole[:, None])[0]]), corrected, low, high, share)
+
+
+def _best(values: Float[np.ndarray, "t b"]) -> Int[np.ndarray, " b"]:
+    """The trial with the greatest value in each column, the first of equal ones; undefined values never win."""
+    best: Int[np.ndarray, " b"] = np.where(np.isnan(values), -np.inf, values).argmax(axis=0)
+    return best
+
+
+def option_shares(pick_share: Float[np.ndarray, " t"], params: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """How probable it is that each option of each hyperparameter is in the best trial, beside how often it was tried.
+
+    Numbers with more than `NUM_RANGES` different values are put into ranges with equally many trials. The shares of a
+    parameter that exists only in some branches add up to the probability that the best trial is in such a branch.
+
+    Args:
+        pick_share: of each trial, from `selection_bootstrap`.
+        params: of each trial.
+
+    Returns:
+        columns parameter, option, probability, tried (share of the trials).
+    """
+    rows = []
+    for name in sorted({name for trial in params for name in trial}):
+        having = [i for i, trial in enumerate(params) if name in trial]
+        options = _options([params[i][name] for i in having])
+        for option in dict.fromkeys(sorted(options, key=lambda o: o[0])):
+            trials = [i for i, o in zip(having, options, strict=True) if o == option]
+            rows.append((name, option[1], float(pick_share[trials].sum()), len(trials) / len(params)))
+    return pd.DataFrame(rows, columns=["parameter", "option", "probability", "tried"])
+
+
+def _options(values: Sequence[Any]) -> list[tuple[Any, str]]:
+    """Each value's option as (place to sort by, text)."""
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if not numbers:
+        return [(str(v), str(v)) for v in values]
+    if len(set(values)) <= NUM_RANGES:
+        return [(v, f"{v:g}") for v in values]
+    edges = np.quantile(values, np.linspace(0, 1, NUM_RANGES + 1))
+    places = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, NUM_RANGES - 1)
+    return [(int(p), f"{edges[p]:.3g} to {edges[p + 1]:.3g}") for p in places]

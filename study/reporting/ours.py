@@ -1,0 +1,69 @@
+"""Which trainings, head and setting of a run stand for a row of a paper's table."""
+
+from dataclasses import dataclass
+
+from study.reporting.papers import PaperTable
+from study.reporting.results import ablation_trials, failed, measured
+from study.reporting.run import Run
+from study.reporting.table import NOT_RUN, Cell, Origin, Text
+
+KNN_OF_THE_PAPER = "knn_first"  # equal votes go to the first class, as in scikit-learn
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The trials behind a row; without any, `status` is the word to show.
+
+    Attributes:
+        trials: one a seed and fold.
+        words: what stands beside `ours`.
+        notes: footnotes of every cell.
+    """
+
+    trials: tuple[str, ...] = ()
+    head: str = ""
+    setting: str = ""
+    words: str = ""
+    notes: tuple[str, ...] = ()
+    status: Text = NOT_RUN
+
+    def cells(self, run: Run, measures: list[tuple[str, str]]) -> list[Cell]:
+        """One cell for each (measure, decision)."""
+        if not self.trials:
+            return [self.status] * len(measures)
+        origins = [Origin(self.trials, measure, self.head, self.setting, decision=decision) for measure, decision in measures]
+        return [measured(run, origin, notes=self.notes) for origin in origins]
+
+
+def ours(run: Run, paper: PaperTable, row: str) -> Ours:
+    """What stands for the row: the variant of that name, or that head or K on the base network's embedding."""
+    if paper.rows_are == "variants":
+        return of_variant(run, paper.name, row)
+    base = base_trials(run, paper)
+    if paper.rows_are == "neighbours":
+        setting = f"k={row.removeprefix('k')}, euclidean, uniform"
+        has = [key for key in base if run.predictions(key, head=KNN_OF_THE_PAPER, setting=setting) is not None]
+        return Ours(tuple(has), KNN_OF_THE_PAPER, setting) if has else Ours()
+    has = [key for key in base if any(choice.head == row for choice in run.heads(key))]
+    settings = dict.fromkeys(choice.setting for key in has for choice in run.heads(key) if choice.head == row)
+    return Ours(tuple(has), row, words="; ".join(s for s in settings if s)) if has else Ours()
+
+
+def of_variant(run: Run, table: str, variant: str) -> Ours:
+    """All complete trainings of a variant of an ablation."""
+    trials = ablation_trials(run, table, variant)
+    complete = trials[trials["state"] == "complete"]
+    if complete.empty:
+        return Ours(status=NOT_RUN if trials.empty else failed(trials))
+    lost = len(trials) - len(complete)
+    notes = (f"{lost} of {len(trials)} seeds or folds failed and are left out.",) if lost else ()
+    return Ours(tuple(map(str, complete.index)), words=f"mean of {len(complete)}" if len(complete) > 1 else "", notes=notes)
+
+
+def base_trials(run: Run, paper: PaperTable) -> tuple[str, ...]:
+    """The network whose embedding carries a table of heads: the first variant of the table's ablation, else the chosen trial."""
+    trials = run.of_role("ablation", "complete")
+    mine = trials[trials["table"] == paper.name]
+    if not mine.empty:
+        return tuple(map(str, mine[mine["variant"] == mine["variant"].iloc[0]].index))
+    return (run.best,) if run.best else ()

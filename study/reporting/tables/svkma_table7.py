@@ -1,0 +1,19 @@
+"""SVK_MA's Table 7: classifiers on the embedding.
+
+Source: Tan, Dong & Li 2023, BMC Medical Imaging 23:89, Table 7.
+Differs: other images, since the paper's are private; a split by patient.
+"""
+
+from study.reporting.comparison import compare
+from study.reporting.run import Run
+from study.reporting.table import Table
+
+
+class SvkmaTable7:
+    """Filled by the post-hoc heads of one network."""
+
+    section = "papers"
+
+    def build(self, run: Run) -> Table | None:
+        """The table; None for data of another kind."""
+        return compare(run, "svkma_table7")

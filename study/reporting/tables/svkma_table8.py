@@ -1,0 +1,19 @@
+"""SVK_MA's Table 8: against other networks.
+
+Source: Tan, Dong & Li 2023, BMC Medical Imaging 23:89, Table 8.
+Differs: other images, since the paper's are private; a split by patient.
+"""
+
+from study.reporting.comparison import compare
+from study.reporting.run import Run
+from study.reporting.table import Table
+
+
+class SvkmaTable8:
+    """Filled by the ablation `svkma_table8`."""
+
+    section = "papers"
+
+    def build(self, run: Run) -> Table | None:
+        """The table; None for data of another kind."""
+        return compare(run, "svkma_table8")

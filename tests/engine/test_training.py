@@ -1,0 +1,138 @@
+"""One trial from its order to its record, without Ray."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from study.data.cohort import open_cohort
+from study.engine import training
+from study.engine.fit import NonFiniteLoss
+from study.engine.order import Order, Site
+from study.engine.pending import Pending
+from study.engine.training import run_order
+from study.evidence.store import Store
+from study.spec.study_file import TrialSpec
+
+CPU = torch.device("cpu")
+SPEC: dict[str, Any] = {
+    "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 32},
+    "model": {"backbone": "tiny"},
+    "training": {"epochs": 2, "batch_size": 16, "warmup_epochs": 0},
+    "optimiser": {"lr": 3e-3},
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def order(key: str = "search-00000", **changes: Any) -> Order:
+    return Order(key, "search", TrialSpec.read({**SPEC, **changes}).dump(), {"optimiser.lr": 3e-3}, 0)
+
+
+def site(run: Path, cache: Path) -> Site:
+    cohort = open_cohort(TrialSpec.read(SPEC).data, cache)
+    return Site("a", str(run), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
+
+
+def run(o: Order, s: Site) -> dict[str, Any]:
+    return run_order(o, s, lambda row: False, CPU)
+
+
+def test_a_trial_leaves_its_whole_record(tmp_path: Path, cache: Path) -> None:
+    last = run(order(), site(tmp_path, cache))
+    assert last["state"] == "complete"
+    store = Store(tmp_path)
+    record = store.read("trial").iloc[0]
+    epochs = store.read("epochs")
+    assert (record["state"], record["num_epochs"], len(epochs)) == ("complete", 2, 2)
+    assert record["value"] == epochs["value"].max() == last["value"]
+    assert json.loads(record["spec"]) == order().spec
+    assert record["synthetic"]
+    predictions = store.read("predictions")
+    assert set(predictions["head"]) == {"network", "knn", "logistic_regression"}
+    network = predictions[predictions["head"] == "network"]
+    assert set(network["split"]) == {"val", "test"}
+    score = np.stack(network["score"].tolist())
+    assert score.min() >= 0
+    assert score.max() <= 1
+    embeddings = store.read("embeddings")
+    assert len(embeddings) == 120
+    scores = store.read("scores")
+    stored = scores[(scores["head"] == "network") & (scores["split"] == "val") & (scores["metric"] == "macro_average_precision")]
+    assert stored["value"].item() == pytest.approx(record["value"])
+    for table in (predictions, embeddings, scores, epochs):
+        assert table["synthetic"].all()
+
+
+def test_the_same_order_gives_the_same_predictions(tmp_path: Path, cache: Path) -> None:
+    tables = []
+    for name in ("a", "b"):
+        run(order(), site(tmp_path / name, cache))
+        tables.append(Store(tmp_path / name).read("predictions"))
+    assert all(np.array_equal(a, b) for a, b in zip(tables[0]["score"], tables[1]["score"], strict=True))
+
+
+def test_an_interrupted_trial_ends_as_an_undisturbed_one(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
+    longer = order(training={**SPEC["training"], "epochs": 3})
+    run(longer, site(tmp_path / "whole", cache))
+
+    class Killed(BaseException):
+        pass
+
+    def kill_at_two(row: dict[str, Any]) -> bool:
+        if row["epoch"] == 2:
+            raise Killed
+        return False
+
+    with pytest.raises(Killed):
+        run_order(longer, site(tmp_path / "cut", cache), kill_at_two, CPU)
+    assert Pending(Store(tmp_path / "cut")).load_checkpoint(longer.key) is not None
+    seen = []
+    run_order(longer, site(tmp_path / "cut", cache), lambda row: bool(seen.append(row["epoch"])), CPU)
+    assert seen == [3]
+    whole, cut = (Store(tmp_path / name) for name in ("whole", "cut"))
+    assert cut.read("epochs")["train_loss"].tolist() == whole.read("epochs")["train_loss"].tolist()
+    assert all(np.array_equal(a, b) for a, b in zip(whole.read("predictions")["score"], cut.read("predictions")["score"], strict=True))
+
+
+def test_a_metric_loss_is_judged_by_its_neighbours(tmp_path: Path, cache: Path) -> None:
+    last = run(order(loss={"name": "contrastive", "margin": 1.0}, model={"backbone": "tiny", "embedding": {"dim": 16, "l2norm": True}}),
+               site(tmp_path, cache))  # fmt: skip
+    assert last["state"] == "complete"
+    scores = Store(tmp_path).read("scores", filters={"split": "val", "metric": "macro_average_precision", "head": "knn", "chosen": True})
+    assert scores["value"].item() == pytest.approx(last["value"])
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (NonFiniteLoss("the loss was nan"), "non_finite_loss"),
+        (torch.cuda.OutOfMemoryError("no room"), "out_of_memory"),
+        (KeyError("x"), "error"),
+    ],
+)
+def test_what_goes_wrong_inside_is_a_labelled_outcome(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: str
+) -> None:
+    def fail(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(training, "fit", fail)
+    last = run(order(), site(tmp_path, cache))
+    assert (last["state"], last["outcome"]) == ("failed", outcome)
+    assert type(error).__name__ in last["message"]
+    assert Store(tmp_path).keys() == []
+
+
+def test_other_data_on_a_node_are_refused(tmp_path: Path, cache: Path) -> None:
+    right = site(tmp_path, cache)
+    last = run(order(), Site(**{**vars(right), "split_hash": "other"}))
+    assert last["state"] == "failed"
+    assert "must hold the same samples on every machine" in last["message"]

@@ -1,0 +1,46 @@
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from study.evidence.predictions import embeddings_of, predictions_of
+from study.evidence.schema import EMBEDDINGS, PREDICTIONS
+
+
+def same(a, b):
+    for field in dataclasses.fields(a):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right)
+        else:
+            assert left == right, field.name
+    return True
+
+
+def test_predictions_survive_the_way_through_a_table(predictions):
+    parts = [predictions("search-00002", "val"), predictions("search-00001", "test"), predictions("search-00002", "test", num_samples=5)]
+    parts[0].target[1, 2] = -1
+    table = pa.concat_tables([p.table() for p in parts])
+    assert table.schema.equals(PREDICTIONS)
+    assert table["target"][1].as_py()[2] is None
+    shuffled = table.take(pa.array(np.argsort(np.arange(len(table)) % 7, kind="stable")))
+    for part, back in zip(parts, predictions_of(table), strict=True):
+        assert same(part, back)
+    assert {(p.trial, p.split, len(p.sample)) for p in predictions_of(shuffled)} == {(p.trial, p.split, len(p.sample)) for p in parts}
+
+
+def test_embeddings_survive_the_way_through_a_table(embeddings):
+    parts = [embeddings("train"), embeddings("val", 7)]
+    table = pa.concat_tables([p.table() for p in parts])
+    assert table.schema.equals(EMBEDDINGS)
+    assert all(same(part, back) for part, back in zip(parts, embeddings_of(table), strict=True))
+    assert predictions_of(PREDICTIONS.empty_table()) == []
+
+
+def test_only_samples_without_unknown_labels_are_known(predictions):
+    some = predictions(num_samples=6)
+    some.target[2, 1] = -1
+    known = some.known()
+    assert known.sample == [s for i, s in enumerate(some.sample) if i != 2]
+    assert known.score.shape == (5, 3)
+    assert same(known.known(), known)

@@ -1,0 +1,171 @@
+import pickle
+import shutil
+from datetime import UTC, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from study.evidence.schema import TABLES
+from study.evidence.store import WEIGHTS, Store
+from study.spec.errors import StorageError
+
+
+@pytest.fixture(params=["path", "file URI", "subtree", "mock"])
+def store(request, tmp_path):
+    if request.param == "subtree":
+        return Store("runs/toy", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
+    if request.param == "mock":
+        return Store("runs/toy", fs._MockFileSystem(datetime(2025, 1, 1, tzinfo=UTC)))
+    return Store(tmp_path / "runs" / "toy" if request.param == "path" else f"file://{tmp_path}/runs/toy")
+
+
+@pytest.fixture
+def local(tmp_path):
+    return Store(tmp_path / "toy")
+
+
+def publish(store, key, trial_row, predictions, **changes):
+    tables = {"trial": [trial_row(key, **changes)], "predictions": predictions(key).table()}
+    store.publish(key, tables)
+
+
+def test_a_published_trial_is_read_back(store, trial_row, predictions, tmp_path):
+    store.check_writable()
+    assert store.keys() == []
+    publish(store, "search-00002", trial_row, predictions)
+    publish(store, "search-00001", trial_row, predictions, value=0.75)
+    assert store.keys() == ["search-00001", "search-00002"]
+    trials = store.read("trial", columns=["trial", "value", "started"])
+    assert trials["value"].tolist() == [0.75, 0.5]
+    assert trials["started"][0] == pd.Timestamp("2025-01-01", tz="UTC")
+    table = store.read_table("predictions", keys=["search-00002"])
+    assert table.equals(predictions("search-00002").table())
+    assert store.read("scores").empty
+    assert store.problems == []
+
+
+def test_columns_and_filters_choose(store, trial_row, predictions):
+    for key in ("a-1", "a-2", "a-3"):
+        both = pa.concat_tables([predictions(key, split).table() for split in ("val", "test")])
+        store.publish(key, {"trial": [trial_row(key)], "predictions": both})
+    chosen = store.read("predictions", columns=["sample"], filters={"split": "val", "trial": ["a-1", "a-3"]})
+    assert list(chosen.columns) == ["sample"]
+    assert chosen["sample"].tolist() == [f"val-{i}" for i in range(30)] * 2
+
+
+def test_a_key_is_published_once(store, trial_row, predictions):
+    publish(store, "search-00001", trial_row, predictions)
+    with pytest.raises(StorageError, match="`search-00001`: is already in"):
+        publish(store, "search-00001", trial_row, predictions, value=0.9)
+    assert store.read("trial")["value"].tolist() == [0.5]
+
+
+def test_files_travel_with_the_trial(store, trial_row, tmp_path):
+    weights = tmp_path / "local.bin"
+    weights.write_bytes(b"abc")
+    store.publish("search-00001", {"trial": [trial_row("search-00001")]}, {WEIGHTS: weights})
+    assert store.fetch("search-00001", WEIGHTS, tmp_path / "new").read_bytes() == b"abc"
+    store.delete_weights("search-00001")
+    store.delete_weights("search-00001")
+    assert store.keys() == ["search-00001"]
+    with pytest.raises(StorageError, match=r"must exist, but the trial has no such file"):
+        store.fetch("search-00001", WEIGHTS, tmp_path)
+
+
+def test_the_study_row_can_be_replaced(store, study_row):
+    with pytest.raises(StorageError, match=r"must be a run's folder with a readable study\.parquet"):
+        store.read_study()
+    store.write_study(study_row)
+    store.write_study(study_row | {"title": "second"})
+    assert store.read_study() == study_row | {"title": "second"}
+    store.write_bytes("study.yaml", b"study: toy\n")
+    assert store.read_bytes("study.yaml") == b"study: toy\n"
+    with pytest.raises(StorageError, match=r"split\.csv`: must be a readable file"):
+        store.read_bytes("split.csv")
+
+
+def test_a_failed_write_leaves_nothing(store, trial_row, tmp_path):
+    with pytest.raises(StorageError, match="`search-00001`: could not be written"):
+        store.publish("search-00001", {"trial": [trial_row("search-00001")]}, {WEIGHTS: tmp_path / "nowhere"})
+    assert store.keys() == []
+    assert store.problems == []
+
+
+def test_the_folder_appears_by_one_rename(local, trial_row, monkeypatch):
+    seen = []
+    write = pq.write_table
+    monkeypatch.setattr(pq, "write_table", lambda *args, **options: (seen.append(local.keys()), write(*args, **options)))
+    local.publish("search-00001", {"trial": [trial_row("search-00001")]})
+    assert seen == [[]] * len(TABLES)
+    assert local.keys() == ["search-00001"]
+
+
+def test_elsewhere_the_trial_table_is_written_last(trial_row, monkeypatch):
+    remote = Store("runs", fs._MockFileSystem(datetime(2025, 1, 1, tzinfo=UTC)))
+    written = []
+    write = pq.write_table
+    monkeypatch.setattr(pq, "write_table", lambda table, path, **options: (written.append(path), write(table, path, **options)))
+    remote.publish("search-00001", {"trial": [trial_row("search-00001")]})
+    assert len(written) == len(TABLES)
+    assert written[-1] == "runs/trials/search-00001/trial.parquet"
+
+
+def test_damaged_missing_and_foreign_files_are_named_and_skipped(local, trial_row, predictions, tmp_path):
+    for key in ("a-1", "a-2", "a-3", "a-4", "a-5"):
+        publish(local, key, trial_row, predictions)
+    trials = tmp_path / "toy" / "trials"
+    damaged = trials / "a-1" / "predictions.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    (trials / "a-2" / "predictions.parquet").unlink()
+    pq.write_table(pa.table({"trial": ["a-3"]}), trials / "a-3" / "predictions.parquet")
+    shutil.copy(trials / "a-5" / "predictions.parquet", trials / "a-4" / "predictions.parquet")
+    (trials / "notes.txt").write_text("mine")
+    (trials / "half").mkdir()
+    assert local.read("predictions")["trial"].unique().tolist() == ["a-5"]
+    assert len(local.read("trial")) == 5
+    local.read("predictions")
+    text = "\n".join(local.problems)
+    assert len(local.problems) == 6
+    assert "`trials/a-1/predictions.parquet`: cannot be read" in text
+    assert "`trials/a-2/predictions.parquet`: is missing; skipped." in text
+    assert "`trials/a-3/predictions.parquet`: has other columns than the schema" in text
+    assert "`trials/a-4/predictions.parquet`: holds rows of another trial than `a-4`" in text
+    assert "`trials/notes.txt`: is no trial's folder" in text
+    assert "`trials/half`: has no trial.parquet" in text
+
+
+def test_a_copied_trial_folder_does_not_count_twice(local, trial_row, predictions, tmp_path):
+    publish(local, "search-00001", trial_row, predictions)
+    shutil.copytree(tmp_path / "toy/trials/search-00001", tmp_path / "toy/trials/search-00001.copy")
+    assert len(local.read("trial")) == 1
+    assert "holds rows of another trial than `search-00001.copy`" in local.problems[0]
+
+
+def test_tables_are_checked_before_anything_is_written(local, trial_row, predictions):
+    with pytest.raises(TypeError, match=r"`trial\.valve`: the column is unknown"):
+        local.publish("a", {"trial": [trial_row("a", valve=1)]})
+    with pytest.raises(TypeError, match="`epoch`: must be a table"):
+        local.publish("a", {"trial": [trial_row("a")], "epoch": []})
+    with pytest.raises(ValueError, match=r"`predictions\.trial`: must be `a` in every row, got \['b'\]"):
+        local.publish("a", {"trial": [trial_row("a")], "predictions": predictions("b").table()})
+    with pytest.raises(ValueError, match="`trial`: must be one row, got 0"):
+        local.publish("a", {})
+    with pytest.raises(ValueError, match="`key`: must be letters"):
+        local.publish("../a", {"trial": [trial_row("../a")]})
+    assert local.keys() == []
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="`storage`: must be a place to write to"):
+        Store(tmp_path / "file" / "runs").check_writable()
+    with pytest.raises(StorageError, match="`storage`: must be a path or a URI that pyarrow can open, got `ftp://host/x`"):
+        Store("ftp://host/x")
+
+
+def test_a_store_can_be_sent_to_another_process(local, trial_row, predictions):
+    publish(pickle.loads(pickle.dumps(local)), "search-00001", trial_row, predictions)
+    assert local.keys() == ["search-00001"]

@@ -1,0 +1,213 @@
+"""Every attention, context, pooling, fusion and head keeps its folder's contract."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from study.spec import components
+
+torch.set_num_threads(1)
+CHANNELS, LABELS = 16, 4
+VARIANTS = {
+    "attention": [
+        {"name": "spatial_channel", "order": "channel_spatial"},
+        {"name": "eca", "kernel": 5},
+        {"name": "mirror", "flips": "image"},
+        {"name": "mirror", "norm": "rows", "value_from": "mirror"},
+        {"name": "mirror_binocular", "flip": False, "norm": "rows", "value_from": "original"},
+    ],
+    "context": [
+        {"name": "osim", "scale_mode": "window", "kernel": 3},
+        {"name": "aspp", "rates": [12, 24, 36]},
+        {"name": "mirror", "flips": "image", "norm": "rows"},
+        {"name": "osim_per_eye", "eyes": "left"},
+        {"name": "osim_per_eye", "eyes": "right"},
+        {"name": "osim_per_eye", "eyes": "neither"},
+        {"name": "osim_per_eye", "share": True},
+    ],
+    "pooling": [],
+    "fusion": [
+        *({"name": name, "level": "feature_map"} for name in ("concat", "difference", "gated", "max")),
+        {"name": "bilinear", "level": "pooled", "rank": 8},
+        {"name": "late", "rule": "noisy_or"},
+        {"name": "sum", "average": True},
+        {"name": "cross_attention", "combine": "sum"},
+        {"name": "casfm", "cross_mode": "standard", "pos_grid": 1, "literal_scale": True, "dim": 32},
+        {"name": "casfm", "share_eyes": True, "combine": "sum", "dim": 32},
+        {"name": "dual_synergy", "cafm": "mhca", "discrepancy": "signed", "similarity": "cosine", "dim": 32},
+        {"name": "dual_synergy", "cafm": "none", "discrepancy": "cosine", "combine": "sum", "dim": 32, "cross_mode": "standard"},
+        {"name": "dual_synergy", "combine": "max", "casfm": False, "dim": 32},
+        {"name": "dual_synergy", "ccam": False, "dim": 32},
+        {"name": "dual_synergy", "ccam": False, "ciam": False, "dim": 32},
+    ],
+    "head": [{"name": "powerset", "max_labels": 2}],
+}
+CASES = [(kind, spec) for kind in VARIANTS for spec in [*({"name": n} for n in components.names(kind)), *VARIANTS[kind]]]
+FUSIONS = [spec for kind, spec in CASES if kind == "fusion"]
+MAPS = [(k, s) for k, s in CASES if k != "head"]
+
+
+def label(case: object) -> str:
+    return "-".join(map(str, case.values())) if isinstance(case, dict) else str(case)
+
+
+def build(kind: str, spec: dict[str, object], channels: int = CHANNELS) -> nn.Module:
+    """The component with weights and statistics far from their start, so that what starts as the identity shows."""
+    torch.manual_seed(0)
+    wired = {"fusion": (channels, 2), "head": (channels, LABELS)}.get(kind, (channels,))
+    module: nn.Module = components.build(kind, components.parse(kind, spec, kind), *wired)
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, 0.05, 0.3) if parameter.ndim < 2 else nn.init.normal_(parameter, 0, 0.2)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.uniform_(-0.2, 0.2)
+            norm.running_var.uniform_(0.5, 1.5)
+    return module.eval()
+
+
+def inputs(kind: str, module: nn.Module, num: int, h: int = 5, w: int = 6) -> list[Tensor]:
+    torch.manual_seed(1)
+    if kind == "head":
+        return [torch.randn(num, CHANNELS)]
+    if kind == "fusion" or getattr(module, "binocular", False):
+        return [torch.randn(num, 2, CHANNELS, h, w)]
+    return [torch.randn(num, CHANNELS, h, w) for _ in range(3 if getattr(module, "image_flips", False) else 1)]
+
+
+def out_shape(kind: str, module: nn.Module, x: Tensor) -> tuple[int, ...]:
+    if kind == "attention":
+        return tuple(x.shape)
+    if kind == "context":
+        return (*x.shape[:-3], module.out_channels, *x.shape[-2:])
+    if kind == "head":
+        return (len(x), len(module.sets) if hasattr(module, "sets") else LABELS)
+    return (len(x), module.out_features if kind == "fusion" else CHANNELS)
+
+
+@pytest.mark.parametrize(("h", "w"), [(7, 7), (5, 9), (2, 2), (1, 1), (1, 3)])
+@pytest.mark.parametrize(("kind", "spec"), MAPS, ids=label)
+def test_any_size_of_map_gives_the_promised_shape(kind: str, spec: dict[str, object], h: int, w: int) -> None:
+    module = build(kind, spec)
+    x = inputs(kind, module, 2, h, w)
+    y = module(*x)
+    assert tuple(y.shape) == out_shape(kind, module, x[0])
+    assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 20])
+@pytest.mark.parametrize(("kind", "spec"), MAPS, ids=label)
+def test_any_number_of_channels_works(kind: str, spec: dict[str, object], channels: int) -> None:
+    module = build(kind, spec, channels)
+    x = [part.repeat_interleave(2, -3)[..., :channels, :, :] for part in inputs(kind, module, 2)]
+    assert module(*x).isfinite().all()
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
+def test_gradients_reach_every_sample_and_eye(kind: str, spec: dict[str, object]) -> None:
+    module = build(kind, spec).train()
+    x = [part.requires_grad_() for part in inputs(kind, module, 4)]
+    y = module(*x)
+    (y * torch.randn_like(y)).sum().backward()
+    for part in x:
+        assert part.grad is not None
+        assert part.grad.isfinite().all()
+        eyes = part.grad.flatten(0, 1) if part.ndim == 5 else part.grad
+        assert (eyes.flatten(1).abs().sum(1) > 0).all()
+    unused = [name for name, p in module.named_parameters() if p.grad is None]
+    assert unused == []
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
+def test_a_sample_gives_the_same_alone_and_in_a_batch(kind: str, spec: dict[str, object]) -> None:
+    module = build(kind, spec)
+    x = inputs(kind, module, 5)
+    with torch.no_grad():
+        whole, alone = module(*x), module(*(part[2:3] for part in x))
+    torch.testing.assert_close(alone, whole[2:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
+def test_copies_and_restored_weights_give_the_same(kind: str, spec: dict[str, object]) -> None:
+    module = build(kind, spec)
+    torch.manual_seed(7)
+    wired = {"fusion": (CHANNELS, 2), "head": (CHANNELS, LABELS)}.get(kind, (CHANNELS,))
+    fresh = components.build(kind, components.parse(kind, spec, kind), *wired).eval()
+    fresh.load_state_dict(module.state_dict())
+    x = inputs(kind, module, 2)
+    with torch.no_grad():
+        y = module(*x)
+        for other in (fresh, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+            torch.testing.assert_close(other(*x), y)
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
+def test_bfloat16_autocast_is_close_to_full_precision(kind: str, spec: dict[str, object]) -> None:
+    module = build(kind, spec)
+    x = inputs(kind, module, 2)
+    with torch.no_grad():
+        full = module(*x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = module(*(part.bfloat16() for part in x)).float()
+    assert half.isfinite().all()
+    assert (half - full).norm() < 0.05 * full.norm()
+
+
+@pytest.mark.parametrize("spec", FUSIONS, ids=label)
+def test_a_fusion_that_calls_itself_symmetric_is(spec: dict[str, object]) -> None:
+    module = build("fusion", spec)
+    (x,) = inputs("fusion", module, 3)
+    with torch.no_grad():
+        same = torch.allclose(module(x), module(x.flip(1)), rtol=1e-4, atol=1e-5)
+    assert same == module.symmetric
+
+
+@pytest.mark.parametrize("spec", FUSIONS, ids=label)
+def test_a_fusion_takes_one_view_or_says_that_it_needs_two(spec: dict[str, object]) -> None:
+    component = components.parse("fusion", spec, "fusion")
+    if component.name in ("concat", "sum", "max", "gated", "late"):
+        module = components.build("fusion", component, CHANNELS, 1).eval()
+        assert module(torch.randn(3, 1, CHANNELS, 4, 4)).shape == (3, module.out_features)
+    else:
+        with pytest.raises(ValueError, match=f"{component.name} needs both eyes, got 1"):
+            components.build("fusion", component, CHANNELS, 1)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("attention", "mirror_binocular"), ("context", "osim_per_eye")])
+def test_a_binocular_block_needs_both_eyes(kind: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} needs both eyes, got 1"):
+        build(kind, {"name": name})(torch.randn(2, 1, CHANNELS, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "message"),
+    [
+        ("attention", {"name": "se", "reduction": 0}, "attention.reduction"),
+        ("attention", {"name": "eca", "kernel": 4}, "must be odd"),
+        ("context", {"name": "aspp", "rates": [0, 1, 2]}, "at least 1"),
+        ("context", {"name": "aspp", "dropout": 1.0}, "below 1"),
+        ("pooling", {"name": "gem", "p": 0.5}, "at least 1"),
+        ("fusion", {"name": "casfm", "heads": 7}, "must divide the width 256, got 7"),
+        ("fusion", {"name": "casfm", "pos_grid": 0}, "pos_grid"),
+        ("fusion", {"name": "dual_synergy", "casfm": False, "ccam": False, "ciam": False}, "at least one of"),
+        ("fusion", {"name": "dual_synergy", "layers": 0}, "layers and growth"),
+        ("fusion", {"name": "bilinear", "rank": 0}, "rank"),
+        ("fusion", {"name": "ffm", "width": 0}, "width and hidden"),
+        ("head", {"name": "powerset", "max_labels": 0}, "max_labels"),
+        ("head", {"name": "multi_label", "dropout": -0.1}, "dropout"),
+    ],
+    ids=label,
+)
+def test_an_argument_outside_its_range_is_refused(kind: str, spec: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(kind, spec)
+
+
+@pytest.mark.parametrize("kind", ["attention", "context", "pooling", "fusion", "head", "loss"])
+def test_every_component_says_its_source_and_what_differs(kind: str) -> None:
+    for name in components.names(kind):
+        text = __import__(components.load(kind, name).__module__, fromlist=["_"]).__doc__
+        assert "\nSource: " in text, name
+        assert "\nDiffers: " in text, name

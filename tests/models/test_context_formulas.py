@@ -1,0 +1,170 @@
+"""Each context module against its formula, recomputed slowly."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.contexts.aspp import Aspp
+from models.contexts.channel_spatial import ChannelSpatial
+from models.contexts.none import NoContext
+from models.contexts.osim import Osim
+from models.contexts.osim_per_eye import OsimPerEye
+from models.contexts.ppm import Ppm
+from models.contexts.rfb import Rfb
+from models.contexts.simsppf import SimSppf
+from models.contexts.spp import Spp
+from models.contexts.sppf import Sppf
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+X = torch.randn(3, 16, 7, 9)
+
+
+def scramble(module: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, 0.1, 0.3)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    return module.eval()
+
+
+def grid_average(x: Tensor, k: int) -> Tensor:
+    """Mean over each cell of a k x k grid; cell i spans floor(i·n/k) to ceil((i+1)·n/k)."""
+    h, w = x.shape[2:]
+    y = torch.empty(*x.shape[:2], k, k)
+    for i in range(k):
+        for j in range(k):
+            y[:, :, i, j] = x[:, :, i * h // k : -(-(i + 1) * h // k), j * w // k : -(-(j + 1) * w // k)].mean((2, 3))
+    return y
+
+
+def resize(x: Tensor, h: int, w: int) -> Tensor:
+    """Bilinear, pixel by pixel, with centres at half."""
+    y = torch.empty(*x.shape[:2], h, w)
+    for i in range(h):
+        for j in range(w):
+            a = min(max((i + 0.5) * x.shape[2] / h - 0.5, 0), x.shape[2] - 1)
+            b = min(max((j + 0.5) * x.shape[3] / w - 0.5, 0), x.shape[3] - 1)
+            i0, j0 = int(a), int(b)
+            i1, j1 = min(i0 + 1, x.shape[2] - 1), min(j0 + 1, x.shape[3] - 1)
+            top = x[:, :, i0, j0] * (1 - b + j0) + x[:, :, i0, j1] * (b - j0)
+            low = x[:, :, i1, j0] * (1 - b + j0) + x[:, :, i1, j1] * (b - j0)
+            y[:, :, i, j] = top * (1 - a + i0) + low * (a - i0)
+    return y
+
+
+def test_none_is_the_identity() -> None:
+    assert NoContext(16)(X) is X
+    assert NoContext(16).out_channels == 16
+
+
+@pytest.mark.parametrize("mode", ["output_size", "window"])
+def test_osim_concatenates_five_maps_and_gates_them(mode: str) -> None:
+    module = scramble(Osim(16, scale_mode=mode, kernel=3))
+    coarse = [grid_average(X, k) if mode == "output_size" else F.avg_pool2d(X, k) for k in (2, 4)]
+    spread = [resize(m, 7, 9) for m in (X.amax((2, 3), keepdim=True), X.mean((2, 3), keepdim=True), *coarse)]
+    wide = torch.cat([X, *spread], 1)
+    assert wide.shape[1] == 5 * 16
+    f = module.norm(F.conv2d(wide, module.reduce.weight)).relu()
+    gate = F.conv2d(f, module.gate.weight, module.gate.bias, padding=1).sigmoid()
+    assert 0 < gate.min() < gate.max() < 1
+    torch.testing.assert_close(module(X), f * gate, rtol=1e-4, atol=1e-4)
+
+
+def test_osim_windows_of_four_on_seven_positions_are_one_cell() -> None:
+    module = Osim(16, scale_mode="window")
+    x = torch.randn(2, 16, 7, 7)
+    torch.testing.assert_close(module._pool(x, 4), x[:, :, :4, :4].mean((2, 3), keepdim=True))
+
+
+def test_osim_per_eye_bypasses_and_shares() -> None:
+    pair = torch.randn(2, 2, 16, 5, 5)
+    left_only = scramble(OsimPerEye(16, eyes="left"))
+    assert isinstance(left_only.left, Osim)
+    torch.testing.assert_close(left_only(pair)[:, 0], left_only.left(pair[:, 0]))
+    torch.testing.assert_close(left_only(pair)[:, 1], left_only.right(pair[:, 1]))
+    conv, norm, _ = left_only.right
+    torch.testing.assert_close(left_only.right(pair[:, 1]), norm(F.conv2d(pair[:, 1], conv.weight)).relu())
+    one, two = OsimPerEye(16, share=True), OsimPerEye(16)
+    assert one.left is one.right
+    assert sum(p.numel() for p in two.parameters()) == 2 * sum(p.numel() for p in one.parameters())
+
+
+def test_sppf_is_spp_exactly() -> None:
+    spp, sppf = scramble(Spp(16)), Sppf(16).eval()
+    sppf.load_state_dict(spp.state_dict())
+    torch.testing.assert_close(sppf(X), spp(X), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("make", "activation"), [(Spp, F.silu), (SimSppf, F.relu)])
+def test_spp_pools_windows_of_5_9_13(make: type[Spp], activation: object) -> None:
+    module = scramble(make(16)).pyramid
+
+    def unit(layers: nn.Sequential, x: Tensor) -> Tensor:
+        return activation(layers[1](F.conv2d(x, layers[0].weight)))
+
+    u = unit(module.enter, X)
+    maps = [u]
+    for side in (2, 4, 6):
+        pooled = torch.empty_like(u)
+        for i in range(7):
+            for j in range(9):
+                pooled[:, :, i, j] = u[:, :, max(0, i - side) : i + side + 1, max(0, j - side) : j + side + 1].amax((2, 3))
+        maps.append(pooled)
+    torch.testing.assert_close(make(16).out_channels, 8)
+    torch.testing.assert_close(module(X), unit(module.leave, torch.cat(maps, 1)), rtol=1e-4, atol=1e-4)
+
+
+def test_aspp_branches() -> None:
+    module = scramble(Aspp(16, rates=(1, 2, 3), width=6))
+    maps = [module.own(X)]
+    for rate, (conv, norm, _) in zip((1, 2, 3), module.dilated, strict=True):
+        padded = F.pad(X, [rate] * 4)
+        taps = sum(
+            F.conv2d(padded[:, :, a * rate : a * rate + 7, b * rate : b * rate + 9], conv.weight[:, :, a, b, None, None])
+            for a in range(3)
+            for b in range(3)
+        )
+        maps.append(norm(taps).relu())
+    maps.append(module.mean(X.mean((2, 3), keepdim=True)).repeat(1, 1, 7, 9))
+    conv, norm, _ = module.leave[0]
+    torch.testing.assert_close(module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4)
+
+
+def test_an_aspp_dilation_beyond_the_map_leaves_the_centre_tap() -> None:
+    module = scramble(Aspp(16, rates=(9, 12, 18), width=6))
+    for conv, norm, _ in module.dilated:
+        expected = norm(F.conv2d(X, conv.weight[:, :, 1:2, 1:2])).relu()
+        torch.testing.assert_close(nn.Sequential(conv, norm, nn.ReLU())(X), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rfb_scales_its_branches_and_adds_a_shortcut() -> None:
+    module = scramble(Rfb(16, scale=0.3))
+    dilations = [branch[-1][0].dilation[0] for branch in (module.near, module.middle, module.far)]
+    assert dilations == [1, 2, 3]
+    y = X
+    for conv, norm, *activation in module.far:
+        side = conv.kernel_size[0] // 2 * conv.dilation[0]
+        y = norm(F.conv2d(F.pad(y, [side] * 4), conv.weight, dilation=conv.dilation))
+        y = y.relu() if activation else y
+    joined = module.join(torch.cat([module.near(X), module.middle(X), y], 1))
+    torch.testing.assert_close(module(X), (0.3 * joined + module.shortcut(X)).relu(), rtol=1e-4, atol=1e-4)
+
+
+def test_ppm_resizes_four_grids() -> None:
+    module = scramble(Ppm(16))
+    maps = [X]
+    for k, (conv, norm, _) in zip((1, 2, 3, 6), module.branches, strict=True):
+        maps.append(resize(norm(F.conv2d(grid_average(X, k), conv.weight)).relu(), 7, 9))
+    conv, norm, _ = module.join
+    torch.testing.assert_close(module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4)
+
+
+def test_channel_and_spatial_gates_stand_side_by_side() -> None:
+    module = scramble(ChannelSpatial(16))
+    torch.testing.assert_close(module(X), torch.cat([module.channel(X), module.spatial(X)], 1))
+    assert module.out_channels == 32

@@ -1,0 +1,71 @@
+"""Heads: probabilities and encoded targets."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.heads.multi_label import MultiLabel
+from models.heads.pairwise import Pairwise
+from models.heads.powerset import Powerset
+from models.heads.softmax import Softmax
+
+torch.manual_seed(0)
+X = torch.randn(5, 8)
+SETS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 1, 1]])
+
+
+def test_scores() -> None:
+    for head in (MultiLabel(8, 3), Pairwise(8, 3)):
+        logits = head(X)
+        torch.testing.assert_close(head.scores(logits), 1 / (1 + (-logits).exp()))
+    logits = Softmax(8, 3)(X)
+    torch.testing.assert_close(Softmax(8, 3).scores(logits), logits.exp() / logits.exp().sum(1, keepdim=True))
+
+
+def test_pairwise_is_a_softmax_over_two_logits() -> None:
+    head = Pairwise(8, 3)
+    without, has = (F.linear(X, head.linear[1].weight, head.linear[1].bias)).chunk(2, 1)
+    torch.testing.assert_close(head.scores(head(X)), has.exp() / (has.exp() + without.exp()))
+
+
+def test_powerset_adds_the_probabilities_of_the_sets_that_hold_a_label() -> None:
+    head = Powerset(8, 3, SETS)
+    logits = head(X)
+    assert logits.shape == (5, 4)
+    p = logits.softmax(1)
+    expected = torch.stack([p[:, 0] + p[:, 2], p[:, 1] + p[:, 2] + p[:, 3], p[:, 3]], 1)
+    torch.testing.assert_close(head.scores(logits), expected)
+
+
+def test_powerset_encodes_known_sets_exactly_and_others_as_the_most_similar() -> None:
+    head = Powerset(8, 3, SETS)
+    torch.testing.assert_close(head.encode(SETS), torch.eye(4))
+    assert head.encode(torch.tensor([[0.0, 0, 1], [1, 1, 1]])).argmax(1).tolist() == [3, 2]
+    torch.testing.assert_close(head.scores(50 * head.encode(SETS)), SETS)
+
+
+def test_powerset_knows_all_sets_up_to_a_size_where_none_are_given() -> None:
+    head = Powerset(8, 4, max_labels=2)
+    assert len(head.sets) == 1 + 4 + 6
+    assert head.sets.sum(1).max() == 2
+    torch.testing.assert_close(head.encode(head.sets), torch.eye(11))
+
+
+@pytest.mark.parametrize("head", [MultiLabel(8, 3), Softmax(8, 3), Pairwise(8, 3)], ids=lambda h: type(h).__name__)
+def test_other_heads_take_targets_as_they_are(head: MultiLabel) -> None:
+    assert head.encode(SETS) is SETS
+
+
+@pytest.mark.parametrize("make", [MultiLabel, Softmax, Pairwise, Powerset])
+def test_dropout_acts_in_training_only(make: type[MultiLabel]) -> None:
+    head = make(8, 3, dropout=0.5)
+    assert not torch.equal(head(X), head(X))
+    head.eval()
+    assert torch.equal(head(X), head(X))
+
+
+def test_a_head_that_is_exclusive_encodes_one_class_per_sample() -> None:
+    for make in (MultiLabel, Softmax, Pairwise, Powerset):
+        head = make(8, 3)
+        rows = head.encode(torch.eye(3) if not head.multilabel_data else SETS)
+        assert bool((rows.sum(1) == 1).all()) == head.exclusive

@@ -1,0 +1,139 @@
+"""Every loss keeps its folder's contract, on batches of every kind."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.siamese import Output
+from study.spec import components
+
+torch.set_num_threads(1)
+LABELS = 4
+VARIANTS = [
+    {"name": "bce", "pos_weight": "balanced"},
+    {"name": "cross_entropy", "weight": "balanced", "label_smoothing": 0.1},
+    {"name": "focal", "alpha": None, "gamma": 0.0},
+    *({"name": "contrastive", "pairs": pairs} for pairs in ("random", "balanced", "hard")),
+    {"name": "contrastive", "form": "linear", "min_jaccard": 0.5},
+    *({"name": "triplet", "mining": mining} for mining in ("semihard", "hard")),
+    {"name": "circle", "scope": "batch"},
+    {"name": "fine_triplet", "degree": "none"},
+    {"name": "fine_triplet", "degree": "ratio_literal", "detach_degree": True},
+]
+SPECS = [*({"name": n} for n in components.names("loss")), *VARIANTS]
+ONE, TWO = [1.0, 0, 0, 0], [0, 1.0, 0, 0]
+BATCHES = {
+    "mixed": [ONE, TWO, ONE, [0, 0, 1.0, 0], TWO, [0, 0, 0, 1.0]],
+    "one class": [ONE] * 6,
+    "all different": torch.eye(4).tolist(),
+    "one sample": [ONE],
+}
+
+
+def label(case: object) -> str:
+    return "-".join(map(str, case.values())) if isinstance(case, dict) else str(case)
+
+
+def build(spec: dict[str, object]) -> nn.Module:
+    module: nn.Module = components.build("loss", components.parse("loss", spec, "loss"), torch.tensor([0.5, 0.3, 0.2, 0.0]))
+    return module
+
+
+def leaves(num: int) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(num, LABELS).requires_grad_(), (0.2 * torch.randn(num, 6)).requires_grad_()
+
+
+def output(logits: Tensor, fused: Tensor) -> Output:
+    return Output(logits, fused, fused[:, None].expand(-1, 2, -1))
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("spec", SPECS, ids=label)
+def test_the_loss_and_its_gradient_are_finite(spec: dict[str, object], batch: str) -> None:
+    targets = torch.tensor(BATCHES[batch])
+    logits, fused = leaves(len(targets))
+    value = build(spec)(output(logits, fused), targets)
+    assert value.shape == ()
+    assert value >= 0
+    value.backward()
+    for leaf in (logits, fused):
+        assert leaf.grad is None or leaf.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=label)
+def test_the_loss_trains_what_it_says(spec: dict[str, object]) -> None:
+    targets = torch.tensor(BATCHES["mixed"])
+    logits, fused = leaves(len(targets))
+    loss = build(spec)
+    loss(output(logits, fused), targets).backward()
+    trained, other = (logits, fused) if loss.trains_head else (fused, logits)
+    assert trained.grad is not None
+    assert trained.grad.abs().sum() > 0
+    assert other.grad is None
+    assert loss.exclusive in (True, False, None)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=label)
+def test_equal_embeddings_and_far_logits_stay_finite(spec: dict[str, object]) -> None:
+    targets = torch.tensor(BATCHES["mixed"])
+    logits = torch.full((6, LABELS), 60.0, requires_grad=True)
+    fused = torch.ones(6, 6, requires_grad=True)
+    value = build(spec)(output(logits, fused), targets)
+    value.backward()
+    assert value.isfinite()
+    assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in (logits, fused))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=label)
+def test_copies_give_the_same(spec: dict[str, object]) -> None:
+    targets = torch.tensor(BATCHES["mixed"])
+    out = output(*leaves(6))
+    loss = build(spec)
+    values = []
+    for other in (loss, copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        torch.manual_seed(3)
+        values.append(other(out, targets))
+    assert values[0] == values[1] == values[2]
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label)
+def test_bfloat16_autocast_changes_no_metric_loss(spec: dict[str, object]) -> None:
+    targets = torch.tensor(BATCHES["mixed"])
+    out = output(*leaves(6))
+    torch.manual_seed(3)
+    full = build(spec)(out, targets)
+    torch.manual_seed(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = build(spec)(out, targets)
+    torch.testing.assert_close(half, full)
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label)
+def test_no_pair_no_loss(spec: dict[str, object]) -> None:
+    targets = torch.tensor(BATCHES["one sample"])
+    assert build(spec)(output(*leaves(1)), targets) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "contrastive", "margin": 0.0}, "loss.contrastive.margin"),
+        ({"name": "contrastive", "min_jaccard": 0.0}, "loss.min_jaccard"),
+        ({"name": "triplet", "margin": -1.0}, "loss.triplet.margin"),
+        ({"name": "circle", "gamma": 0.0}, "loss.circle"),
+        ({"name": "fine_triplet", "margin": 1.0}, "loss.fine_triplet"),
+        ({"name": "supcon", "temperature": 0.0}, "loss.supcon.temperature"),
+        ({"name": "focal", "gamma": -1.0}, "loss.focal.gamma"),
+        ({"name": "focal", "alpha": 2.0}, "loss.focal.alpha"),
+        ({"name": "asymmetric", "clip": 1.0}, "loss.asymmetric"),
+        ({"name": "cross_entropy", "label_smoothing": 2.0}, "label_smoothing"),
+    ],
+    ids=label,
+)
+def test_an_argument_outside_its_range_is_refused(spec: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(spec)

@@ -1,0 +1,205 @@
+"""The siamese network as a whole."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from models.attentions.mirror import Mirror
+from models.attentions.mirror_binocular import MirrorBinocular
+from models.attentions.none import NoAttention
+from models.backbones import build_backbone
+from models.contexts.mirror import MirrorPair
+from models.contexts.none import NoContext
+from models.contexts.osim import Osim
+from models.contexts.osim_per_eye import OsimPerEye
+from models.fusions.concat import Concat
+from models.fusions.difference import Difference
+from models.fusions.late import Late
+from models.heads.multi_label import MultiLabel
+from models.losses.bce import Bce
+from models.losses.contrastive import Contrastive
+from models.poolings.gem import Gem
+from models.siamese import Output, SiameseNet
+
+torch.set_num_threads(1)
+
+
+def build(
+    *,
+    context: nn.Module | None = None,
+    attention: type[nn.Module] | None = None,
+    fusion: type[nn.Module] = Concat,
+    views: int = 2,
+    dim: int | None = None,
+    l2norm: bool = False,
+    pooling: nn.Module | None = None,
+    per_eye: bool = False,
+) -> SiameseNet:
+    torch.manual_seed(0)
+    context = context or NoContext(96)
+    channels = context.out_channels
+    fused = fusion(channels, views)
+    return SiameseNet(
+        build_backbone("tiny", image_px=32), context, (attention or NoAttention)(channels), fused,
+        MultiLabel(dim or fused.out_features, 4), embedding_dim=dim, l2norm=l2norm, pooling=pooling,
+        view_head=MultiLabel(channels, 4) if per_eye else None,
+    )  # fmt: skip
+
+
+def images(num: int = 4, views: int = 2) -> torch.Tensor:
+    return torch.randn(num, views, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def trained(net: SiameseNet) -> SiameseNet:
+    """Batch-norm statistics moved off their start."""
+    net.train()
+    with torch.no_grad():
+        for _ in range(3):
+            net(images(8, 1 if net.fusion.out_features == 96 and not hasattr(net.fusion, "late") else 2))
+    return net.eval()
+
+
+def test_the_parts_come_in_the_promised_order() -> None:
+    net = trained(build(dim=16, l2norm=True))
+    x = images()
+    out = net(x)
+    maps = torch.stack([net.backbone(x[:, eye]) for eye in (0, 1)], 1)
+    torch.testing.assert_close(out.views, maps.mean((3, 4)), rtol=1e-4, atol=1e-5)
+    z = net.embedding(maps.mean((3, 4)).flatten(1))
+    torch.testing.assert_close(out.fused, z / z.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.logits, net.head(out.fused), rtol=1e-4, atol=1e-5)
+    assert out.view_logits is None
+    assert out.fused.shape == (4, 16)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_both_eyes_pass_the_backbone_in_one_batch(views: int) -> None:
+    net, seen = build(views=views).eval(), []
+    net.backbone.register_forward_hook(lambda _module, args, _out: seen.append(args[0].shape))
+    net(images(3, views))
+    assert seen == [(3 * views, 3, 32, 32)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: build(context=Osim(96), attention=Mirror, fusion=Difference, dim=8, l2norm=True, pooling=Gem(48)),
+        lambda: build(context=OsimPerEye(96), attention=MirrorBinocular),
+        lambda: build(attention=lambda c: Mirror(c, flips="image")),
+        lambda: build(context=MirrorPair(96, flips="image")),
+        lambda: build(fusion=Late, per_eye=True),
+    ],
+    ids=["osim-mirror", "per eye", "image flips", "image flips in the context", "late"],
+)
+def test_a_pair_gives_the_same_alone_and_in_a_batch(make: object) -> None:
+    net = trained(make())
+    x = images(5)
+    with torch.no_grad():
+        whole, alone = net(x), net(x[3:4])
+    for part, of_whole in zip(alone, whole, strict=True):
+        if part is not None:
+            torch.testing.assert_close(part, of_whole[3:4], rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_reach_both_eyes_and_every_part() -> None:
+    net = build(context=Osim(96), attention=Mirror, fusion=Difference, dim=8)
+    x = images().requires_grad_()
+    Bce(torch.full((4,), 0.3))(net(x), torch.eye(4)).backward()
+    assert (x.grad.abs().sum((2, 3, 4)) > 0).all()
+    idle = {name for name, p in net.named_parameters() if p.grad is None}
+    assert idle == set()
+
+
+@pytest.mark.parametrize("slot", ["attention", "context"])
+def test_image_flips_encode_three_images_in_one_batch(slot: str) -> None:
+    made = {"context": MirrorPair(96, flips="image")} if slot == "context" else {"attention": lambda c: Mirror(c, flips="image")}
+    net = trained(build(**made))
+    block = getattr(net, slot)
+    nn.init.normal_(block.views.horizontal.out.weight)
+    nn.init.normal_(block.views.vertical.out.weight)
+    x = images(2)
+    flat = x.flatten(0, 1)
+    expected = block(net.backbone(flat), net.backbone(flat.flip(3)), net.backbone(flat.flip(2))).unflatten(0, (2, 2))
+    seen = []
+    net.backbone.register_forward_hook(lambda _module, args, _out: seen.append(len(args[0])))
+    torch.testing.assert_close(net(x).views, expected.mean((3, 4)), rtol=1e-4, atol=1e-4)
+    assert seen == [12]
+
+
+def test_only_one_part_may_ask_for_flipped_images() -> None:
+    with pytest.raises(ValueError, match="only one of context and attention"):
+        build(context=MirrorPair(96, flips="image"), attention=lambda c: Mirror(c, flips="image"))
+
+
+def test_a_late_fusion_joins_the_logits_of_the_eyes() -> None:
+    net = trained(build(fusion=Late, dim=8, l2norm=True))
+    out = net(images())
+    assert out.view_logits is not None
+    torch.testing.assert_close(out.logits, out.view_logits.amax(1))
+    unit = nn.functional.normalize(net.embedding(out.views), dim=2)
+    torch.testing.assert_close(out.view_logits, net.head(unit))
+    torch.testing.assert_close(out.fused, nn.functional.normalize(unit.mean(1)))
+
+
+def test_supervision_per_eye_sees_known_eyes_only() -> None:
+    net = build(per_eye=True).eval()
+    out = net(images())
+    known = torch.tensor([[True, False], [True, True], [False, False], [False, True]])
+    eyes = out.per_eye(known)
+    assert out.view_logits is not None
+    torch.testing.assert_close(eyes.logits, torch.stack([net.view_head(out.views[i, j]) for i, j in ((0, 0), (1, 0), (1, 1), (3, 1))]))
+    torch.testing.assert_close(eyes.fused, torch.stack([out.views[i, j] for i, j in ((0, 0), (1, 0), (1, 1), (3, 1))]))
+    assert Contrastive(torch.ones(4))(eyes, torch.eye(4)).isfinite()
+    with pytest.raises(ValueError, match="view_head"):
+        build()(images()).per_eye(known)
+
+
+def test_swapped_and_flipped_eyes_give_the_same_for_a_symmetric_fusion() -> None:
+    net = trained(build(fusion=Difference))
+    x = images()
+    torch.testing.assert_close(net(x.flip(1)).logits, net(x).logits, rtol=1e-4, atol=1e-5)
+    concat = trained(build())
+    assert not torch.allclose(concat(x.flip(1)).logits, concat(x).logits, atol=1e-3)
+
+
+def test_channels_last_gives_the_same() -> None:
+    net = trained(build(context=Osim(96), attention=Mirror))
+    x = images()
+    expected = net(x)
+    last = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(last(x).logits, expected.logits, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_autocast_gives_unit_embeddings_in_full_precision() -> None:
+    net = trained(build(dim=16, l2norm=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        fused = net(images()).fused
+    assert fused.dtype == torch.float32
+    torch.testing.assert_close(fused.norm(dim=1), torch.ones(4))
+
+
+def test_outputs_of_batches_join() -> None:
+    net = build(per_eye=True).eval()
+    x = images()
+    joined = Output.cat([net(x[:3]), net(x[3:])])
+    torch.testing.assert_close(joined.logits, net(x).logits, rtol=1e-4, atol=1e-5)
+    assert joined.view_logits is not None
+
+
+@pytest.mark.parametrize("loss", [Bce, lambda p: Contrastive(p, pairs="all_in_batch")], ids=["bce", "contrastive"])
+def test_a_network_overfits_sixteen_pairs(loss: type[Bce]) -> None:
+    torch.manual_seed(0)
+    net = build(fusion=Difference, dim=16, l2norm=loss is not Bce).train()
+    x = images(16)
+    targets = torch.eye(4).repeat(4, 1)
+    criterion = loss(targets.mean(0))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    first = float(criterion(net(x), targets))
+    for _ in range(60):
+        value = criterion(net(x), targets)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    assert float(value) < 0.1 * first

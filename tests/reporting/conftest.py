@@ -1,0 +1,29 @@
+"""Runs that the reporting tests share: they are only read."""
+
+from pathlib import Path
+
+import pytest
+
+from study.reporting.run import Run, load_run
+from tests.reporting.fake_run import fake_run
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_run(tmp_path_factory.mktemp("runs") / "plain")
+
+
+@pytest.fixture(scope="session")
+def run(run_folder: Path) -> Run:
+    return load_run(str(run_folder))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Synthetic, and with HTML, LaTeX and Markdown in every text."""
+    return load_run(str(fake_run(tmp_path_factory.mktemp("runs") / "hostile", hostile=True, synthetic=True)))
+
+
+@pytest.fixture(scope="session")
+def ultrasound(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return load_run(str(fake_run(tmp_path_factory.mktemp("runs") / "ultrasound", kind="classes")))

@@ -1,0 +1,106 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from study.reporting.building import build_report, files
+from study.reporting.page import SECTIONS
+from study.reporting.run import Run
+from study.reporting.summary import summary
+from tests.reporting.fake_run import HOSTILE
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text outside script and style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside not in ("script", "style"):
+            self.words += data
+
+
+def page_of(run: Run) -> str:
+    return files(build_report(run))["index.html"].decode()
+
+
+@pytest.fixture(scope="module")
+def plain(run: Run) -> Reader:
+    return Reader(page_of(run))
+
+
+@pytest.fixture(scope="module")
+def nasty(hostile: Run) -> Reader:
+    return Reader(page_of(hostile))
+
+
+def test_every_section_is_there_once(plain: Reader) -> None:
+    sections = [attrs["id"] for tag, attrs in plain.elements if tag == "section"]
+    assert sections == list(SECTIONS)
+
+
+def test_nothing_is_loaded_from_elsewhere(plain: Reader) -> None:
+    for tag, attrs in plain.elements:
+        for name in ("src", "href", "data", "action", "xlink:href"):
+            target = attrs.get(name) or "#"
+            assert target.startswith(("#", "data:")), (tag, target)
+    policy = next(attrs["content"] for tag, attrs in plain.elements if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy)
+
+
+def test_ids_are_unique(plain: Reader) -> None:
+    ids = [attrs["id"] for tag, attrs in plain.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_text_from_data_stays_text(nasty: Reader) -> None:
+    assert [tag for tag, _ in nasty.elements].count("script") == 1
+    assert nasty.words.count(HOSTILE) >= 4
+
+
+def test_synthetic_is_stamped_on_page_tables_and_figures(nasty: Reader, plain: Reader) -> None:
+    figures = [attrs for tag, attrs in nasty.elements if tag == "figure"]
+    assert nasty.words.count("SYNTHETIC: computed on made-up images") == len(figures)
+    body = next(attrs for tag, attrs in nasty.elements if tag == "body")
+    assert body["class"] == "synthetic"
+    assert "SYNTHETIC" not in plain.words
+
+
+def test_tables_that_no_trial_fills_wait_behind_a_click(run: Run) -> None:
+    page = page_of(run)
+    assert page.index("<details>") < page.index('id="table-dmsnet_table1"')
+    assert page.index('id="table-dmsnet_table3"') < page.index("<details>")
+
+
+def test_every_table_and_figure_is_a_file_too(run: Run) -> None:
+    found = files(build_report(run))
+    assert {f"tables/leaderboard.{end}" for end in ("md", "tex", "csv")} <= set(found)
+    assert {"figures/history.svg", "figures/history.png"} <= set(found)
+    assert list(found)[-1] == "index.html"
+
+
+def test_the_same_run_gives_the_same_files(run: Run) -> None:
+    assert files(build_report(run)) == files(build_report(run))
+
+
+def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
+    text = " ".join(summary(run))
+    assert "Which fusion reads both eyes best?" in text
+    assert "12 trials of the search ended (8 complete, 2 pruned, 2 failed)" in text
+    assert f"The chosen trial is {run.best}" in text
+    assert f"is {run.score(str(run.best), run.objective):.3f}" in text
+    assert "the class prior reaches" in text
+    assert "Profile laptop was taken; it set training.epochs to 5, data.image_px to 96." in text
+    assert not re.search(r"nan|None", text)

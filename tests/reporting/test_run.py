@@ -1,0 +1,68 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from study.evidence.store import Store
+from study.reporting.run import Run, load_run
+from study.spec.errors import StorageError
+from tests.reporting.fake_run import FakeRun, fake_run
+
+
+def test_the_best_trial_has_the_best_validation_value_of_the_complete_ones(run: Run) -> None:
+    complete = run.trials[(run.trials["role"] == "search") & (run.trials["state"] == "complete")]
+    assert run.best == complete["value"].idxmax()
+    assert list(run.ranked["value"]) == sorted(complete["value"], reverse=True)
+
+
+def test_scores_are_those_of_the_stored_predictions(run: Run) -> None:
+    assert run.best is not None
+    found = run.predictions(run.best)
+    assert found is not None
+    expected = np.mean([average_precision_score(found.target[:, i], found.score[:, i]) for i in range(len(run.labels))])
+    assert run.score(run.best, "macro_average_precision") == pytest.approx(expected)
+    assert math.isnan(run.score(run.best, "macro_average_precision", head="knn"))
+
+
+def test_predictions_of_a_head_that_is_not_there_are_none(run: Run) -> None:
+    assert run.best is not None
+    assert run.predictions(run.best, head="knn") is None
+
+
+def test_the_prior_is_found_under_its_own_head(run: Run) -> None:
+    assert run.own_head("baseline-prior") == "prior"
+    assert run.score("baseline-prior", "macro_auc") == pytest.approx(0.5)
+
+
+def test_one_label_a_sample_is_decided_by_the_greatest_score(ultrasound: Run) -> None:
+    assert ultrasound.decided_by("accuracy", "half") == "argmax"
+    assert ultrasound.decided_by("macro_auc", "half") == "none"
+    assert ultrasound.best is not None
+    assert ultrasound.score(ultrasound.best, "accuracy") > 0.5
+
+
+def test_synthetic_of_a_single_trial_stamps_the_run(run: Run, hostile: Run) -> None:
+    assert not run.synthetic
+    assert hostile.synthetic
+
+
+def test_a_folder_without_a_run_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"must be a run's folder with a readable study\.parquet"):
+        load_run(str(tmp_path))
+
+
+def test_a_run_without_a_finished_trial_is_one_message(tmp_path: Path) -> None:
+    FakeRun(tmp_path / "new").study()
+    with pytest.raises(StorageError, match="must hold at least one finished trial, got none"):
+        load_run(str(tmp_path / "new"))
+
+
+def test_a_damaged_file_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = fake_run(tmp_path / "damaged", num_search=3)
+    (folder / "trials" / "search-00001" / "scores.parquet").write_bytes(b"PAR1")
+    run = load_run(str(folder))
+    assert any("search-00001/scores.parquet" in problem for problem in run.problems)
+    assert math.isnan(run.score("search-00001", "macro_auc"))
+    assert Store(folder).keys() == list(run.trials.index)
