@@ -90,7 +90,7 @@ class Dcgan(nn.Module):
         maker.zero_grad()
         maker_loss.backward()  # type: ignore[no-untyped-call]
         maker.step()
-        return float(judge_loss), float(maker_loss)
+        return float(judge_loss.detach()), float(maker_loss.detach())
 
 
 def _generator(latent: int, width: int) -> nn.Sequential:

@@ -87,15 +87,6 @@ class Hole:
             raise SpecError(f"`{where}.step`: a logarithmic scale takes no step, got {step}. Leave out one of the two.")
         return cls(kind, low, high, step, log)
 
-    def alternatives(self) -> list[Scalar]:
-        """The values that together show every branch: all labels, a short grid whole, else low and high."""
-        if self.choices is not None:
-            return list(self.choices)
-        step = self.step or (1 if self.kind == "int" else None)
-        if step is not None and (self.high - self.low) / step < SHORT:
-            return [self.low + i * step for i in range(int((self.high - self.low) / step) + 1)]
-        return list(dict.fromkeys((self.low, self.high)))
-
     def describe(self) -> dict[str, Any]:
         """The hole as plain data for records, choices by their labels."""
         if self.choices is not None:
@@ -189,13 +180,20 @@ class Preset:
         return taken
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:  # noqa: D102
-        return float(self._take(name, [low, high]))
+        return float(self._take(name, _shown(low, high, step)))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: D102
-        return int(self._take(name, [low, high]))
+        return int(self._take(name, _shown(low, high, None if log else step)))
 
     def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:  # noqa: D102
         return self._take(name, choices, closed=True)  # type: ignore[no-any-return]
+
+
+def _shown(low: float, high: float, step: float | None) -> list[Scalar]:
+    """The values that stand for a range in a check: a short grid whole, else both ends."""
+    if step is not None and (high - low) / step < SHORT:
+        return [low + i * step for i in range(int((high - low) / step) + 1)]
+    return list(dict.fromkeys((low, high)))
 
 
 def _labelled(choices: list[Any], where: str) -> dict[Scalar, Any]:
