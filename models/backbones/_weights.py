@@ -29,8 +29,8 @@ def read_weights(file: str) -> State:
         raise ValueError(f"`backbone.weights`: must end in {', '.join(SUFFIXES)}, got {path.name}. Save a state dict or safetensors.")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
-        first = str(error).splitlines()[0]
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        first = (str(error) or "the file ends too early").splitlines()[0]
         raise ValueError(f"`backbone.weights`: {path} cannot be read as plain tensors ({first}). Fetch it again or convert it.") from None
     for nest in NESTS:
         if isinstance(state, dict) and isinstance(state.get(nest), dict):

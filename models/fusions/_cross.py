@@ -18,14 +18,13 @@ def check_heads(dim: int, heads: int) -> None:
         raise ValueError(f"`fusion.heads`: must divide the width {dim}, got {heads}. Powers of two fit.")
 
 
-def split_heads(x: Float[Tensor, "b v n d"], heads: int) -> Float[Tensor, "b v k n e"]:
-    """Cuts the features of each token into `heads` parts."""
-    return torch.unflatten(x, 3, (heads, -1)).transpose(2, 3)
-
-
-def join_heads(x: Float[Tensor, "b v k n e"]) -> Float[Tensor, "b v n d"]:
-    """Lays the parts side by side again."""
-    return x.transpose(2, 3).flatten(3)
+def attend(
+    query: Float[Tensor, "b v n d"], key: Float[Tensor, "b v n d"], value: Float[Tensor, "b v n d"], heads: int, dropout: float
+) -> Float[Tensor, "b v n d"]:
+    """softmax(q kᵀ/√(d/heads)) v for each eye and each of `heads` equal parts of the features."""
+    q, k, v = (torch.unflatten(x.flatten(0, 1), 2, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    z = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    return torch.unflatten(z.transpose(1, 2).flatten(2), 0, query.shape[:2])
 
 
 class CrossAttention(nn.Module):
@@ -41,10 +40,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b v n d"]) -> Float[Tensor, "b v n d"]:
         """What each eye's tokens gather from the other eye."""
-        query = split_heads(self.query(x), self.heads)
-        key, value = (split_heads(part, self.heads) for part in self.key_value(x.flip(1)).chunk(2, 3))
-        z = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
-        y: Tensor = self.out(join_heads(z))
+        key, value = self.key_value(x.flip(1)).chunk(2, 3)
+        y: Tensor = self.out(attend(self.query(x), key, value, self.heads, self.dropout if self.training else 0.0))
         return y
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._dropout import check_dropout
-from models.fusions._cross import check_heads, feed_forward, join_heads, split_heads, tokens
+from models.fusions._cross import attend, check_heads, feed_forward, tokens
 from models.fusions._eyes import require_pair
 from models.fusions._per_eye import PerEyeLinear, PerEyeNorm, PerEyeShare
 from models.poolings import Pool, global_average
@@ -110,11 +110,11 @@ class Casfm(nn.Module):
     def _cross(self, t: Float[Tensor, "b v n d"]) -> Float[Tensor, "b v n d"]:
         """Equations 11 and 12."""
         x = self.norm(t)
-        query, key, value = (split_heads(part(x), self.heads) for part in (self.query, self.key, self.value))
+        query, key, value = self.query(x), self.key(x), self.value(x)
         if self.literal:
             query = query.flip(1)
         else:
             key, value = key.flip(1), value.flip(1)
-        z = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
-        y: Tensor = self.alpha() * F.dropout(self.out(join_heads(z)), self.dropout, self.training) + self.beta() * t
+        z = self.out(attend(query, key, value, self.heads, self.dropout if self.training else 0.0))
+        y: Tensor = self.alpha() * F.dropout(z, self.dropout, self.training) + self.beta() * t
         return y

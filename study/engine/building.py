@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.backbones import build_backbone
+from models.backbones import Backbone, build_backbone
 from models.siamese import SiameseNet
 from study.data.pairs import Pairs
 from study.spec import components
 from study.spec.errors import SpecError, WeightsError
-from study.spec.study_file import ModelSpec, TrialSpec
+from study.spec.study_file import BackboneSpec, ModelSpec, TrialSpec
 
 
 def build_network(model: ModelSpec, image_px: int, num_labels: int, num_views: int, weights: dict[str, Path]) -> SiameseNet:
@@ -27,13 +27,7 @@ def build_network(model: ModelSpec, image_px: int, num_labels: int, num_views: i
         WeightsError: pretrained weights are not there or do not fit.
         SpecError: two components do not fit together.
     """
-    backbone_weights = model.backbone.weights
-    if backbone_weights == "imagenet":
-        backbone_weights = str(weights.get(model.backbone.name, "imagenet"))
-    try:
-        backbone = build_backbone(model.backbone.name, weights=backbone_weights, freeze=model.backbone.freeze, image_px=image_px)
-    except (ValueError, FileNotFoundError) as error:
-        raise (SpecError if backbone_weights == "none" else WeightsError)(str(error)) from None
+    backbone = load_backbone(model.backbone, image_px, weights)
     try:
         context = components.build("context", model.context, backbone.out_channels)
         attention = components.build("attention", model.attention, context.out_channels)
@@ -46,6 +40,17 @@ def build_network(model: ModelSpec, image_px: int, num_labels: int, num_views: i
         )
     except ValueError as error:
         raise SpecError(str(error)) from None
+
+
+def load_backbone(backbone: BackboneSpec, image_px: int, weights: dict[str, Path]) -> Backbone:
+    """The backbone with its weights; arguments and errors as in `build_network`."""
+    source = backbone.weights
+    if source == "imagenet":
+        source = str(weights.get(backbone.name, "imagenet"))
+    try:
+        return build_backbone(backbone.name, weights=source, freeze=backbone.freeze, image_px=image_px)
+    except (ValueError, FileNotFoundError) as error:
+        raise (SpecError if source == "none" else WeightsError)(str(error)) from None
 
 
 def build_loss(spec: TrialSpec, prevalence: Tensor) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,20 +60,32 @@ def connected(address: str, workers: int, log: Path) -> Iterator[None]:
         ClusterError: nothing answers at the address.
     """
     os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
-    _log_to(log)
+    if address not in ("local", "auto"):
+        _require_listener(address)
     # Train's placement groups of worker groups are cleaned up through the dashboard's state API; one-device trials have none.
     dashboard = workers > 1 if address == "local" else None
+    with _logging_to(log):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise _no_cluster(address, str(error).splitlines()[0]) from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself tries for minutes before it says that nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ClusterError(
-            f"`resources.address`: must be `local`, `auto` or the address of a running cluster, got `{address}`: "
-            f"{str(error).splitlines()[0]}"
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> ClusterError:
+    return ClusterError(f"`resources.address`: must be `local`, `auto` or the address of a running cluster, got `{address}`: {reason}")
 
 
 def has_gpu(address: str) -> bool:
@@ -106,11 +119,19 @@ def slots(resources: ResourcesSpec) -> Slots:
     return Slots(resources.workers, wanted_cpus, wanted_gpus, min(resources.concurrent or int(fits), int(fits)))
 
 
-def _log_to(log: Path) -> None:
+@contextmanager
+def _logging_to(log: Path) -> Iterator[None]:
     """Sends what Ray, Tune and Optuna log to a file instead of the console."""
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ("ray", "optuna", "torch"):
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in ("ray", "optuna", "torch")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+        handler.close()

@@ -12,7 +12,7 @@ import yaml
 from pyarrow import ArrowException
 
 from study.data.cohort import Cohort, open_cohort
-from study.engine.building import check_fits
+from study.engine.building import check_fits, load_backbone
 from study.engine.order import Order, Site
 from study.engine.pending import Pending
 from study.engine.plan import Plan
@@ -123,6 +123,8 @@ def start(
         raise SpecError(f"`objective`: must be a metric whose greater values are better, got `{name}`. Take its complement.")
     for filling in _distinct_models(fillings):
         check_fits(filling, cohort.pairs)
+    for filling in _distinct_backbones(fillings):
+        load_backbone(filling.model.backbone, filling.data.image_px, filling.weights)  # fetched once, before trials race for it
     for filling in _distinct_images(fillings):
         open_cohort(filling.data, cache, progress)
     write_study(store, resolved, cohort, name)
@@ -208,6 +210,11 @@ def _by_name(records: list[Any]) -> list[Mapping[str, Any]]:
 def _distinct_models(fillings: list[TrialSpec]) -> list[TrialSpec]:
     """One filling for each combination of model, loss and image size among them."""
     return list({(f.model.model_dump_json(), f.loss.name, f.data.image_px): f for f in fillings}.values())
+
+
+def _distinct_backbones(fillings: list[TrialSpec]) -> list[TrialSpec]:
+    """One filling for each backbone with pretrained weights among them."""
+    return list({(f.model.backbone.name, f.model.backbone.weights): f for f in fillings if f.model.backbone.weights != "none"}.values())
 
 
 def _distinct_images(fillings: list[TrialSpec]) -> list[TrialSpec]:

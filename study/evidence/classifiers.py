@@ -29,9 +29,7 @@ def random_forest(min_leaf: int) -> Any:
 
 def gradient_boosting(num_rounds: int) -> Any:
     """Histogram gradient boosting: the given number of trees with 8 leaves, a fifth of the features tried at each split."""
-    return HistGradientBoostingClassifier(
-        max_iter=num_rounds, max_leaf_nodes=8, max_features=0.2, early_stopping=False, random_state=_SEED
-    )
+    return HistGradientBoostingClassifier(max_iter=num_rounds, max_leaf_nodes=8, max_features=0.2, early_stopping=False, random_state=_SEED)
 
 
 def gaussian_nb(smoothing: float) -> Any:

@@ -129,12 +129,16 @@ def embeddings_of(table: pa.Table) -> list[Embeddings]:
 
 def _parts(table: pa.Table, columns: list[str]) -> Iterator[tuple[dict[str, str], pa.Table]]:
     """The runs of rows that agree in the columns, in the order of their first row."""
+    table = table.combine_chunks()
     codes = np.zeros(len(table), dtype=np.int64)
     for name in columns:
         encoded = table[name].combine_chunks().dictionary_encode()
         codes = codes * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy(zero_copy_only=False)
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rows_by_part = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1]) if len(table) else []
-    for part in np.argsort(first):
-        rows = table.take(pa.array(rows_by_part[part]))
+    _, first, place, count = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    in_order = np.argsort(first)  # parts by their first row
+    rank = np.empty_like(in_order)
+    rank[in_order] = np.arange(len(in_order))
+    table = table.take(pa.array(np.argsort(rank[place], kind="stable")))
+    for end, length in zip(np.cumsum(count[in_order]), count[in_order], strict=True):
+        rows = table.slice(end - length, length)
         yield {name: rows[name][0].as_py() for name in columns}, rows

@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+# Each column stands beside its meaning.
+# fmt: off
 STUDY = pa.schema([
     ("study", pa.string()), ("title", pa.string()), ("identity", pa.string()),
     ("profile", pa.string()), ("profile_changes", pa.string()),       # JSON {dotted key: value}
@@ -86,3 +88,4 @@ NEIGHBOURS = pa.schema([
 TABLES = {
     "trial": TRIAL, "epochs": EPOCHS, "predictions": PREDICTIONS, "embeddings": EMBEDDINGS, "scores": SCORES, "neighbours": NEIGHBOURS,
 }
+# fmt: on

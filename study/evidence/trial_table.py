@@ -44,5 +44,5 @@ def matching(table: pa.Table, filters: Filters) -> pa.Table:
     """The rows that have, in each column of the filters, the value or one of the values."""
     for column, wanted in filters.items():
         values = [wanted] if isinstance(wanted, str | int) else list(wanted)
-        table = table.filter(pc.field(column).isin(values))
+        table = table.filter(pc.is_in(table[column], pa.array(values, table.schema.field(column).type)))
     return table

@@ -58,7 +58,7 @@ def _earned(
         cell = table.cell(reference, column)
         if not isinstance(cell, Value) or cell.origin is None:
             continue
-        sign = 1 if run.measures[cell.origin.measure].greater_is_better else -1
+        sign = 1 if estimates_of(run).greater_is_better(cell.origin.measure) else -1
         won = {row: sign * c.difference > 0 for (row, c_), c in compared.items() if c_ == column and p_values[row, c_] < LEVEL}
         bold |= {(row, column) for row, better in won.items() if better}
         rivals = [row for row, c_ in compared if c_ == column]

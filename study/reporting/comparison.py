@@ -1,15 +1,16 @@
 """A paper's table with our numbers beside the published ones."""
 
 import math
+from dataclasses import replace
 
 from study.evidence.statistics.verdict import MAX_TOLERANCE, judge
 from study.reporting.anomalies import anomalies
 from study.reporting.comparing import with_bold
 from study.reporting.estimates import estimates_of
-from study.reporting.ours import base_trials, ours
+from study.reporting.ours import CHOSEN, base_trials, ours
 from study.reporting.papers import PaperMetric, PaperTable, published
 from study.reporting.run import Run
-from study.reporting.table import MISSING, NOTHING, UNKNOWN, Cell, Column, Origin, Published, Row, Table, Text, Value, Verdict
+from study.reporting.table import MISSING, NOTHING, UNKNOWN, Cell, Column, Published, Row, Table, Text, Value, Verdict
 
 
 def compare(run: Run, name: str) -> Table | None:
@@ -21,7 +22,8 @@ def compare(run: Run, name: str) -> Table | None:
     variants = _own_variants(run, paper)
     if paper.kind != run.kind and not variants and not was_run(run, name):
         return None
-    groups = {key: _ours_line(run, paper, key) for key in (*paper.rows, *variants)}
+    own = [*variants, *([CHOSEN] if paper.with_chosen and run.best else [])]
+    groups = {key: _ours_line(run, paper, key) for key in (*paper.rows, *own)}
     reference = _reference(paper, groups)
     rows = [line for key, mine in groups.items() for line in _group(run, paper, key, mine, groups.get(reference))]
     columns = (
@@ -52,9 +54,14 @@ def _own_variants(run: Run, paper: PaperTable) -> list[str]:
 
 def _ours_line(run: Run, paper: PaperTable, key: str) -> Row:
     found = ours(run, paper, key)
-    cells = found.cells(run, [(m.measure, m.decision) for m in paper.metrics.values()])
-    label = paper.rows[key].label if key in paper.rows else key
+    cells = found.cells(run, [(m.measure, m.decision, _class(run, m)) for m in paper.metrics.values()])
+    label = paper.rows[key].label if key in paper.rows else "chosen trial" if key == CHOSEN else key
     return _line(key, label, "ours", cells, found.words)
+
+
+def _class(run: Run, metric: PaperMetric) -> str:
+    """The label whose own value stands in the column; empty for an aggregate."""
+    return run.labels[metric.class_] if metric.class_ is not None and metric.class_ < len(run.labels) else ""
 
 
 def _reference(paper: PaperTable, groups: dict[str, Row]) -> str:
@@ -103,7 +110,8 @@ def _difference(mine: Cell, theirs: Cell) -> Cell:
     if not isinstance(mine, Value) or not isinstance(theirs, Published) or math.isnan(mine.value):
         return NOTHING
     shift = theirs.value
-    return Value(mine.value - shift, mine.low - shift, mine.high - shift, signed=True, origin=mine.origin)
+    origin = replace(mine.origin, less=shift) if mine.origin else None
+    return Value(mine.value - shift, mine.low - shift, mine.high - shift, signed=True, origin=origin)
 
 
 def _verdict(run: Run, paper: PaperTable, mine: Cell, theirs: Cell) -> Cell:
@@ -125,13 +133,7 @@ def _against(run: Run, mine: Cell, reference: Cell) -> Cell:
     found = estimates_of(run).compared(mine.origin, reference.origin)
     if found is None:
         return NOTHING
-    return Value(found.difference, found.low, found.high, signed=True, origin=_minus(mine.origin, reference.origin))
-
-
-def _minus(origin: Origin, other: Origin) -> Origin:
-    return Origin(
-        origin.trials, origin.measure, origin.head, origin.setting, origin.split, origin.decision, origin.label, minus=other
-    )  # fmt: skip
+    return Value(found.difference, found.low, found.high, signed=True, origin=replace(mine.origin, minus=reference.origin))
 
 
 def _help(metric: PaperMetric) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
 from study.evidence.score import decisions_of, tuned_thresholds
-from study.evidence.statistics.bootstrap import Estimate, Judged, Resamples, estimate
+from study.evidence.statistics.bootstrap import Estimate, Judged, Resamples, estimate, interval
 from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
+from study.reporting.retrieval import is_retrieval, ranking_of, weighted_means
 from study.reporting.run import Run
 from study.reporting.table import Origin
 
@@ -37,13 +38,14 @@ class Estimates:
 
     def of(self, origin: Origin) -> Estimate | None:
         """Value, interval and resamples of the origin's number; None where its predictions are not there."""
+        if is_retrieval(origin.measure):
+            return self._retrieval(origin)
         if origin.measure not in self.run.measures:
             return None
         metric = self.run.measures[origin.measure]
         wanted = [metric] if metric.per_label else [m for m in self.run.measures.values() if not m.per_label]
-        source = replace(
-            origin, measure=metric.name if metric.per_label else "", label="", decision=self.run.decision_rule(origin.decision)
-        )
+        rule = self.run.decision_rule(origin.decision)
+        source = replace(origin, measure=metric.name if metric.per_label else "", label="", decision=rule, minus=None, less=0.0)
         if source not in self._found:
             self._found[source] = self._estimate(source, wanted)
         rows = self._found[source].get(metric.name)
@@ -57,6 +59,30 @@ class Estimates:
             return estimate(metrics, [j for j in judged if j is not None], self._resamples_of(source.split))
         except ValueError:  # patients that are in no trial's split: the trials are not of one study
             return {}
+
+    def value(self, origin: Origin) -> float:
+        """The origin's number from the stored predictions alone, differences included; NaN where a trial has none."""
+        mean = float(np.mean([self.point(origin, trial) for trial in origin.trials]))
+        return mean - origin.less - (self.value(origin.minus) if origin.minus else 0.0)
+
+    def _retrieval(self, origin: Origin) -> Estimate | None:
+        """Patients are resampled; several trainings are averaged, and their spread is added to that over patients."""
+        ranked = [ranking_of(self.run, trial) for trial in origin.trials]
+        known = [found for found in ranked if found is not None]
+        if not known or len(known) < len(ranked):
+            return None
+        resamples = self._resamples_of(origin.split)
+        grade = self.run.labels.index(origin.label) if origin.label else None
+        resampled = np.stack([weighted_means(r, origin.measure, grade, resamples.weights(patients)) for r, patients in known])
+        points = [self.point(origin, trial) for trial in origin.trials]
+        between = np.var(points, ddof=1) if len(points) > 1 else 0.0
+        mixed = resampled.mean(axis=0)
+        low, high = interval(mixed)
+        return Estimate(float(np.mean(points)), low, high, float(np.sqrt(np.nanvar(mixed, ddof=1) + between)), mixed)
+
+    def greater_is_better(self, measure: str) -> bool:
+        """Which way a measure is better."""
+        return is_retrieval(measure) or self.run.measures[measure].greater_is_better
 
     def judged(self, source: Origin, trial: str) -> Judged | None:
         """One training's predictions and decisions; None where they are not there."""
@@ -75,6 +101,10 @@ class Estimates:
 
     def point(self, origin: Origin, trial: str) -> float:
         """The origin's number of one trial, computed from its predictions; NaN where there are none."""
+        if is_retrieval(origin.measure):
+            ranked = ranking_of(self.run, trial)
+            grade = self.run.labels.index(origin.label) if origin.label else None
+            return float(weighted_means(ranked[0], origin.measure, grade, np.ones((len(ranked[1]), 1)))[0]) if ranked else math.nan
         judged = self.judged(origin, trial)
         if judged is None:
             return math.nan

@@ -73,11 +73,14 @@ def draw(name: str, run: Run) -> Drawing | None:
     if data is None:
         return None
     with matplotlib.rc_context(STYLE):
-        figure = component.draw(data)
-        if run.synthetic:
-            _stamp(figure)
-        caption = component.caption(data)
-        return Drawing(name, component.section, component.title, caption, _svg(figure, name, component.title), _png(figure), run.synthetic)
+        return drawn(component.draw(data), name, component.section, component.title, component.caption(data), run.synthetic)
+
+
+def drawn(figure: Figure, name: str, section: str, title: str, caption: str, synthetic: bool) -> Drawing:
+    """A finished drawing, stamped where its numbers are synthetic."""
+    if synthetic:
+        _stamp(figure)
+    return Drawing(name, section, title, caption, _svg(figure, name, title), _png(figure), synthetic)
 
 
 def _stamp(figure: Figure) -> None:

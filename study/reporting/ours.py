@@ -1,5 +1,6 @@
 """Which trainings, head and setting of a run stand for a row of a paper's table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.reporting.papers import PaperTable
@@ -7,6 +8,7 @@ from study.reporting.results import ablation_trials, failed, measured
 from study.reporting.run import Run
 from study.reporting.table import NOT_RUN, Cell, Origin, Text
 
+CHOSEN = "chosen"
 KNN_OF_THE_PAPER = "knn_first"  # equal votes go to the first class, as in scikit-learn
 
 
@@ -27,16 +29,18 @@ class Ours:
     notes: tuple[str, ...] = ()
     status: Text = NOT_RUN
 
-    def cells(self, run: Run, measures: list[tuple[str, str]]) -> list[Cell]:
-        """One cell for each (measure, decision)."""
+    def cells(self, run: Run, measures: Sequence[tuple[str, str, str]]) -> list[Cell]:
+        """One cell for each (measure, decision, label); the label is empty for an aggregate."""
         if not self.trials:
             return [self.status] * len(measures)
-        origins = [Origin(self.trials, measure, self.head, self.setting, decision=decision) for measure, decision in measures]
+        origins = [Origin(self.trials, m, self.head, self.setting, decision=decision, label=label) for m, decision, label in measures]
         return [measured(run, origin, notes=self.notes) for origin in origins]
 
 
 def ours(run: Run, paper: PaperTable, row: str) -> Ours:
     """What stands for the row: the variant of that name, or that head or K on the base network's embedding."""
+    if row == CHOSEN:
+        return Ours((run.best,), words=run.best) if run.best else Ours()
     if paper.rows_are == "variants":
         return of_variant(run, paper.name, row)
     base = base_trials(run, paper)

@@ -68,6 +68,7 @@ class PaperTable(Part):
         rows_are: what fills a row of ours: a variant of the ablation of this name, a classifier on one network's
             embedding, or a number of neighbours on it.
         reference: the row that the paper proposes.
+        with_chosen: the run's chosen trial has a row of its own.
         our_choices: what the paper does not state and we had to choose.
     """
 
@@ -85,6 +86,7 @@ class PaperTable(Part):
     rows_are: Literal["variants", "heads", "neighbours"] = "variants"
     metrics: dict[str, PaperMetric]
     reference: str = ""
+    with_chosen: bool = False
     rows: dict[str, PaperRow]
     our_choices: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

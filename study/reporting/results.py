@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from study.reporting.estimates import estimates_of
+from study.reporting.retrieval import is_retrieval
 from study.reporting.run import Run
 from study.reporting.table import Cell, Origin, Text, Value
 
@@ -30,7 +31,7 @@ def head_name(head: str, setting: str = "") -> str:
 
 def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval: bool = True) -> Cell:
     """The mean over the origin's trials with its interval, and its spread over seeds; words where the measure does not exist."""
-    if origin.measure not in run.measures:
+    if origin.measure not in run.measures and not (is_retrieval(origin.measure) and run.kind != "multilabel"):
         return Text("not defined", notes=(f"`{origin.measure}` is not a measure of {run.kind} data.",), quiet=True)
     values = [value for value in trial_values(run, origin) if not math.isnan(value)]
     if not values:
@@ -42,8 +43,8 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
 
 
 def trial_values(run: Run, origin: Origin) -> list[float]:
-    """The origin's number in each of its trials: as stored, or computed where the setting is not the stored one."""
-    if origin.setting:
+    """The origin's number in each of its trials: as stored, or computed where it is not stored."""
+    if origin.setting or is_retrieval(origin.measure):
         return [estimates_of(run).point(origin, trial) for trial in origin.trials]
     o = origin
     return [run.score(t, o.measure, split=o.split, decision=o.decision, head=o.head, label=o.label) for t in o.trials]

@@ -19,7 +19,8 @@ class Origin:
         head: as in `scores`; empty for the one that the trial itself trained.
         label: a label's own value, or empty for the aggregate.
         setting: of nearest neighbours, where it is not the chosen one.
-        minus: the other side, where the number is a difference.
+        minus: the other side, where the number is a difference from another row of ours.
+        less: the published number, where the number is a difference from it.
     """
 
     trials: tuple[str, ...]
@@ -30,6 +31,7 @@ class Origin:
     decision: str = "half"
     label: str = ""
     minus: "Origin | None" = None
+    less: float = 0.0
 
 
 @dataclass(frozen=True)

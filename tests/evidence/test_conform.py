@@ -6,8 +6,15 @@ from study.evidence.conform import conform, list_column, matrix_of
 from study.evidence.schema import EPOCHS, TABLES
 
 EPOCH = {
-    "trial": "a", "epoch": 1, "train_loss": 0.5, "val_loss": None, "value": np.float64(0.25), "lr": 1e-3, "seconds": 2.0,
-    "pairs_per_second": 10.0, "synthetic": False,
+    "trial": "a",
+    "epoch": 1,
+    "train_loss": 0.5,
+    "val_loss": None,
+    "value": np.float64(0.25),
+    "lr": 1e-3,
+    "seconds": 2.0,
+    "pairs_per_second": 10.0,
+    "synthetic": False,
 }
 
 

@@ -169,3 +169,20 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
 def test_a_store_can_be_sent_to_another_process(local, trial_row, predictions):
     publish(pickle.loads(pickle.dumps(local)), "search-00001", trial_row, predictions)
     assert local.keys() == ["search-00001"]
+
+
+@pytest.mark.parametrize("reader", ["pandas", "duckdb", "polars"])
+def test_other_readers_understand_the_files(local, trial_row, predictions, tmp_path, reader):
+    library = pytest.importorskip(reader, reason="a reader that is not a dependency")
+    for key in ("a-1", "a-2"):
+        publish(local, key, trial_row, predictions)
+    files = f"{tmp_path}/toy/trials/*/predictions.parquet"
+    if reader == "duckdb":
+        total, greatest = library.sql(f"SELECT count(*), max(len(score)) FROM '{files}' WHERE trial = 'a-2'").fetchall()[0]
+    elif reader == "polars":
+        rows = library.read_parquet(files).filter(library.col("trial") == "a-2")
+        total, greatest = len(rows), rows["score"].list.len().max()
+    else:
+        rows = library.read_parquet(f"{tmp_path}/toy/trials/a-2/predictions.parquet")
+        total, greatest = len(rows), rows["score"].map(len).max()
+    assert (total, greatest) == (30, 3)

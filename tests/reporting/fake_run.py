@@ -1,6 +1,7 @@
 """A run folder as the engine would have left it, with numbers from a random generator: small, quick, and nasty where asked."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from study.evidence.baselines import prior_predictions
+from study.evidence.heads import Sweep, sweep
 from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind
-from study.evidence.predictions import Predictions
+from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.score import score_rows
 from study.evidence.store import Store
 
@@ -34,6 +36,7 @@ class FakeRun:
 
     def __init__(self, folder: Path, *, patients: int = 90, synthetic: bool = False, kind: Kind = "multilabel", seed: int = 0) -> None:
         self.store = Store(folder)
+        self._swept: Sweep | None = None
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind
         self.labels = ODIR if kind == "multilabel" else ("VO", "PVD") if kind == "classes" else ("0", "1", "2", "3", "4")
         self.objective = DEFAULT_OBJECTIVE[kind]
@@ -61,9 +64,9 @@ class FakeRun:
             "labels": list(self.labels), "num_views": 2, "data_fingerprint": "a" * 64, "split_hash": "b" * 64,
             "split_counts": json.dumps(counts), "skipped": json.dumps({"one eye only": ["p1", "p2"]}),
             "objective": self.objective, "num_trials": 12,
-            "search_space": json.dumps({"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},
-                                        "model.backbone": {"type": "choice", "choices": list(BACKBONES)},
-                                        "model.fusion": {"type": "choice", "choices": list(FUSIONS)}}),
+            "search_space": json.dumps({"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "step": None, "log": True},
+                                        "model.backbone": {"type": "categorical", "choices": list(BACKBONES)},
+                                        "model.fusion": {"type": "categorical", "choices": list(FUSIONS)}}),
             "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}), **overrides,
         }  # fmt: skip
         self.store.write_study(row)
@@ -104,9 +107,32 @@ class FakeRun:
             "data_fingerprint": "a" * 64, "split_hash": "b" * 64, "synthetic": self.synthetic, **row,
         }  # fmt: skip
         tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, float(value)), "scores": scores}
+        if state == "complete" and role != "baseline":
+            swept = self.sweep(key)
+            predicted = [*predicted, *swept.predictions]
+            tables["scores"] = scores + swept.scores
+            tables["embeddings"] = pa.concat_tables([e.table() for e in self.embeddings(key)])
+            tables["neighbours"] = swept.neighbours
         if state == "complete":
             tables["predictions"] = pa.concat_tables([p.table() for p in predicted])
         self.store.publish(key, tables)
+
+    def embeddings(self, key: str) -> list[Embeddings]:
+        """Embeddings in which samples of equal labels lie near each other; the same for every trial."""
+        return [
+            Embeddings(key, s, *self._who(s), self.truth[s], (2.0 * self.truth[s] + self.noise[s]).astype(np.float32), self.synthetic)
+            for s in self.truth
+        ]
+
+    def sweep(self, key: str) -> Sweep:
+        """Nearest neighbours on those embeddings; computed once, since they never change."""
+        if self._swept is None:
+            train, *queries = self.embeddings(key)
+            self._swept = sweep(train, queries, self.kind, self.labels, heads=("knn",))
+        found = self._swept
+        neighbours = found.neighbours.set_column(0, "trial", pa.repeat(pa.scalar(key), len(found.neighbours)))
+        rows = [{**row, "trial": key} for row in found.scores]
+        return Sweep([replace(p, trial=key) for p in found.predictions], rows, neighbours, found.best)
 
     def _epochs(self, key: str, value: float) -> list[dict[str, Any]]:
         return [

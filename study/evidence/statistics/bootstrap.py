@@ -92,9 +92,7 @@ class Estimate:
     resampled: Float[np.ndarray, " b"]
 
 
-def resampled_values(
-    metrics: Sequence[Metric], judged: Judged, weights: Float[np.ndarray, "n b"]
-) -> dict[str, Float[np.ndarray, "m b"]]:
+def resampled_values(metrics: Sequence[Metric], judged: Judged, weights: Float[np.ndarray, "n b"]) -> dict[str, Float[np.ndarray, "m b"]]:
     """Every metric in every resample: one row for an aggregate, one a label for a per-label metric.
 
     Args:
@@ -137,9 +135,7 @@ def estimate(metrics: Sequence[Metric], runs: Sequence[Judged], resamples: Resam
     return found
 
 
-def _combined(
-    point: Float[np.ndarray, " r"], resampled: Float[np.ndarray, "r b"], seeds: np.ndarray, resamples: Resamples
-) -> Estimate:
+def _combined(point: Float[np.ndarray, " r"], resampled: Float[np.ndarray, "r b"], seeds: np.ndarray, resamples: Resamples) -> Estimate:
     groups = [seeds == seed for seed in np.unique(seeds)]
     by_seed = np.array([point[group].mean() for group in groups])
     drawn = np.stack([resampled[group].mean(axis=0) for group in groups])

@@ -5,6 +5,7 @@ understands parameters that exist in some branches only.
 Differs: importances are shown beside a dummy parameter, drawn at random for each trial, and resampled over trials.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,7 +98,9 @@ def _importances(trials: Sequence[FrozenTrial], names: Sequence[str], greater_is
         study = optuna.create_study(direction="maximize" if greater_is_better else "minimize")
         study.add_trials(trials)
         best_share = min(0.5, max(0.1, 5 / len(trials)))  # at least five trials count as the best ones
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=best_share))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Some regimes for parameter")  # rare branches show as wide intervals
+            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=best_share))
     finally:
         optuna.logging.set_verbosity(level)
     return [float(found.get(name, 0.0)) for name in [*names, DUMMY]]

@@ -33,8 +33,9 @@ def roc_points(
     last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
     below = np.append(ordered[last[:-1] + 1], -np.inf)
     thresholds = np.append(np.inf, np.where(np.isinf(below), -np.inf, (ordered[last] + below) / 2))
+    num_negative = (~carries).sum()
     sensitivity = np.append(0, np.cumsum(carries)[last] / carries.sum())
-    specificity = 1 - np.append(0, np.cumsum(~carries)[last] / (~carries).sum())
+    specificity = np.append(num_negative, num_negative - np.cumsum(~carries)[last]) / num_negative
     return thresholds, sensitivity, specificity
 
 

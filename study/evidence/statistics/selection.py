@@ -2,7 +2,8 @@
 
 Source: Tsamardinos, Greasidou & Borboudakis 2018, Bootstrapping the out-of-sample predictions for efficient and accurate
 cross-validation (BBC-CV).
-Differs: patients are drawn, not samples; the predictions are of one validation split.
+Differs: patients are drawn, not samples; the predictions are of one validation split. Like the original it errs on the
+low side: who does well on the drawn patients has had his luck there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import Judged, Resamples, interval, resampled_values
 
 NUM_RESAMPLES = 500  # two evaluations a trial and resample; the mean over resamples settles well before
+_MAX_EVALUATED = 200_000  # trials times resamples: some ten seconds
 NUM_RANGES = 3
 
 
@@ -51,7 +53,7 @@ def selection_bootstrap(
         metric: an aggregate metric; decisions are the plain ones.
         kind: of the task.
         trials: validation predictions of one head of every complete trial, all labels known, of the same samples.
-        num_resamples: number of resamples.
+        num_resamples: number of resamples; fewer, but at least 100, where there are very many trials.
         seed: of the random numbers.
 
     Raises:
@@ -59,6 +61,7 @@ def selection_bootstrap(
     """
     if not trials or any(set(t.sample) != set(trials[0].sample) for t in trials):
         raise ValueError("`trials`: must be at least one, all with predictions of the same validation samples.")
+    num_resamples = min(num_resamples, max(100, _MAX_EVALUATED // len(trials)))
     resamples = Resamples(trials[0].patient, num_resamples, seed)
     sign = 1 if metric.greater_is_better else -1
     whole = np.empty(len(trials))
@@ -66,9 +69,9 @@ def selection_bootstrap(
     for row, predictions in enumerate(trials):
         judged = Judged(predictions, decide(predictions.score, kind))
         whole[row] = metric.compute(Evaluation(predictions.target, predictions.score, judged.decision))[0]
-        weights = resamples.weights(predictions.patient)
-        inside[row] = resampled_values([metric], judged, weights)[metric.name][0]
-        outside[row] = resampled_values([metric], judged, (weights == 0).astype(np.float32))[metric.name][0]
+        drawn = resamples.weights(predictions.patient)
+        both = np.hstack([drawn, drawn == 0], dtype=np.float32)
+        inside[row], outside[row] = resampled_values([metric], judged, both)[metric.name][0].reshape(2, -1)
     picks = _best(sign * inside)
     picked = outside[picks, np.arange(num_resamples)]
     low, high = interval(picked)

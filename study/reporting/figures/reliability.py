@@ -1,7 +1,7 @@
-"""Reliability: does a score of 0.7 come true in 70 of 100 cases?
+"""Reliability: does a score of 0.7 come true in 70 of 100 cases? And would one temperature mend it?
 
-Source: DeGroot & Fienberg 1983, The Statistician 32, reliability diagrams.
-Differs: bins hold equal numbers of scores, so a rare label does not leave bins empty; all labels are pooled.
+Source: DeGroot & Fienberg 1983 (diagram); Naeini et al. 2015 (error); Guo et al. 2017 (temperature).
+Differs: nothing.
 """
 
 from dataclasses import dataclass
@@ -9,26 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from study.reporting.figure import BLUE, GREY, PALE, sheet
+from study.evidence.statistics.calibration import Reliability as Diagram
+from study.evidence.statistics.calibration import apply_temperature, events_of, fit_temperature, reliability
+from study.reporting.figure import BLUE, GREY, ORANGE, PALE, sheet
 from study.reporting.run import Run
-
-NUM_BINS = 10
 
 
 @dataclass(frozen=True)
 class _ReliabilityData:
-    """Mean score, share that came true and number of scores of each bin, and the scores themselves."""
+    """The diagram of the scores as they are and after the temperature that validation asks for."""
 
     key: str
-    score: np.ndarray
-    share: np.ndarray
-    count: np.ndarray
-    scores: np.ndarray
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error: Σ count |share - score| / Σ count."""
-        return float(np.average(np.abs(self.share - self.score), weights=self.count))
+    plain: Diagram
+    mended: Diagram
+    temperature: float
 
 
 class Reliability:
@@ -38,31 +32,34 @@ class Reliability:
     section = "chosen"
 
     def data(self, run: Run) -> _ReliabilityData | None:
-        """None where the chosen trial has no test predictions."""
-        found = run.predictions(run.best) if run.best else None
-        if found is None or run.best is None:
+        """None where the chosen trial lacks predictions of validation or test."""
+        if run.best is None:
             return None
-        score, target = found.score.ravel().astype(float), found.target.ravel()
-        order = np.argsort(score, kind="stable")
-        parts = [part for part in np.array_split(order, NUM_BINS) if len(part)]
-        means = [(score[p].mean(), target[p].mean(), len(p)) for p in parts]
-        bins = np.array(means).T
-        return _ReliabilityData(run.best, bins[0], bins[1], bins[2], score)
+        val, test = run.predictions(run.best, split="val"), run.predictions(run.best)
+        if val is None or test is None:
+            return None
+        temperature = fit_temperature(val.target, val.score, run.kind)
+        mended = apply_temperature(test.score, temperature, run.kind)
+        diagrams = [reliability(*events_of(test.target, score.astype(np.float64), run.kind)) for score in (test.score, mended)]
+        return _ReliabilityData(run.best, diagrams[0], diagrams[1], temperature)
 
     def draw(self, data: _ReliabilityData) -> Figure:
         """The diagonal is perfect; the bars below show where the scores lie."""
         figure = sheet(3.4, 4.0)
         upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         upper.plot([0, 1], [0, 1], color=PALE, linewidth=1)
-        upper.plot(data.score, data.share, color=BLUE, marker="o", markersize=4)
+        for diagram, colour, name in ((data.mended, ORANGE, "after the temperature"), (data.plain, BLUE, "as they are")):
+            known = diagram.count > 0
+            upper.plot(diagram.predicted[known], diagram.observed[known], color=colour, marker="o", markersize=3.5, label=name)
         upper.set(ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
-        lower.hist(data.scores, bins=np.linspace(0, 1, 21), color=GREY)
+        upper.legend(loc="lower right")
+        lower.bar(data.plain.edges[:-1], data.plain.count, width=np.diff(data.plain.edges), align="edge", color=GREY)
         lower.set(xlabel="score", ylabel="decisions", yscale="log")
         return figure
 
     def caption(self, data: _ReliabilityData) -> str:
-        """The trial and its calibration error."""
+        """The trial, its calibration error, and the temperature."""
         return (
-            f"Scores of {data.key} on the test split, all labels pooled, in {len(data.score)} bins of equal size; "
-            f"expected calibration error {data.error:.3f}."
+            f"Scores of {data.key} on the test split. Expected calibration error {data.plain.error:.3f}; "
+            f"{data.mended.error:.3f} after dividing the logits by {data.temperature:.2f}, the temperature that fits validation best."
         )

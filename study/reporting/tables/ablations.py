@@ -43,6 +43,6 @@ class Ablations:
 
     def _row(self, run: Run, name: str, variant: str, first: bool, tests: tuple[str, ...]) -> Row:
         found = of_variant(run, name, variant)
-        cells = found.cells(run, [(m, "half") for m in tests])
+        cells = found.cells(run, [(m, "half", "") for m in tests])
         trainings = Value(float(len(found.trials)), digits=0)
         return Row(f"{name}.{variant}", (Text(name if first else ""), Text(variant), trainings, *cells), lead=first)

@@ -1,0 +1,74 @@
+"""The best value so far against what it cost.
+
+Source: Dodge et al. 2019, Show your work.
+Differs: the cost is trials, hours and, where there is a GPU, GPU hours.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.evidence.statistics.budgets import BudgetCurve, budget_curve
+from study.reporting.figure import BLUE, GREY, sheet
+from study.reporting.measures import long, short
+from study.reporting.run import Run
+
+
+@dataclass(frozen=True)
+class _BudgetData:
+    """One curve a unit of cost."""
+
+    measure: str
+    curves: dict[str, BudgetCurve]
+
+
+class Budget:
+    """Best so far against trials, hours and GPU hours."""
+
+    title = "Value for the budget"
+    section = "search"
+
+    def data(self, run: Run) -> _BudgetData | None:
+        """None for fewer than three trials of the search."""
+        trials = run.of_role("search")
+        if len(trials) < 3 or trials["value"][trials["state"] == "complete"].notna().sum() < 2:
+            return None
+        value = trials["value"].where(trials["state"] == "complete").to_numpy(float)
+        curves = {}
+        for unit, cost in costs(trials).items():
+            if (cost > 0).all():
+                curves[unit] = budget_curve(list(value), list(cost), greater_is_better=run.maximise)
+        return _BudgetData(run.objective, curves)
+
+    def draw(self, data: _BudgetData) -> Figure:
+        """One panel a unit; the band is what random orders of the same trials give."""
+        figure = sheet()
+        panels = figure.subplots(1, len(data.curves), sharey=True, squeeze=False)[0]
+        for axes, (unit, curve) in zip(panels, data.curves.items(), strict=True):
+            axes.fill_between(curve.budget, curve.low, curve.high, color=GREY, alpha=0.2, linewidth=0, label="95 % of random orders")
+            axes.plot(curve.budget, curve.expected, color=GREY, label="mean of random orders")
+            axes.step(curve.budget, curve.observed, where="post", color=BLUE, label="as it was run")
+            axes.set(xlabel=unit, xlim=(0, curve.budget[-1]))
+        panels[0].set_ylabel(f"{short(data.measure)}, validation")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
+        return figure
+
+    def caption(self, data: _BudgetData) -> str:
+        """What blue above grey would mean."""
+        return (
+            f"Best validation value so far ({long(data.measure)}) against the budget; pruned and failed trials cost and give nothing. "
+            "A search that learns from its trials runs above the mean of random orders."
+        )
+
+
+def costs(trials: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Cost of each trial in trials, hours, and GPU hours where every trial had a GPU."""
+    hours = trials["seconds_total"].fillna(0).to_numpy(float) / 3600
+    found = {"trials": np.ones(len(trials)), "hours": hours}
+    gpus = [int(m[1]) if (m := re.search(r"x (\d+)$", str(d))) else 1 for d in trials["device"]]
+    if len(trials) and all("cpu" not in str(d) for d in trials["device"]):
+        found["GPU hours"] = hours * np.array(gpus)
+    return found

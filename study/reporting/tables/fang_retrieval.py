@@ -1,0 +1,19 @@
+"""Fang's mirror attention: retrieval measures of the author's logs.
+
+Source: Fang et al. 2023, Biomedical Signal Processing and Control 80:104277; the numbers are from the author's logs.
+Differs: patients do not cross the split, and nobody finds their own other eye.
+"""
+
+from study.reporting.comparison import compare
+from study.reporting.run import Run
+from study.reporting.table import Table
+
+
+class FangRetrieval:
+    """Filled by the ablation `fang_retrieval`, and by the chosen trial."""
+
+    section = "papers"
+
+    def build(self, run: Run) -> Table | None:
+        """The table; None for data of another kind."""
+        return compare(run, "fang_retrieval")

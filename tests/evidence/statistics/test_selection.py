@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from study.evidence.metrics import metrics_of, objective
+from study.evidence.statistics.bootstrap import Resamples
+from study.evidence.statistics.selection import option_shares, selection_bootstrap
+
+METRIC = metrics_of("multilabel")["macro_auc"]
+
+
+def trials_of(predictions, strengths, num_samples=60):
+    first = predictions(num_samples=num_samples)
+    rng = np.random.default_rng(0)
+    scores = [(rng.random(first.target.shape) + s * first.target).astype(np.float32) / 2 for s in strengths]
+    return [replace(first, trial=f"search-{i:05d}", score=score) for i, score in enumerate(scores)]
+
+
+def test_the_best_of_many_equal_trials_is_corrected_downwards(predictions):
+    trials = trials_of(predictions, [0.0] * 40)
+    found = selection_bootstrap(METRIC, "multilabel", trials)
+    assert found.naive == max(objective("macro_auc", "multilabel", t.target, t.score) for t in trials)
+    assert found.naive > 0.57
+    assert 0.43 < found.corrected < 0.52  # the truth is 0.5
+    assert found.low < found.corrected < found.high
+    assert found.pick_share.max() < 0.9
+
+
+def test_a_clear_winner_is_hardly_corrected(predictions):
+    found = selection_bootstrap(METRIC, "multilabel", trials_of(predictions, [0.0, 0.1, 0.9]))
+    assert found.pick_share[2] > 0.99
+    assert found.corrected == pytest.approx(found.naive, abs=0.02)
+
+
+def test_each_resample_is_scored_on_the_patients_left_out(predictions):
+    trials = trials_of(predictions, [0.2, 0.3], num_samples=30)
+    found = selection_bootstrap(METRIC, "multilabel", trials, num_resamples=20, seed=5)
+    weights = Resamples(trials[0].patient, 20, 5).weights(trials[0].patient)
+    values = []
+    for b in range(20):
+        inside = np.repeat(np.arange(30), weights[:, b].astype(int))
+        outside = weights[:, b] == 0
+        best = max(trials, key=lambda t: objective("macro_auc", "multilabel", t.target[inside], t.score[inside]))
+        values.append(objective("macro_auc", "multilabel", best.target[outside], best.score[outside]))
+    assert found.corrected == pytest.approx(np.nanmean(values), rel=1e-5)
+
+
+def test_a_loss_is_selected_downwards(predictions):
+    trials = trials_of(predictions, [0.0, 0.9])
+    found = selection_bootstrap(metrics_of("multilabel")["hamming_loss"], "multilabel", trials, num_resamples=50)
+    losses = [objective("hamming_loss", "multilabel", t.target, t.score) for t in trials]
+    assert found.naive == min(losses)
+
+
+def test_trials_of_other_samples_are_refused(predictions):
+    one, two = predictions(num_samples=20), predictions(num_samples=21)
+    with pytest.raises(ValueError, match="predictions of the same validation samples"):
+        selection_bootstrap(METRIC, "multilabel", [one, two])
+    with pytest.raises(ValueError, match="must be at least one"):
+        selection_bootstrap(METRIC, "multilabel", [])
+
+
+def test_options_share_the_picks_of_their_trials():
+    share = np.array([0.5, 0.2, 0.2, 0.1])
+    params = [
+        {"fusion": "concat", "lr": 1e-3, "margin": 0.5},
+        {"fusion": "difference", "lr": 1e-4},
+        {"fusion": "concat", "lr": 3e-4, "margin": 1.0},
+        {"fusion": "difference", "lr": 1e-5},
+    ]
+    found = option_shares(share, params).set_index(["parameter", "option"])
+    assert found.loc[("fusion", "concat"), "probability"] == pytest.approx(0.7)
+    assert found.loc[("fusion", "difference"), "tried"] == 0.5
+    assert found.loc["margin"]["probability"].sum() == pytest.approx(0.7)
+    rates = found.loc["lr"]
+    assert len(rates) == 3
+    assert rates["probability"].sum() == pytest.approx(1)
+    assert rates["tried"].sum() == pytest.approx(1)
+    assert rates["probability"].iloc[-1] == pytest.approx(0.5)
