@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from study.engine.cluster import connected, has_gpu, slots
-from study.engine.console import Live, shown
+from study.engine.console import Live, settings, shown
 from study.engine.provenance import provenance
 from study.engine.search import Conductor, group_stopper, run_plan
 from study.engine.start import Started, open_store, start
@@ -65,14 +65,14 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Runs the study of the parsed command line."""
-    settings = parse_settings(args.set)
-    settings |= {key: value for key, value in (("resources.address", args.address), ("storage", args.storage)) if value is not None}
-    raw = override(read_yaml(args.study), settings)
+    wanted = parse_settings(args.set)
+    wanted |= {key: value for key, value in (("resources.address", args.address), ("storage", args.storage)) if value is not None}
+    raw = override(read_yaml(args.study), wanted)
     address = (raw.get("resources") or {}).get("address", "local")
     with ExitStack() as cluster:
         if address != "local":  # whether there is a GPU, and so the profile, is known only there
             cluster.enter_context(connected(address, 1, LOGS / "ray.log"))
-        resolved = resolve(args.study, settings, args.profile, has_gpu(address))
+        resolved = resolve(args.study, wanted, args.profile, has_gpu(address))
         ready = _start(resolved, args, console)
         if ready.plan.num_left:
             logs = LOGS / resolved.spec.study
@@ -108,10 +108,9 @@ def announcement(resolved: Resolved, ready: Started) -> list[str]:
             "[bold black on yellow] SYNTHETIC [/] drawn images stand in for the data set; "
             f"give the real one with --set data.root=FOLDER or STUDY_ROOT_{str(resolved.data['data']['dataset']).upper()}"
         )
-    changed = ", ".join(f"{key}={value}" for key, value in resolved.changes.items())
-    lines.append(f"profile  {resolved.profile}" + (f", which changes {escape(changed)}" if changed else ""))
+    lines.append(f"profile  {resolved.profile}" + (f": {escape(settings(resolved.changes))}" if resolved.changes else ""))
     sides = ", ".join(f"{counts[side]['patients']} {side}" for side in ("train", "val", "test"))
-    lines.append(f"data     {pairs.dataset} {escape(pairs.root)}: {sides} patients, {len(pairs.labels)} labels".replace("  ", " "))
+    lines.append(f"data     {escape(pairs.root or pairs.dataset)}: {sides} patients, {len(pairs.labels)} labels")
     lines += [f"skipped  {len(names)} patients: {reason.replace('_', ' ')}" for reason, names in pairs.skipped.items()]
     done = sum(key.startswith("search-") for key in ready.plan.finished)
     follow = sum(len(a.variants) * len(a.seeds) for a in spec.ablations.values())

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -11,9 +12,10 @@ from rich.text import Text
 
 from study.engine.order import Order
 from study.engine.plan import Plan
+from study.spec.holes import is_hole
 
 STYLES = {"complete": "green", "pruned": "yellow", "failed": "red"}
-NAME_WIDTH = 44
+NAME_WIDTH = 28
 
 
 class Live:
@@ -31,6 +33,7 @@ class Live:
         self.began = time.monotonic()
         self.done_before = len(plan.finished)
         self.epochs: dict[str, str] = {}
+        self.width = max((len(short(key)) for key in plan.keys), default=0)
         self._live = LiveDisplay(console=console, refresh_per_second=4, transient=True, get_renderable=self.line)
 
     def __enter__(self) -> "Live":
@@ -56,9 +59,8 @@ class Live:
         """Prints a finished trial's line."""
         self.epochs.pop(order.key, None)
         seconds = sum(row["seconds"] for row in rows)
-        name = order.key if order.role == "search" else order.key.removeprefix("ablation-").removeprefix("baseline-")
         line = Text.assemble(
-            (f"{name[:NAME_WIDTH]:<14} ", ""),
+            (f"{short(order.key):<{self.width}} ", ""),
             (f"{state:<9}", STYLES[state]),
             (f"{shown(value):>6}", "bold" if state == "complete" else ""),
             f" {len(rows):>3} ep {seconds:>5.0f} s  ",
@@ -76,7 +78,7 @@ class Live:
         parts.append(f"best {self.objective} {shown(best[0] if best else None)}")
         parts.append(f"{self._left()} left")
         line = Text(" · ".join(parts), style="bold")
-        running = ", ".join(f"{key.removeprefix('search-').lstrip('0') or '0'} {at}" for key, at in self.epochs.items() if at)
+        running = ", ".join(f"{short(key)} {at}" for key, at in self.epochs.items() if at)
         line.append(f"  ({running})" if running else "", style="dim")
         line.truncate(self.console.width, overflow="ellipsis")
         return line
@@ -95,7 +97,22 @@ def shown(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def settings(params: dict[str, Any]) -> str:
-    """Parameters in short: the last part of the name, numbers with three digits."""
-    values = {name.split(".")[-1]: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in params.items()}
-    return " ".join(f"{name}={value}" for name, value in values.items())
+def short(key: str) -> str:
+    """A trial's key without what its place says already."""
+    return key.removeprefix("ablation-").removeprefix("baseline-")[:NAME_WIDTH]
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """Settings in short: the last part of each name, numbers with three digits, holes by their choices or bounds."""
+    return ", ".join(f"{name.split('.')[-1]} {_brief(value)}" for name, value in params.items())
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping) and is_hole(value):
+        return " | ".join(map(_brief, value["choices"])) if "choices" in value else f"{_brief(value['low'])} to {_brief(value['high'])}"
+    if isinstance(value, Mapping):
+        inner = settings({k: v for k, v in value.items() if k != "name"})
+        return f"{value.get('name', '')}({inner})" if inner else str(value.get("name", value))
+    if isinstance(value, list):
+        return " ".join(map(_brief, value))
+    return "none" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

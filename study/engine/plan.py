@@ -79,6 +79,12 @@ class Plan:
                 self._note_best(value, params)
 
     @property
+    def keys(self) -> list[str]:
+        """Keys of all orders, those to come included."""
+        search = [f"search-{n:05d}" for n in range(self.spec.search.trials)]
+        return [*dict.fromkeys([*self.finished, *self._running, *search, *self._follow_up_keys()])]
+
+    @property
     def num_left(self) -> int:
         """Orders still to be given out, interrupted ones included."""
         return len(self._waiting) + self._num_search_left() + (0 if self._followed_up else len(self._follow_up_keys()))

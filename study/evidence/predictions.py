@@ -138,7 +138,9 @@ def _parts(table: pa.Table, columns: list[str]) -> Iterator[tuple[dict[str, str]
     in_order = np.argsort(first)  # parts by their first row
     rank = np.empty_like(in_order)
     rank[in_order] = np.arange(len(in_order))
-    table = table.take(pa.array(np.argsort(rank[place], kind="stable")))
+    order = np.argsort(rank[place], kind="stable")
+    if (np.diff(order) < 0).any():
+        table = table.take(pa.array(order))
     for end, length in zip(np.cumsum(count[in_order]), count[in_order], strict=True):
         rows = table.slice(end - length, length)
         yield {name: rows[name][0].as_py() for name in columns}, rows

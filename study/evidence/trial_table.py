@@ -44,5 +44,6 @@ def matching(table: pa.Table, filters: Filters) -> pa.Table:
     """The rows that have, in each column of the filters, the value or one of the values."""
     for column, wanted in filters.items():
         values = [wanted] if isinstance(wanted, str | int) else list(wanted)
-        table = table.filter(pc.is_in(table[column], pa.array(values, table.schema.field(column).type)))
+        allowed = pc.SetLookupOptions(pa.array(values, table.schema.field(column).type))
+        table = table.filter(pc.call_function("is_in", [table[column]], allowed))
     return table

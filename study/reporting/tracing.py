@@ -80,7 +80,7 @@ def explain(run: Run, origin: Origin) -> list[str]:
         lines += [
             f"trial      {trial}: {found.point(origin, trial):.6f} ({head_name(head, origin.setting)}; {count})",
             f"           seed {row['seed']}, fold {row['fold']}, best epoch {row['best_epoch']}, {row['device']}, ended {row['ended']}",
-            f"           settings {configuration(run, trial) or 'as in the study file'}",
+            f"           settings {configuration(run, trial) or ': '.join(filter(None, (row['table'], row['variant']))) or 'of the study file'}",
             f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
             f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
             f"           {run.store.where}/trials/{trial}/predictions.parquet",

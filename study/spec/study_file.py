@@ -269,6 +269,8 @@ class StudySpec(Section):
         template = {key: value for key, value in data.items() if key in parts}
         fixed = {key: value for key, value in data.items() if key not in parts}
         _refuse_holes(fixed, template)
+        if isinstance(fixed.get("ablations"), Mapping):  # a profile leaves a table out by null
+            fixed["ablations"] = {table: ablation for table, ablation in fixed["ablations"].items() if ablation is not None}
         try:
             spec = cls.model_validate({**fixed, "template": template})
         except ValidationError as error:
