@@ -149,7 +149,8 @@ class Evaluation:
     @cached_property
     def micro_precision(self) -> Aggregate:
         """Σ TP / Σ (TP + FP) over labels; 0 where nothing was decided."""
-        return ratio(self.hits.sum(axis=0), np.maximum(self.decided.sum(axis=0), 1))
+        precision = ratio(self.hits.sum(axis=0), np.maximum(self.decided.sum(axis=0), 1))
+        return np.where(self.positives.sum(axis=0) > 0, precision, np.nan)
 
     @cached_property
     def micro_recall(self) -> Aggregate:
@@ -188,7 +189,7 @@ class Evaluation:
 
     def confusion_kappa(self, cost: Num[np.ndarray, "l l"]) -> Aggregate:
         """1 - Σ cost observed / Σ cost expected, for one class a sample; cost 0 on the diagonal."""
-        expected = self.positives[:, None] * self.decided[None, :] / self.total
+        expected = self.positives[:, None] * self.decided[None, :] / np.maximum(self.total, 1)
         observed_cost = np.einsum("tdb,td->b", self._confusion, cost)
         return 1 - ratio(observed_cost, np.einsum("tdb,td->b", expected, cost))
 
@@ -231,5 +232,5 @@ def binary_kappa(
 ) -> Float[np.ndarray, "*s"]:
     """(p_o - p_e) / (1 - p_e) of a two-by-two table given by its true positives and margins; NaN where p_e is 1."""
     observed = total - positives - decided + 2 * hits
-    expected = (positives * decided + (total - positives) * (total - decided)) / total
+    expected = (positives * decided + (total - positives) * (total - decided)) / np.maximum(total, 1)
     return ratio(observed - expected, total - expected)

@@ -114,7 +114,7 @@ def sweep(
     Of equally good settings the first is taken: the smallest K, Euclidean before cosine, uniform before distance.
 
     Args:
-        train: embeddings of the training samples, all labels known.
+        train: embeddings of the training samples; those with unknown labels are left out.
         queries: embeddings of the other splits; one must be `val`.
         kind: of the task.
         labels: names in the order of the columns.
@@ -133,6 +133,7 @@ def sweep(
     val = next((q.known() for q in queries if q.split == "val"), None)
     if val is None:
         raise ValueError("`queries`: must hold the validation split, which chooses the settings.")
+    train = train.known()
     task = _Task(train.embedding, train.target, val.embedding, kind != "multilabel")
     found = Sweep()
     for head in heads:

@@ -119,12 +119,16 @@ def objective_metric(name: str, kind: Kind, where: str = "search.objective") -> 
 
 
 def objective(name: str, kind: Kind, target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]) -> float:
-    """The metric's value with the plain decisions (threshold 0.5 or the greatest score); NaN where it is undefined.
+    """The metric's value with the plain decisions (threshold 0.5 or the greatest score).
+
+    NaN where it is undefined, and where a score is not finite (a network that has diverged).
 
     Raises:
         SpecError: the kind has no aggregate metric of that name.
     """
     metric = objective_metric(name, kind)
+    if not np.isfinite(score).all():
+        return float("nan")
     decision = decide(score, kind) if metric.needs == "decision" else None
     return float(metric.compute(Evaluation(target, score, decision))[0])
 

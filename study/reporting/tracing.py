@@ -80,7 +80,7 @@ def explain(run: Run, origin: Origin) -> list[str]:
         lines += [
             f"trial      {trial}: {found.point(origin, trial):.6f} ({head_name(head, origin.setting)}; {count})",
             f"           seed {row['seed']}, fold {row['fold']}, best epoch {row['best_epoch']}, {row['device']}, ended {row['ended']}",
-            f"           settings {configuration(run, trial) or ': '.join(filter(None, (row['table'], row['variant']))) or 'of the study file'}",
+            f"           settings {_settings(run, trial)}",
             f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
             f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
             f"           {run.store.where}/trials/{trial}/predictions.parquet",
@@ -91,6 +91,11 @@ def explain(run: Run, origin: Origin) -> list[str]:
         compared = found.compared(origin, origin.minus)
         lines += ["", *_test(compared), "minus", *explain(run, origin.minus)]
     return lines
+
+
+def _settings(run: Run, trial: str) -> str:
+    row = run.trials.loc[trial]
+    return configuration(run, trial) or ": ".join(filter(None, (row["table"], row["variant"]))) or "of the study file"
 
 
 def _test(compared: Comparison | None) -> list[str]:

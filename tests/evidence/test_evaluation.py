@@ -211,3 +211,16 @@ def test_unknown_targets_and_broken_scores_are_refused():
     score[0, 0] = 0
     with pytest.raises(ValueError, match="`decision`: is needed"):
         metrics_of("multilabel")["macro_f1"].compute(Evaluation(target, score))
+
+
+def test_a_diverged_network_has_no_objective():
+    target, score, _ = many_labels()
+    score[3, 2] = np.inf
+    assert np.isnan(objective("macro_auc", "multilabel", target, score))
+
+
+def test_a_resample_without_any_sample_is_undefined_without_a_warning():
+    for kind, (target, score, decision) in {"multilabel": many_labels(), "grades": one_class()}.items():
+        nobody = Evaluation(target, score, decision, np.zeros((len(target), 2)))
+        for name, metric in metrics_of(kind).items():
+            assert np.isnan(metric.compute(nobody)).all(), name

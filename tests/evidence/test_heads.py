@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -80,6 +82,16 @@ def test_the_nearest_fifty_are_kept_by_name(embeddings):
     assert rows["neighbour"][7].tolist() == [train.sample[i] for i in near.index[2]]
     np.testing.assert_allclose(rows["distance"][7], near.distance[2], rtol=1e-6)
     assert sweep(train, [val], "multilabel", LABELS, ["gaussian_nb"]).neighbours.num_rows == 0
+
+
+def test_unknown_labels_do_not_teach(embeddings):
+    train, val = embeddings("train", 60), embeddings("val")
+    expected = sweep(train, [val], "multilabel", LABELS).best
+    more = embeddings("train", 60)
+    more.target[:] = -1
+    both = {name: np.concatenate([getattr(train, name), getattr(more, name)]) for name in ("target", "embedding")}
+    names = {name: [*train.sample, *more.sample] for name in ("sample", "patient")}
+    assert sweep(replace(train, **both, **names), [val], "multilabel", LABELS).best == expected
 
 
 def test_unknown_labels_in_validation_do_not_choose(embeddings):

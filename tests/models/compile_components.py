@@ -30,20 +30,16 @@ BACKBONES = ["tiny", "resnet18", "vit_tiny_patch16_224"]
 
 
 def check(what: str, module: nn.Module, *inputs: Tensor) -> bool:
-    """One training step in bfloat16 autocast through the compiled module; its evaluation equals the plain one."""
+    """One training step in bfloat16 autocast through the compiled module."""
     torch.compiler.reset()
     # the default backend's decompositions without its C++ compiler, which would take minutes
-    compiled = torch.compile(module, backend="aot_eager_decomp_partition", fullgraph=True)
+    compiled = torch.compile(module.train(), backend="aot_eager_decomp_partition", fullgraph=True)
     try:
-        module.eval()
-        with torch.no_grad():
-            plain, same = first(module(*inputs)), first(compiled(*inputs))
-        torch.testing.assert_close(same, plain, rtol=1e-4, atol=1e-4)
-        module.train()
         with torch.autocast("cpu", torch.bfloat16):
             y = first(compiled(*inputs))
         if y.requires_grad:
             y.float().pow(2).sum().backward()
+        assert y.isfinite().all(), "not finite"
     except Exception as error:
         print(what, type(error).__name__, str(error).strip().splitlines()[0])
         return False

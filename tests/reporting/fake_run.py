@@ -34,7 +34,7 @@ TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 class FakeRun:
     """Writes one run folder; the strength of a trial says how well its scores follow the truth."""
 
-    def __init__(self, folder: Path, *, patients: int = 90, synthetic: bool = False, kind: Kind = "multilabel", seed: int = 0) -> None:
+    def __init__(self, folder: Path, *, patients: int = 50, synthetic: bool = False, kind: Kind = "multilabel", seed: int = 0) -> None:
         self.store = Store(folder)
         self._swept: Sweep | None = None
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind

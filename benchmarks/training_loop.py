@@ -1,0 +1,80 @@
+"""Pairs per second of the training loop against a bare torch loop on random tensors, same network and batch, side by side.
+
+    uv run python benchmarks/training_loop.py [--backbone resnet18] [--image-px 128] [--batch-size 16] [--repeats 5]
+
+The training loop reads the phantom from the cache, augments, clips and steps; the bare loop only does forward, loss,
+backward and step on one random batch. Both run alternately in one process; medians are compared.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from models.siamese import SiameseNet
+from study.data.batches import Batches
+from study.engine.fit import fit
+from study.engine.group import Group
+from study.engine.training import Built
+from study.spec.study_file import TrialSpec
+
+
+def bare_loop(net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, steps: int) -> float:
+    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, foreach=True)
+    net.train()
+    began = time.perf_counter()
+    for _ in range(steps):
+        step_loss = loss(net(images), targets)
+        optimiser.zero_grad(set_to_none=True)
+        step_loss.backward()
+        optimiser.step()
+    if images.is_cuda:
+        torch.cuda.synchronize()
+    return steps * len(images) / (time.perf_counter() - began)
+
+
+def our_loop(built: Built, batches: Batches) -> float:
+    epochs = fit(built.net, built.loss, batches, lambda net: (0.0, 0.0), built.spec.optimiser, built.spec.training, built.device)
+    return next(epochs).pairs_per_second
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser()
+    cli.add_argument("--backbone", default="resnet18")
+    cli.add_argument("--image-px", type=int, default=128)
+    cli.add_argument("--batch-size", type=int, default=16)
+    cli.add_argument("--repeats", type=int, default=5)
+    args = cli.parse_args()
+    spec = TrialSpec.read(
+        {
+            "data": {"dataset": "odir5k", "phantom_patients": 160, "image_px": args.image_px},
+            "model": {"backbone": args.backbone},
+            "training": {"batch_size": args.batch_size},
+        }
+    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ours, bare = [], []
+    with tempfile.TemporaryDirectory() as cache:
+        built = Built.from_spec(spec, Path(cache), device)
+        batches = built.training_batches(Group())
+        shape = (args.batch_size, 2, args.image_px, args.image_px, 3)
+        images = torch.randn(shape, device=device).permute(0, 1, 4, 2, 3)  # the memory order of the cache's images
+        targets = (torch.rand(args.batch_size, 8, device=device) < 0.2).float()
+        for repeat in range(args.repeats + 1):
+            rates = our_loop(built, batches), bare_loop(built.net, built.loss, images, targets, len(batches))
+            if repeat:  # the first round warms up
+                ours.append(rates[0])
+                bare.append(rates[1])
+    ratios = [o / b for o, b in zip(ours, bare, strict=True)]
+    where = f"{device.type} x {torch.get_num_threads()}"
+    print(f"{args.backbone} at {args.image_px} px, batch {args.batch_size}, {where}, {args.repeats} repeats")
+    print(f"training loop {statistics.median(ours):8.1f} pairs/s  ({min(ours):.1f} to {max(ours):.1f})")
+    print(f"bare loop     {statistics.median(bare):8.1f} pairs/s  ({min(bare):.1f} to {max(bare):.1f})")
+    print(f"ratio         {statistics.median(ratios):8.3f}          ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()

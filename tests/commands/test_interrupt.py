@@ -1,0 +1,111 @@
+"""Ctrl-C keeps what is finished and leaves no process; a killed driver loses nothing; several workers train one network."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from study.engine.pending import Pending
+from study.evidence.store import Store
+
+STUDY = {
+    "study": "small",
+    "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 32},
+    "model": {"backbone": "tiny"},
+    "optimiser": {"lr": {"type": "float", "low": 1e-3, "high": 1e-2, "log": True}},
+    "training": {"epochs": 3, "warmup_epochs": 0},
+    "search": {"trials": 4, "startup": 2, "pruner": "none"},
+    "resources": {"concurrent": 1, "cpus_per_worker": 1},
+}
+ROOT = Path(__file__).parents[2]
+
+
+def start(folder: Path, *settings: str) -> "subprocess.Popen[str]":
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    command = [sys.executable, "-m", "study.run", str(path), *(w for s in settings for w in ("--set", s))]
+    environment = {**os.environ, "STUDY_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT), "STUDY_MARK": str(folder)}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_trials(folder: Path, num: int, process: "subprocess.Popen[str]") -> None:
+    """Waits until the search has published that many trials."""
+    until = time.monotonic() + 240
+    while sum(key.startswith("search-") for key in Store(folder / "runs" / "small").keys()) < num:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines of processes that were started from this run's environment and still live."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"STUDY_MARK={folder}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in found if line]
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
+    first = start(tmp_path)
+    wait_for_trials(tmp_path, 1, first)
+    first.send_signal(signal.SIGINT)
+    said = first.communicate(timeout=120)[0]
+    assert first.returncode == 130, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert left_behind(tmp_path) == []
+    store = Store(tmp_path / "runs" / "small")
+    before = {row.trial: row.ended for row in store.read("trial").itertuples()}
+
+    second = start(tmp_path)
+    said = second.communicate(timeout=300)[0]
+    assert second.returncode == 0, said
+    trials = store.read("trial")
+    assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
+    after = {row.trial: row.ended for row in trials.itertuples()}
+    assert before.items() <= after.items()
+    assert Pending(store).orders() == []
+
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> None:
+    first = start(tmp_path)
+    wait_for_trials(tmp_path, 1, first)
+    first.kill()
+    first.communicate(timeout=60)
+    store = Store(tmp_path / "runs" / "small")
+    interrupted = {order.key: order.params for order in Pending(store).orders()} or None
+    before = {row.trial: row.ended for row in store.read("trial").itertuples()}
+    until = time.monotonic() + 60
+    while left_behind(tmp_path) and time.monotonic() < until:  # Ray's processes notice that their driver is gone
+        time.sleep(0.5)
+
+    second = start(tmp_path)
+    said = second.communicate(timeout=300)[0]
+    assert second.returncode == 0, said
+    trials = store.read("trial")
+    assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
+    assert before.items() <= {row.trial: row.ended for row in trials.itertuples()}.items()
+    for key, params in (interrupted or {}).items():
+        assert yaml.safe_load(trials.set_index("trial").loc[key, "params"]) == params
+
+
+@pytest.mark.slow
+def test_two_workers_train_one_network(tmp_path: Path) -> None:
+    process = start(tmp_path, "resources.workers=2", "resources.cpus_per_worker=0.9", "search.trials=2")
+    said = process.communicate(timeout=580)[0]
+    assert process.returncode == 0, said
+    trials = Store(tmp_path / "runs" / "small").read("trial")
+    assert sorted(trials["trial"]) == ["baseline-prior", "baseline-untrained", "search-00000", "search-00001"]
+    assert set(trials["state"]) == {"complete"}
+    assert left_behind(tmp_path) == []
