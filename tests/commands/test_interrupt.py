@@ -36,7 +36,8 @@ def start(folder: Path, *settings: str) -> "subprocess.Popen[str]":
 def wait_for_trials(folder: Path, num: int, process: "subprocess.Popen[str]") -> None:
     """Waits until the search has published that many trials."""
     until = time.monotonic() + 240
-    while sum(key.startswith("search-") for key in Store(folder / "runs" / "small").keys()) < num:
+    store = Store(folder / "runs" / "small")
+    while len([key for key in store.keys() if key.startswith("search-")]) < num:  # noqa: SIM118  a method, not a mapping
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
         time.sleep(0.2)
