@@ -1,6 +1,7 @@
 """From stored scores to the cells of a table."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,7 @@ def configuration(run: Run, trial: str) -> str:
     return ", ".join(f"{name} {setting(params[key])}" for key, name in parameter_names(run).items() if key in params)
 
 
+@lru_cache(maxsize=8)
 def parameter_names(run: Run) -> dict[str, str]:
     """The shortest dotted end of each searched parameter that no other one has."""
     keys = list(dict.fromkeys([*run.study["search_space"], *(key for params in run.trials["params"] for key in params)]))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from study.evidence.metrics import Kind, Metric, metrics_of
 from study.evidence.predictions import Predictions, predictions_of
@@ -23,6 +24,13 @@ class HeadChoice(NamedTuple):
     head: str
     setting: str
     value: float
+
+
+class _Words(NamedTuple):
+    """A column of few different words."""
+
+    categories: np.ndarray
+    codes: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +132,27 @@ class Run:
         return {str(key): np.asarray(rows) for key, rows in groups.items()}
 
     @cached_property
-    def _lookups(self) -> dict[str, dict[tuple[str, ...], float]]:
+    def _lookups(self) -> dict[str, tuple[dict[tuple[str, ...], float], dict[str, str]]]:
         return {}
 
-    def _lookup(self, trial: str) -> dict[tuple[str, ...], float]:
-        """The trial's scores by (head, split, decision, metric, label)."""
+    def _lookup(self, trial: str) -> tuple[dict[tuple[str, ...], float], dict[str, str]]:
+        """The trial's scores by (head, split, decision, metric, label), and the setting of each head."""
         if trial not in self._lookups:
-            rows = self.scores.iloc[self._rows_of_trial.get(trial, np.array([], dtype=int))]
-            keys = zip(*(rows[c] for c in ("head", "split", "decision", "metric", "label")), strict=True)
-            self._lookups[trial] = dict(zip(keys, rows["value"].astype(float), strict=True))
+            rows = self._rows_of_trial.get(trial, np.array([], dtype=int))
+            words = {name: column.categories[column.codes[rows]] for name, column in self._columns.items()}
+            keys = zip(*(words[c] for c in ("head", "split", "decision", "metric", "label")), strict=True)
+            values = dict(zip(keys, self._values[rows].tolist(), strict=True))
+            self._lookups[trial] = values, dict(zip(words["head"], words["setting"], strict=True))
         return self._lookups[trial]
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        return self.scores["value"].to_numpy(float)
+
+    @cached_property
+    def _columns(self) -> dict[str, _Words]:
+        columns = {name: self.scores[name].astype("category").cat for name in ("head", "setting", "split", "decision", "metric", "label")}
+        return {name: _Words(column.categories.to_numpy(object), column.codes.to_numpy()) for name, column in columns.items()}
 
     def decided_by(self, measure: str, decision: str) -> str:
         """The rule under which a measure is stored: `none` for ranks, `argmax` for one label a sample, else as asked."""
@@ -149,19 +168,18 @@ class Run:
 
     def own_head(self, trial: str) -> str:
         """The head that the trial itself trained: `network`, or `prior` for the class prior."""
-        return "prior" if any(key[0] == "prior" for key in self._lookup(trial)) else "network"
+        return "prior" if "prior" in self._lookup(trial)[1] else "network"
 
     def score(self, trial: str, measure: str, *, split: str = "test", decision: str = "half", head: str = "", label: str = "") -> float:
         """A stored score, NaN where there is none; an empty head is the trial's own."""
         key = (head or self.own_head(trial), split, self.decided_by(measure, decision), measure, label)
-        return self._lookup(trial).get(key, math.nan)
+        return self._lookup(trial)[0].get(key, math.nan)
 
     def heads(self, trial: str) -> list[HeadChoice]:
         """Every head of a trial at its chosen setting with its validation value, the best first."""
-        rows = self.scores.iloc[self._rows_of_trial.get(trial, np.array([], dtype=int))]
-        settings = dict(zip(rows["head"], rows["setting"], strict=True))
+        settings = self._lookup(trial)[1]
         values = {head: self.score(trial, self.objective, split="val", head=head) for head in settings}
-        found = [HeadChoice(head, str(settings[head]), value) for head, value in values.items() if not math.isnan(value)]
+        found = [HeadChoice(head, settings[head], value) for head, value in values.items() if not math.isnan(value)]
         return sorted(found, key=lambda h: h.value, reverse=self.maximise)
 
     def predictions(self, trial: str, *, split: str = "test", head: str = "", setting: str = "") -> Predictions | None:
@@ -203,7 +221,11 @@ def load_run(path: str) -> Run:
     for column in ("params", "spec", "provenance"):
         trials[column] = trials[column].map(_decoded)
     trials = trials.set_index("trial", drop=False)
-    return Run(store, study, trials, store.read("epochs"), store.read("scores", filters={"chosen": True}))
+    scores = store.read_table("scores", filters={"chosen": True})
+    words = [i for i, f in enumerate(scores.schema) if pa.types.is_string(f.type)]
+    for i in words:  # a million rows of a few words
+        scores = scores.set_column(i, scores.schema.names[i], scores.column(i).dictionary_encode())
+    return Run(store, study, trials, store.read("epochs"), scores.to_pandas())
 
 
 def _decoded(text: str | None) -> Any:
