@@ -27,7 +27,7 @@ def bare_loop(net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targ
     net.train()
     began = time.perf_counter()
     for _ in range(steps):
-        step_loss = loss(net(images), targets)
+        step_loss = loss(net(images), targets, targets[:, None])
         optimiser.zero_grad(set_to_none=True)
         step_loss.backward()
         optimiser.step()

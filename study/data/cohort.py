@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from study.data.cache import ImageCache
 from study.data.pairs import Pairs
@@ -39,11 +39,6 @@ class Cohort:
     def rows(self, side: str) -> Int[np.ndarray, "n"]:
         """Positions of the samples of a split."""
         return np.flatnonzero((self.split["split"] == side).to_numpy())
-
-    @cached_property
-    def prevalence(self) -> Float[np.ndarray, "l"]:
-        """Share of the training samples that carry each label."""
-        return np.asarray(self.pairs.targets[self.rows("train")].mean(axis=0), dtype=np.float32)
 
     @cached_property
     def split_hash(self) -> str:

@@ -15,7 +15,7 @@ from study.data.cache import ImageCache
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, pairs_table
 from study.data.preprocessing import Preprocessing
-from study.engine.building import build_network
+from study.engine.building import build_network, without_weights
 from study.engine.fit import use_bfloat16
 from study.engine.training import EVALUATION_BATCH
 from study.evidence.embed import Embedded, embed
@@ -130,8 +130,7 @@ def predict(store: Store, record: Mapping[str, Any], spec: TrialSpec, pairs: Pai
 def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embedded:
     pairs = images.pairs
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = spec.model.model_copy(update={"backbone": spec.model.backbone.model_copy(update={"weights": "none"})})
-    net = build_network(model, spec.data.image_px, len(pairs.labels), pairs.num_views, {})
+    net = build_network(without_weights(spec), len(pairs.labels), pairs.num_views)
     with tempfile.TemporaryDirectory() as folder:
         try:
             weights = store.fetch(key, WEIGHTS, Path(folder))

@@ -1,65 +1,120 @@
-"""From a TrialSpec to a network and a loss."""
+"""From a TrialSpec to a network and its criterion."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from models.backbones import Backbone, build_backbone
-from models.siamese import SiameseNet
+from models.siamese import Output, SiameseNet
 from study.data.pairs import Pairs
 from study.spec import components
+from study.spec.components import Component
 from study.spec.errors import SpecError, WeightsError
-from study.spec.study_file import BackboneSpec, ModelSpec, TrialSpec
+from study.spec.study_file import TrialSpec
 
 
-def build_network(model: ModelSpec, image_px: int, num_labels: int, num_views: int, weights: dict[str, Path]) -> SiameseNet:
+class Criterion(nn.Module):
+    """L(output, encode(y)) + weight · L(each eye's output, encode(the eye's y)), over eyes whose labels are known.
+
+    Args:
+        loss: the trial's loss.
+        head: the network's head, which says what its logits are compared with; a metric loss sees the labels themselves.
+        eye_weight: weight of the eyes' part, 0 leaves it out.
+    """
+
+    def __init__(self, loss: nn.Module, head: nn.Module, eye_weight: float) -> None:
+        super().__init__()
+        self.loss, self.eye_weight = loss, eye_weight
+        self.trains_head = bool(loss.trains_head)
+        self._encode: Callable[[Tensor], Tensor] = head.encode if self.trains_head else nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, output: Output, targets: Tensor, view_targets: Tensor) -> Tensor:
+        """The loss of a batch; targets are 0 or 1, those of views -1 where unknown."""
+        value: Tensor = self.loss(output, self._encode(targets))
+        if self.eye_weight:
+            known = (view_targets >= 0).all(-1)
+            if known.any():
+                value = value + self.eye_weight * self.loss(output.per_eye(known), self._encode(view_targets[known]))
+        return value
+
+
+def build_network(spec: TrialSpec, num_labels: int, num_views: int) -> SiameseNet:
     """The siamese network of a trial.
 
     Args:
-        model: the slots.
-        image_px: side of the images.
+        spec: the trial.
         num_labels: outputs of the head.
         num_views: images of a sample.
-        weights: local files for backbones with `imagenet` weights, by name.
 
     Raises:
         WeightsError: pretrained weights are not there or do not fit.
         SpecError: two components do not fit together.
     """
-    backbone = load_backbone(model.backbone, image_px, weights)
+    model = spec.model
+    backbone = load_backbone(spec)
     try:
+        attention = model.attention
+        if model.attention_at != "last" and attention.name != "none":
+            inner = attention
+            backbone.attend(lambda channels: components.build("attention", inner, channels), model.attention_at)
+            attention = Component(name="none")
         context = components.build("context", model.context, backbone.out_channels)
-        attention = components.build("attention", model.attention, context.out_channels)
-        pooling = components.build("pooling", model.pooling, context.out_channels)
-        fusion = components.build("fusion", model.fusion, context.out_channels, num_views)
-        head = components.build("head", model.head, model.embedding.dim or fusion.out_features, num_labels)
+        channels = context.out_channels
+        pooling = components.build("pooling", model.pooling, channels)
+        fusion = components.build("fusion", model.fusion, channels, num_views)
         vector = model.embedding
         return SiameseNet(
-            backbone, context, attention, fusion, head, embedding_dim=vector.dim, l2norm=vector.l2norm, pooling=pooling
+            backbone,
+            context,
+            components.build("attention", attention, channels),
+            fusion,
+            components.build("head", model.head, vector.dim or fusion.out_features, num_labels),
+            embedding_dim=vector.dim,
+            l2norm=vector.l2norm,
+            pooling=pooling,
+            view_head=components.build("head", model.head, channels, num_labels) if spec.training.eye_weight else None,
         )
     except ValueError as error:
         raise SpecError(str(error)) from None
 
 
-def load_backbone(backbone: BackboneSpec, image_px: int, weights: dict[str, Path]) -> Backbone:
-    """The backbone with its weights; arguments and errors as in `build_network`."""
-    source = backbone.weights
+def load_backbone(spec: TrialSpec) -> Backbone:
+    """The backbone with its weights; errors as in `build_network`."""
+    wanted = spec.model.backbone
+    source = wanted.weights
     if source == "imagenet":
-        source = str(weights.get(backbone.name, "imagenet"))
+        source = str(spec.weights.get(wanted.name, "imagenet"))
     try:
-        return build_backbone(backbone.name, weights=source, freeze=backbone.freeze, image_px=image_px)
+        return build_backbone(
+            wanted.name, weights=source, freeze=wanted.freeze, drop_stages=wanted.drop_stages, image_px=spec.data.image_px
+        )
     except (ValueError, FileNotFoundError) as error:
         raise (SpecError if source == "none" else WeightsError)(str(error)) from None
 
 
-def build_loss(spec: TrialSpec, prevalence: Tensor) -> nn.Module:
-    """The loss of a trial, told the share of training samples that carry each label."""
+def build_criterion(spec: TrialSpec, net: SiameseNet, targets: Tensor) -> Criterion:
+    """The loss of a trial.
+
+    Args:
+        spec: the trial.
+        net: its network.
+        targets: labels of all training samples, 0 or 1; their prevalence may balance the loss.
+
+    Raises:
+        SpecError: an argument is out of its range.
+    """
     try:
-        loss: nn.Module = components.build("loss", spec.loss, prevalence)
+        loss: nn.Module = components.build("loss", spec.loss, net.head.encode(targets).mean(0))  # type: ignore[operator]
     except ValueError as error:
         raise SpecError(str(error)) from None
-    return loss
+    return Criterion(loss, net.head, spec.training.eye_weight)
+
+
+def without_weights(spec: TrialSpec) -> TrialSpec:
+    """The same trial with a backbone as it is initialised."""
+    backbone = spec.model.backbone.model_copy(update={"weights": "none"})
+    return spec.model_copy(update={"model": spec.model.model_copy(update={"backbone": backbone})})
 
 
 def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
@@ -68,21 +123,26 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     Raises:
         SpecError: a component does not fit the data or another component.
     """
-    exclusive = pairs.kind != "multilabel"
-    wants = components.load("loss", spec.loss.name).exclusive
-    if wants is not None and wants != exclusive:
-        needed = "one label for each sample" if wants else "labels that can occur together"
-        raise SpecError(f"`loss`: `{spec.loss.name}` needs {needed}, got {pairs.dataset}, whose labels are of kind {pairs.kind}.")
-    head = spec.model.head.name
-    if exclusive == (head == "multi_label"):
-        raise SpecError(f"`model.head`: labels of kind {pairs.kind} need {'softmax' if exclusive else 'a multi-label head'}, got `{head}`.")
-    build_loss(spec, torch.full((len(pairs.labels),), 0.5))
-    bare_backbone = spec.model.backbone.model_copy(update={"weights": "none"})
+    head, loss = components.load("head", spec.model.head.name), components.load("loss", spec.loss.name)
+    many = pairs.kind == "multilabel"
+    if many and not head.multilabel_data:
+        raise SpecError(
+            f"`model.head`: labels of kind {pairs.kind} need a head for several labels a sample, got `{spec.model.head.name}`. "
+            f"Take one of {', '.join(n for n in components.names('head') if components.load('head', n).multilabel_data)}."
+        )
+    if loss.exclusive not in (None, head.exclusive):
+        works = [n for n in components.names("loss") if components.load("loss", n).exclusive in (None, head.exclusive)]
+        raise SpecError(
+            f"`loss`: `{spec.loss.name}` does not fit the head `{spec.model.head.name}`, whose targets carry "
+            f"{'exactly one label' if head.exclusive else 'any number of labels'}. Take one of {', '.join(works)}."
+        )
+    num_labels, image_px = len(pairs.labels), spec.data.image_px
     with torch.device("meta"):
-        model = spec.model.model_copy(update={"backbone": bare_backbone})
-        net = build_network(model, spec.data.image_px, len(pairs.labels), pairs.num_views, {}).eval()
-        images = torch.empty(2, pairs.num_views, 3, spec.data.image_px, spec.data.image_px)
+        net = build_network(without_weights(spec), num_labels, pairs.num_views).eval()
+        images = torch.empty(2, pairs.num_views, 3, image_px, image_px)
         try:
             net(images)
         except (ValueError, RuntimeError) as error:
-            raise SpecError(f"`model`: the parts must fit together at {spec.data.image_px} px, got: {error}") from None
+            raise SpecError(f"`model`: the parts must fit together at {image_px} px, got: {error}") from None
+    net.head = components.build("head", spec.model.head, 2, num_labels)  # one with memory, to encode labels
+    build_criterion(spec, net, torch.eye(num_labels))

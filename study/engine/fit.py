@@ -69,7 +69,7 @@ def fit(
 
     Args:
         net: the network on its device, perhaps wrapped for data parallelism.
-        loss: maps (output, targets) to a scalar.
+        loss: maps (output, targets, targets of each view) to a scalar.
         batches: the training split.
         evaluate: gives (objective, loss) on the validation split; greater is better.
         optimiser: rates and decay.
@@ -129,10 +129,10 @@ class _Steps:
         """One pass over the batches: mean loss and number of samples. The loss stays on the device until the end of the pass."""
         self.net.train()
         total, num_samples = torch.zeros((), device=self.device), 0
-        for images, targets, *_ in batches:
+        for images, targets, view_targets, *_ in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 output = self.net(images)
-            step_loss: Tensor = self.loss(output.float(), targets)
+            step_loss: Tensor = self.loss(output.float(), targets, view_targets)
             self.optimiser.zero_grad(set_to_none=True)
             step_loss.backward()
             norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)

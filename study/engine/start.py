@@ -124,7 +124,7 @@ def start(
     for filling in _distinct_models(fillings):
         check_fits(filling, cohort.pairs)
     for filling in _distinct_backbones(fillings):
-        load_backbone(filling.model.backbone, filling.data.image_px, filling.weights)  # fetched once, before trials race for it
+        load_backbone(filling)  # fetched once, before trials race for it
     for filling in _distinct_images(fillings):
         open_cohort(filling.data, cache, progress)
     write_study(store, resolved, cohort, name)

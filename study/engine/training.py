@@ -19,7 +19,7 @@ from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
 from study.data.cohort import Cohort, open_cohort
-from study.engine.building import build_loss, build_network
+from study.engine.building import Criterion, build_criterion, build_network
 from study.engine.fit import Epoch, NonFiniteLoss, State, fit, use_bfloat16
 from study.engine.group import Group, bare
 from study.engine.order import Order, Site
@@ -53,7 +53,7 @@ class Built:
     spec: TrialSpec
     cohort: Cohort
     net: SiameseNet
-    loss: nn.Module
+    loss: Criterion
     device: torch.device
 
     @classmethod
@@ -62,8 +62,9 @@ class Built:
         cohort = open_cohort(spec.data, cache)
         torch.manual_seed(spec.training.seed)
         pairs = cohort.pairs
-        net = build_network(spec.model, spec.data.image_px, len(pairs.labels), pairs.num_views, spec.weights)
-        loss = build_loss(spec, torch.from_numpy(cohort.prevalence))
+        net = build_network(spec, len(pairs.labels), pairs.num_views)
+        known = torch.from_numpy(pairs.targets[cohort.rows("train")]).float()
+        loss = build_criterion(spec, net, known)
         return cls(spec, cohort, net.to(device).to(memory_format=torch.channels_last), loss.to(device), device)
 
     @property
@@ -118,7 +119,9 @@ class Built:
         found = self.embed("val", net)
         kind = self.cohort.pairs.kind
         with torch.inference_mode():
-            val_loss = float(self.loss(found.output.to(self.device), torch.from_numpy(found.targets).float().to(self.device)))
+            rows = self.cohort.rows("val")
+            labels = (self.cohort.pairs.targets[rows], self.cohort.pairs.view_targets[rows])
+            val_loss = float(self.loss(found.output.to(self.device), *(torch.from_numpy(t).float().to(self.device) for t in labels)))
         if self.loss.trains_head:
             return objective(self.objective, kind, found.targets, found.score), val_loss
         known, query = self.embeddings("", "train", self.embed("train", net)), self.embeddings("", "val", found)

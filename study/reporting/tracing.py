@@ -94,8 +94,8 @@ def explain(run: Run, origin: Origin) -> list[str]:
 
 
 def _settings(run: Run, trial: str) -> str:
-    row = run.trials.loc[trial]
-    return configuration(run, trial) or ": ".join(filter(None, (row["table"], row["variant"]))) or "of the study file"
+    ablation = ": ".join(str(run.of_trial(trial, column)) for column in ("table", "variant") if run.of_trial(trial, column))
+    return configuration(run, trial) or ablation or "of the study file"
 
 
 def _test(compared: Comparison | None) -> list[str]:

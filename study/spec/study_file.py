@@ -94,11 +94,13 @@ class BackboneSpec(Section):
     Attributes:
         weights: `none`, `imagenet`, or a local file (safetensors, or a state dict).
         freeze: `none`, `all`, or how many leading stages stay as they are.
+        drop_stages: how many of the last stages are left out.
     """
 
     name: str
     weights: Annotated[str, AfterValidator(lambda w: w if w in ("none", "imagenet") else str(Path(w).expanduser().absolute()))] = "none"
     freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
+    drop_stages: Annotated[int, Field(ge=0)] = 0
 
 
 class EmbeddingSpec(Section):
@@ -114,11 +116,16 @@ class EmbeddingSpec(Section):
 
 
 class ModelSpec(Section):
-    """The slots of the siamese network, in the order in which an image passes them."""
+    """The slots of the siamese network, in the order in which an image passes them.
+
+    Attributes:
+        attention_at: after the backbone (`last`), or inside it after every stage, or in its last or every residual block.
+    """
 
     backbone: Annotated[BackboneSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
     context: Annotated[Component, slot("context", "model.context")] = Component(name="none")
     attention: Annotated[Component, slot("attention", "model.attention")] = Component(name="none")
+    attention_at: Literal["last", "every_stage", "last_block", "every_block"] = "last"
     pooling: Annotated[Component, slot("pooling", "model.pooling")] = Component(name="average")
     fusion: Annotated[Component, slot("fusion", "model.fusion")] = Component(name="concat")
     embedding: EmbeddingSpec = EmbeddingSpec()
@@ -143,6 +150,7 @@ class TrainingSpec(Section):
     Attributes:
         patience: epochs without a better validation value before training ends.
         precision: `auto` takes bfloat16 on a GPU that has it and 32 bit elsewhere.
+        eye_weight: weight of the loss on each eye's own labels, where they are known; 0 leaves it out.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -151,6 +159,7 @@ class TrainingSpec(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=1)] = 10
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    eye_weight: SHARE = 0.0
     seed: int = 0
 
 

@@ -13,6 +13,7 @@ from models.fusions.concat import Concat
 from models.heads.multi_label import MultiLabel
 from models.losses.bce import Bce
 from models.siamese import Output, SiameseNet
+from study.engine.building import Criterion
 from study.engine.fit import Epoch, NonFiniteLoss, fit, parameter_groups, warmup_cosine
 from study.spec.study_file import OptimiserSpec, TrainingSpec
 
@@ -35,10 +36,10 @@ class FixedBatches:
     def __len__(self) -> int:
         return 2
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         order = torch.randperm(16, generator=torch.Generator().manual_seed(self.epoch))
         for rows in order.split(8):
-            yield self.images[rows], self.targets[rows]
+            yield self.images[rows], self.targets[rows], self.targets[rows][:, None]
 
 
 def network(dropout: float = 0.0) -> SiameseNet:
@@ -48,8 +49,8 @@ def network(dropout: float = 0.0) -> SiameseNet:
     return SiameseNet(backbone, nn.Identity(), nn.Identity(), fusion, MultiLabel(fusion.out_features, 3, dropout=dropout))
 
 
-def loss() -> Bce:
-    return Bce(torch.full((3,), 0.5))
+def loss() -> Criterion:
+    return Criterion(Bce(torch.full((3,), 0.5)), MultiLabel(1, 3), eye_weight=0.0)
 
 
 def accuracy(batches: FixedBatches) -> Any:
@@ -57,7 +58,8 @@ def accuracy(batches: FixedBatches) -> Any:
         net.eval()
         with torch.inference_mode():
             output = net(batches.images)
-        return float(((output.logits > 0) == (batches.targets > 0)).float().mean()), float(loss()(output, batches.targets))
+        right = ((output.logits > 0) == (batches.targets > 0)).float().mean()
+        return float(right), float(loss()(output, batches.targets, batches.targets[:, None]))
 
     return evaluate
 
@@ -105,7 +107,7 @@ def test_training_ends_without_progress() -> None:
 
 def test_the_first_non_finite_loss_ends_it() -> None:
     class Broken(nn.Module):
-        def forward(self, output: Output, targets: Tensor) -> Tensor:
+        def forward(self, output: Output, targets: Tensor, view_targets: Tensor) -> Tensor:
             return output.logits.sum() * math.inf
 
     batches = FixedBatches()

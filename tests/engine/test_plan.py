@@ -9,13 +9,11 @@ from optuna.trial import TrialState
 from study.engine.plan import UNTRAINED, Plan
 from study.spec.study_file import StudySpec
 
+KERNEL = {"type": "int", "low": 1, "high": 3, "step": 2}
 FILE: dict[str, Any] = {
     "study": "a",
     "data": {"dataset": "phantom"},
-    "model": {
-        "backbone": "tiny",
-        "context": {"type": "categorical", "choices": ["none", {"name": "osim", "kernel": {"type": "int", "low": 1, "high": 3, "step": 2}}]},
-    },
+    "model": {"backbone": "tiny", "context": {"type": "categorical", "choices": ["none", {"name": "osim", "kernel": KERNEL}]}},
     "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
     "search": {"trials": 6, "startup": 2, "pruner": "median", "min_epochs": 2, "seed": 4},
     "ablations": {"table": {"seeds": [0, 1], "variants": {"none": {"model.context": "none"}, "cbam": {"model.attention": "cbam"}}}},

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from study.reporting.figure import draw
-from study.reporting.figures.neighbours import split_setting
+from study.reporting.other_settings import split_setting
 from study.reporting.page import SECTIONS
 from study.reporting.run import Run
 from study.spec import components
@@ -59,15 +59,75 @@ def test_slices_show_a_conditional_parameter_only_where_it_exists(run: Run) -> N
 
 def test_reliability_counts_every_decision_once(run: Run) -> None:
     found = data("reliability", run)
-    assert found.count.sum() == 90 * 8
-    assert found.error == pytest.approx(float(np.sum(found.count * np.abs(found.share - found.score)) / found.count.sum()))
-    assert np.all(np.diff(found.score) > 0)
+    assert found.plain.count.sum() == 50 * 8
+    gap = np.abs(found.plain.observed - found.plain.predicted)
+    assert found.plain.error == pytest.approx(np.nansum(found.plain.count * gap) / found.plain.count.sum())
+    assert found.temperature > 0
+    assert "expected calibration error" in components.load("figure", "reliability")().caption(found).lower()
+
+
+def test_confusion_counts_every_sample_once_a_label(run: Run) -> None:
+    found = data("confusion", run)
+    assert [title for title, _, _ in found.panels] == list(run.labels)
+    assert {int(counts.sum()) for _, _, counts in found.panels} == {50}
+    label = run.labels.index("D")
+    assert found.panels[label][2][1].sum() == run.study["split_counts"]["test"]["D"]
+
+
+def test_confusion_of_classes_is_one_matrix(ultrasound: Run) -> None:
+    found = data("confusion", ultrasound)
+    (_, names, counts) = found.panels[0]
+    assert names == ultrasound.labels
+    assert np.trace(counts) / counts.sum() == pytest.approx(ultrasound.score(str(ultrasound.best), "accuracy"))
+
+
+def test_roc_has_the_stored_auc_as_its_area(run: Run) -> None:
+    for label, false_positive, sensitivity, auc in data("roc", run).curves:
+        assert np.trapezoid(sensitivity, false_positive) == pytest.approx(auc), label
+
+
+def test_budget_counts_pruned_and_failed_trials_as_cost(run: Run) -> None:
+    found = data("budget", run)
+    assert set(found.curves) == {"trials", "hours"}
+    assert found.curves["trials"].budget[-1] == 12
+    assert found.curves["trials"].observed[-1] == run.ranked["value"].iloc[0]
+
+
+def test_parallel_axes_end_with_the_value_and_leave_gaps(run: Run) -> None:
+    _, axes, rank = data("parallel", run)
+    assert [a.name for a in axes] == ["lr", "backbone", "fusion", "signed", "mAP, validation"]
+    assert np.isnan(axes[3].place).any()
+    assert axes[-1].place[0] == 1
+    assert list(rank) == sorted(rank, reverse=True)
+
+
+def test_the_k_curve_rings_the_setting_chosen_on_validation(run: Run) -> None:
+    found = data("neighbours", run)
+    best = found.rows.loc[found.rows["value"].idxmax()]
+    k, way = split_setting(found.chosen)
+    chosen = found.rows[(found.rows["k"] == k) & (found.rows["way"] == way)]["value"].item()
+    assert chosen == best["value"]
+    assert found.rows["k"].nunique() == 50
+    assert found.test == run.score(str(run.best), run.objective, head="knn")
+
+
+def test_importance_needs_ten_complete_trials(run: Run) -> None:
+    assert len(run.ranked) < 10
+    assert data("importance", run) is None
+
+
+def test_variant_curves_average_the_seeds(run: Run) -> None:
+    found = data("variant_curves", run)
+    assert set(found.panels) == {"dmsnet_table3", "sizes"}
+    one = run.epochs[run.epochs["trial"] == "ablation-dmsnet_table3-osim-s0"].set_index("epoch")["val_loss"]
+    other = run.epochs[run.epochs["trial"] == "ablation-dmsnet_table3-osim-s1"].set_index("epoch")["val_loss"]
+    assert found.panels["dmsnet_table3"]["osim"].to_dict() == pytest.approx(((one + other) / 2).to_dict())
 
 
 def test_label_bars_are_the_stored_scores_with_the_labels_share(run: Run) -> None:
     found = data("labels", run)
     assert found.auc[1] == run.score(str(run.best), "auc", label="D")
-    assert found.prevalence[1] == pytest.approx(run.study["split_counts"]["test"]["D"] / 90)
+    assert found.prevalence[1] == pytest.approx(run.study["split_counts"]["test"]["D"] / 50)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from study.reporting.building import build_report, files
+from study.reporting.building import Report, build_report, files
+from study.reporting.figure import Drawing
 from study.reporting.page import SECTIONS
-from study.reporting.run import Run
+from study.reporting.run import Run, load_run
 from study.reporting.summary import summary
 from tests.reporting.fake_run import HOSTILE
 
@@ -32,23 +33,44 @@ class Reader(HTMLParser):
             self.words += data
 
 
-def page_of(run: Run) -> str:
-    return files(build_report(run))["index.html"].decode()
+def page_of(report: Report) -> str:
+    return files(report)["index.html"].decode()
 
 
 @pytest.fixture(scope="module")
-def plain(run: Run) -> Reader:
-    return Reader(page_of(run))
+def plain_page(report: Report) -> str:
+    return page_of(report)
 
 
 @pytest.fixture(scope="module")
-def nasty(hostile: Run) -> Reader:
-    return Reader(page_of(hostile))
+def plain(plain_page: str) -> Reader:
+    return Reader(plain_page)
 
 
-def test_every_section_is_there_once(plain: Reader) -> None:
+@pytest.fixture(scope="module")
+def nasty(hostile_report: Report) -> Reader:
+    return Reader(page_of(hostile_report))
+
+
+def test_every_section_with_something_in_it_is_there_once(plain: Reader) -> None:
     sections = [attrs["id"] for tag, attrs in plain.elements if tag == "section"]
-    assert sections == list(SECTIONS)
+    assert sections == [key for key in SECTIONS if key not in ("runs", "heatmaps")]
+
+
+def test_drawings_made_elsewhere_get_their_section(run: Run) -> None:
+    drawing = Drawing("heatmap", "heatmaps", "Heat maps", "Where the network looks.", "<svg></svg>", b"", synthetic=False)
+    page = page_of(Report(run, (), (drawing,)))
+    assert '<section id="heatmaps">' in page
+    assert "Where the network looks." in page
+
+
+def test_faces_stand_beside_the_errors(report: Report) -> None:
+    errors = report.table("errors")
+    assert errors is not None
+    sample = errors.rows[0].key
+    page = files(report, {sample: ("data:image/jpeg;base64,AAAA",) * 2})["index.html"].decode()
+    assert page.count('<img src="data:image/jpeg;base64,AAAA" alt="">') == 2
+    assert f"<b>{sample}</b> is " in page
 
 
 def test_nothing_is_loaded_from_elsewhere(plain: Reader) -> None:
@@ -78,21 +100,22 @@ def test_synthetic_is_stamped_on_page_tables_and_figures(nasty: Reader, plain: R
     assert "SYNTHETIC" not in plain.words
 
 
-def test_tables_that_no_trial_fills_wait_behind_a_click(run: Run) -> None:
-    page = page_of(run)
+def test_tables_that_no_trial_fills_wait_behind_a_click(plain_page: str) -> None:
+    page = plain_page
     assert page.index("<details>") < page.index('id="table-dmsnet_table1"')
     assert page.index('id="table-dmsnet_table3"') < page.index("<details>")
 
 
-def test_every_table_and_figure_is_a_file_too(run: Run) -> None:
-    found = files(build_report(run))
+def test_every_table_and_figure_is_a_file_too(report: Report) -> None:
+    found = files(report)
     assert {f"tables/leaderboard.{end}" for end in ("md", "tex", "csv")} <= set(found)
     assert {"figures/history.svg", "figures/history.png"} <= set(found)
     assert list(found)[-1] == "index.html"
 
 
-def test_the_same_run_gives_the_same_files(run: Run) -> None:
-    assert files(build_report(run)) == files(build_report(run))
+@pytest.mark.slow
+def test_the_same_run_gives_the_same_files(run: Run, report: Report) -> None:
+    assert files(build_report(load_run(run.store.where))) == files(report)
 
 
 def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
@@ -102,5 +125,5 @@ def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
     assert f"The chosen trial is {run.best}" in text
     assert f"is {run.score(str(run.best), run.objective):.3f}" in text
     assert "the class prior reaches" in text
-    assert "Profile laptop was taken; it set training.epochs to 5, data.image_px to 96." in text
+    assert "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96." in text
     assert not re.search(r"nan|None", text)

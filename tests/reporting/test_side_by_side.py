@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from study.reporting.run import Run, load_run
+from study.reporting.side_by_side import equal_budgets, names_of, runs_table, same_patients, side_by_side
+from study.reporting.table import Value
+from study.spec.errors import SpecError
+from tests.reporting.fake_run import FakeRun
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Tested on the same patients as `run`, but hardly trained."""
+    fake = FakeRun(tmp_path_factory.mktemp("runs") / "weak")
+    fake.study()
+    for i in range(5):
+        fake.trial(f"search-{i:05d}", fake.predictions(f"search-{i:05d}", 0.1), number=i)
+    return load_run(str(fake.folder))
+
+
+def test_a_row_a_run_with_what_it_chose(run: Run, weak: Run) -> None:
+    table = runs_table([run, weak])
+    cell = table.cell("0", "macro_auc")
+    assert isinstance(cell, Value)
+    assert cell.value == run.score(str(run.best), "macro_auc")
+    assert table.cell("1", "trials").text == "5"
+
+
+def test_the_better_run_is_bold_where_patients_are_the_same(run: Run, weak: Run) -> None:
+    assert same_patients([run, weak])
+    bold = {r.key for r, c, cell in runs_table([weak, run]).cells() if isinstance(cell, Value) and cell.bold and c.key == "macro_auc"}
+    assert bold == {"1"}
+    assert not any(cell.bold for _, _, cell in runs_table([run, weak]).cells() if isinstance(cell, Value))
+
+
+def test_budgets_end_where_the_smallest_run_ends(run: Run, weak: Run) -> None:
+    trials, hours = equal_budgets([run, weak])
+    assert (trials.unit, hours.unit) == ("trials", "hours")
+    assert {curve.budget[-1] for curve in trials.curves.values()} == {5}
+
+
+def test_equal_names_are_numbered(run: Run) -> None:
+    assert names_of([run, run]) == ["plain (1)", "plain (2)"]
+
+
+def test_the_page_has_table_and_figure(run: Run, weak: Run) -> None:
+    found = side_by_side([run, weak])
+    page = found["compared.html"].decode()
+    assert "2 runs side by side" in page
+    assert 'id="table-runs"' in page
+    assert 'id="figure-equal_budgets"' in page
+    assert {"tables/runs.csv", "figures/equal_budgets.png"} <= set(found)
+
+
+def test_different_kinds_of_data_are_refused(run: Run, ultrasound: Run) -> None:
+    with pytest.raises(SpecError, match="must have one kind of data, got multilabel, classes"):
+        side_by_side([run, ultrasound])
+
+
+def test_synthetic_of_one_stamps_all(run: Run, hostile: Run, tmp_path: Path) -> None:
+    assert runs_table([run, hostile]).synthetic
