@@ -61,7 +61,7 @@ def _predict(args: argparse.Namespace, console: Console) -> None:
         console.print(f"[bold black on yellow] SYNTHETIC [/] {made} on drawn images")
     seen = set(store.read("embeddings", [str(record["trial"])], ["patient"])["patient"]) & set(pairs.table["patient"])
     if seen and pairs.dataset == study["dataset"]:
-        console.print(f"[yellow]{len(seen)} patients are named as patients of the study itself; if they are the same, the metrics flatter[/]")
+        console.print(f"[yellow]{len(seen)} patients bear names of the study's own; if they are the same people, the metrics flatter[/]")
     for reason, names in pairs.skipped.items():
         console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
     if args.left:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 from PIL import Image
 from rich.console import Console
 from rich.markup import escape
@@ -47,6 +48,7 @@ def write_report(run: str | Path, out: Path | None = None, drawings: Sequence[Dr
 
 def _write(run: Run, content: Mapping[str, bytes], out: Path | None) -> str:
     """Writes the files and returns the folder."""
+    where = str(out or f"{run.store.where}/report")
     try:
         for name, data in content.items():
             if out is None:
@@ -54,10 +56,15 @@ def _write(run: Run, content: Mapping[str, bytes], out: Path | None) -> str:
             else:
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 (out / name).write_bytes(data)
-    except OSError as error:
-        where = out or f"{run.store.where}/report"
+    except (OSError, pa.ArrowException) as error:
         raise StorageError(f"`report`: must be a place to write to, got `{where}` ({error}). Give another one with --out.") from None
-    return str(out or f"{run.store.where}/report")
+    return where
+
+
+def _check_folder(out: Path | None) -> None:
+    """Finds out before the work that `out` can be no folder."""
+    if out is not None and any(part.exists() and not part.is_dir() for part in (out, *out.parents)):
+        raise StorageError(f"`--out`: must be a folder, got `{out}`, which is or lies in a file. Give another one with --out.")
 
 
 def _thumbnails(report: Report) -> Images:
@@ -137,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         runs = [load_run(where) for where in options.runs]
         places = [options.out / name if options.out and len(runs) > 1 else options.out for name in names_of(runs)]
+        _check_folder(options.out)
         if options.why:
             for run in runs:
                 console.print(

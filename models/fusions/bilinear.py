@@ -19,9 +19,7 @@ class Bilinear(nn.Module):
 
     symmetric = True
 
-    def __init__(
-        self, channels: int, num_views: int, *, rank: int = 512, level: Literal["pooled", "feature_map"] = "feature_map"
-    ) -> None:
+    def __init__(self, channels: int, num_views: int, *, rank: int = 512, level: Literal["pooled", "feature_map"] = "feature_map") -> None:
         """Builds the projection.
 
         Args:

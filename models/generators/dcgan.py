@@ -84,11 +84,11 @@ class Dcgan(nn.Module):
         fake = self(torch.randn(len(real), self.latent, generator=source).to(real.device))
         judge_loss = F.softplus(-self.discriminator(real)).mean() + F.softplus(self.discriminator(fake.detach())).mean()
         judge.zero_grad()
-        judge_loss.backward()  # type: ignore[no-untyped-call]
+        judge_loss.backward()
         judge.step()
         maker_loss = F.softplus(-self.discriminator(fake)).mean()
         maker.zero_grad()
-        maker_loss.backward()  # type: ignore[no-untyped-call]
+        maker_loss.backward()
         maker.step()
         return float(judge_loss.detach()), float(maker_loss.detach())
 

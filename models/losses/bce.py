@@ -21,7 +21,7 @@ class Bce(nn.Module):
     exclusive = False
     pos_weight: Tensor | None
 
-    def __init__(self, prevalence: Float[Tensor, "l"], *, pos_weight: Literal["none", "balanced"] = "none") -> None:
+    def __init__(self, prevalence: Float[Tensor, " l"], *, pos_weight: Literal["none", "balanced"] = "none") -> None:
         """Builds the loss.
 
         Args:

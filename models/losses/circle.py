@@ -23,7 +23,7 @@ class Circle(nn.Module):
 
     def __init__(
         self,
-        prevalence: Float[Tensor, "l"],
+        prevalence: Float[Tensor, " l"],
         *,
         margin: float = 0.4,
         gamma: float = 80.0,

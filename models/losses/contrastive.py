@@ -23,7 +23,7 @@ class Contrastive(nn.Module):
 
     def __init__(
         self,
-        prevalence: Float[Tensor, "l"],
+        prevalence: Float[Tensor, " l"],
         *,
         margin: float = 1.0,
         pairs: Literal["random", "balanced", "all_in_batch", "hard"] = "all_in_batch",

@@ -22,7 +22,7 @@ class CrossEntropy(nn.Module):
     class_weight: Tensor | None
 
     def __init__(
-        self, prevalence: Float[Tensor, "l"], *, weight: Literal["none", "balanced"] = "none", label_smoothing: float = 0.0
+        self, prevalence: Float[Tensor, " l"], *, weight: Literal["none", "balanced"] = "none", label_smoothing: float = 0.0
     ) -> None:
         """Builds the loss.
 

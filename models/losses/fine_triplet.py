@@ -30,7 +30,7 @@ class FineTriplet(nn.Module):
 
     def __init__(
         self,
-        prevalence: Float[Tensor, "l"],
+        prevalence: Float[Tensor, " l"],
         *,
         margin: float = 0.25,
         gamma: float = 1.0,

@@ -17,7 +17,7 @@ class Focal(nn.Module):
     trains_head = True
     exclusive = False
 
-    def __init__(self, prevalence: Float[Tensor, "l"], *, gamma: float = 2.0, alpha: float | None = 0.25) -> None:
+    def __init__(self, prevalence: Float[Tensor, " l"], *, gamma: float = 2.0, alpha: float | None = 0.25) -> None:
         """Builds the loss.
 
         Args:

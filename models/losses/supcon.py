@@ -18,7 +18,7 @@ class SupCon(nn.Module):
     trains_head = False
     exclusive = None
 
-    def __init__(self, prevalence: Float[Tensor, "l"], *, temperature: float = 0.1, min_jaccard: float = 1.0) -> None:
+    def __init__(self, prevalence: Float[Tensor, " l"], *, temperature: float = 0.1, min_jaccard: float = 1.0) -> None:
         """Builds the loss.
 
         Args:

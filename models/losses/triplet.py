@@ -22,7 +22,7 @@ class Triplet(nn.Module):
 
     def __init__(
         self,
-        prevalence: Float[Tensor, "l"],
+        prevalence: Float[Tensor, " l"],
         *,
         margin: float = 0.2,
         mining: Literal["all", "semihard", "hard"] = "all",

@@ -37,7 +37,7 @@ class Augmentation:
 
     def __call__(
         self, images: Float[Tensor, "b v c h w"], generator: torch.Generator
-    ) -> tuple[Float[Tensor, "b v c h w"], Bool[Tensor, "b"]]:
+    ) -> tuple[Float[Tensor, "b v c h w"], Bool[Tensor, " b"]]:
         """Changed images in 0 to 1, and which samples were mirrored (their views have changed places).
 
         Args:
@@ -78,6 +78,6 @@ class Augmentation:
         return (images * (b * c * s)).add_(grey * (b * c * (1 - s)) + b * (1 - c) * mean).clamp_(0, 1)
 
 
-def _spread(num: int, most: float, generator: torch.Generator) -> Float[Tensor, "n"]:
+def _spread(num: int, most: float, generator: torch.Generator) -> Float[Tensor, " n"]:
     """Uniform numbers in -most to most."""
     return (torch.rand(num, generator=generator) * 2 - 1) * most

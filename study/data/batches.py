@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     images: Float[Tensor, "b v 3 h w"]
     targets: Float[Tensor, "b l"]
     view_targets: Float[Tensor, "b v l"]
-    rows: Int64[Tensor, "b"]
+    rows: Int64[Tensor, " b"]
 
 
 class Batches:
@@ -55,7 +55,7 @@ class Batches:
     def __init__(
         self,
         cache: ImageCache,
-        rows: Int[np.ndarray, "n"],
+        rows: Int[np.ndarray, " n"],
         *,
         batch_size: int,
         device: torch.device,
@@ -92,7 +92,7 @@ class Batches:
         for start, stop in self._bounds(len(shard)):
             yield self._batch(shard[start:stop], generator)
 
-    def _shard(self) -> Int[np.ndarray, "m"]:
+    def _shard(self) -> Int[np.ndarray, " m"]:
         order = self.rows
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
@@ -109,7 +109,7 @@ class Batches:
             starts.pop()
         return list(pairwise([*starts, num]))
 
-    def _batch(self, rows: Int[np.ndarray, "b"], generator: torch.Generator) -> Batch:
+    def _batch(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> Batch:
         index = torch.from_numpy(rows.astype(np.int64)).to(self.device)
         images = self._pixels(rows).permute(0, 1, 4, 2, 3).contiguous().float().div_(255)
         view_targets = self._view_targets[index]
@@ -118,7 +118,7 @@ class Batches:
             view_targets = torch.where(swapped[:, None, None], view_targets.flip(1), view_targets)
         return Batch(images.mul_(self._scale).add_(self._shift), self._targets[index], view_targets, index)
 
-    def _pixels(self, rows: Int[np.ndarray, "b"]) -> UInt8[Tensor, "b v h w 3"]:
+    def _pixels(self, rows: Int[np.ndarray, " b"]) -> UInt8[Tensor, "b v h w 3"]:
         wanted = self.cache.index[rows]
         if self._resident is not None:
             return self._resident[torch.from_numpy(wanted).to(self.device)]

@@ -1,4 +1,7 @@
-"""Every image decoded once: preprocessed pixels in one memory-mapped file, found again by what they are made of."""
+"""Every image decoded once: preprocessed pixels in one memory-mapped file, found again by what they are made of.
+
+Beside them lies a thumbnail of each image, the same for all settings, by which `study.data.audit` compares patients.
+"""
 
 import json
 import os
@@ -19,9 +22,10 @@ from study.data.pairs import Pairs, digest
 from study.data.preprocessing import Preprocessing
 from study.spec.errors import DataError, StorageError
 
-VERSION = 1  # raised when the same settings give other pixels
+VERSION = 2  # raised when the same settings give other pixels
 LISTED = 10
-IMAGES, INDEX = "images.npy", "images.json"
+IMAGES, THUMBS, INDEX = "images.npy", "thumbs.npy", "images.json"
+THUMB = Preprocessing(64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +37,14 @@ class ImageCache:
         pairs: The samples that are left; the others are named in `pairs.skipped`.
         index: Row of `images` for each view of each sample.
         bad: Reason for each image that could not be decoded.
+        source: Fingerprint of the pairs that were given, before any was left out; the rows of the pixels are theirs.
     """
 
     folder: Path
     pairs: Pairs
     index: Int64[np.ndarray, "n v"]
     bad: dict[str, str]
+    source: str
 
     @classmethod
     def build(
@@ -79,6 +85,7 @@ class ImageCache:
             pairs=replace(left, skipped={**pairs.skipped, **skipped}),
             index=np.array([[row[key] for key in _both(pair)] for pair in left.keys], dtype=np.int64),
             bad=stored["bad"],
+            source=pairs.fingerprint,
         )
 
     @cached_property
@@ -87,25 +94,33 @@ class ImageCache:
         mapped: np.ndarray = np.load(self.folder / IMAGES, mmap_mode="r")
         return mapped
 
+    @cached_property
+    def thumbs(self) -> UInt8[np.ndarray, "m 64 64 3"]:
+        """A thumbnail of each row of `images`, cropped to the field of view and padded; black where the image is bad."""
+        mapped: np.ndarray = np.load(self.folder / THUMBS, mmap_mode="r")
+        return mapped
+
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the pixels, which the other process maps itself."""
-        return {name: value for name, value in self.__dict__.items() if name != "images"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("images", "thumbs")}
 
 
 def _write(pairs: Pairs, preprocessing: Preprocessing, home: Path, progress: Callable[[int, int], None] | None) -> None:
     """Decodes all images into a folder of its own and renames it; a folder that is there already by then stays."""
     keys = list(dict.fromkeys(key for pair in pairs.keys for key in pair if key is not None))
-    shape = (len(keys), preprocessing.image_px, preprocessing.image_px, 3)
+    shape, small = ((len(keys), px, px, 3) for px in (preprocessing.image_px, THUMB.image_px))
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
     except OSError as error:
         raise StorageError(f"`{home.parent}`: the cache of images must be writable, got: {error}. Choose another folder.") from None
     try:
-        _require_room(home.parent, int(np.prod(shape, dtype=np.int64)))
+        _require_room(home.parent, int(np.prod(shape, dtype=np.int64) + np.prod(small, dtype=np.int64)))
         images = np.lib.format.open_memmap(building / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
-        bad = _decode(pairs, keys, preprocessing, images, progress)
+        thumbs = np.lib.format.open_memmap(building / THUMBS, mode="w+", dtype=np.uint8, shape=small)
+        bad = _decode(pairs, keys, preprocessing, images, thumbs, progress)
         images.flush()
+        thumbs.flush()
         (building / INDEX).write_text(json.dumps({"keys": keys, "bad": bad}), encoding="utf-8")
         building.rename(home)
     except OSError as error:
@@ -120,14 +135,15 @@ def _decode(
     keys: list[str],
     preprocessing: Preprocessing,
     images: UInt8[np.ndarray, "m px px 3"],
+    thumbs: UInt8[np.ndarray, "m 64 64 3"],
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, str]:
-    """Fills `images` in a thread pool (Pillow works outside Python's lock); returns the reason for each bad image."""
+    """Fills `images` and `thumbs` in a thread pool (Pillow works outside Python's lock); returns the reason for each bad image."""
     bad = {}
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
         with quiet_pillow():
-            reasons = pool.map(partial(_one, pairs, preprocessing, images), enumerate(keys))
+            reasons = pool.map(partial(_one, pairs, preprocessing, images, thumbs), enumerate(keys))
             for done, (key, reason) in enumerate(zip(keys, reasons, strict=True), start=1):
                 if reason:
                     bad[key] = reason
@@ -138,10 +154,17 @@ def _decode(
     return bad
 
 
-def _one(pairs: Pairs, preprocessing: Preprocessing, images: UInt8[np.ndarray, "m px px 3"], numbered: tuple[int, str]) -> str:
+def _one(
+    pairs: Pairs,
+    preprocessing: Preprocessing,
+    images: UInt8[np.ndarray, "m px px 3"],
+    thumbs: UInt8[np.ndarray, "m 64 64 3"],
+    numbered: tuple[int, str],
+) -> str:
     row, key = numbered
     try:
-        images[row] = preprocessing(pairs.load(key))
+        image = pairs.load(key)
+        images[row], thumbs[row] = preprocessing(image), THUMB(image)
     except BadImageError as error:
         return str(error)
     return ""

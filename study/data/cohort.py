@@ -36,7 +36,7 @@ class Cohort:
         """The samples."""
         return self.cache.pairs
 
-    def rows(self, side: str) -> Int[np.ndarray, "n"]:
+    def rows(self, side: str) -> Int[np.ndarray, " n"]:
         """Positions of the samples of a split."""
         return np.flatnonzero((self.split["split"] == side).to_numpy())
 

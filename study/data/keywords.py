@@ -44,7 +44,7 @@ def keyword_label(keyword: str) -> str | None:
     return next((label for phrase, label in PHRASES if phrase in keyword), "O")
 
 
-def eye_labels(keywords: str) -> Int8[np.ndarray, "l"]:
+def eye_labels(keywords: str) -> Int8[np.ndarray, " l"]:
     """0 or 1 for each of `LABELS`, from keywords parted by a comma (the full-width one too); N only without a disease.
 
     An eye without a usable keyword gets -1 (unknown) everywhere.

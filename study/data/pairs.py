@@ -66,7 +66,7 @@ class Pairs:
         rows = self.table[columns].itertuples(index=False, name=None)
         return [tuple(key if isinstance(key, str) else None for key in row) for row in rows]
 
-    def subset(self, rows: Bool[np.ndarray, "n"] | Int[np.ndarray, "m"]) -> "Pairs":
+    def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Pairs":
         """The samples of a mask or of positions, in that order, with a fingerprint of their own."""
         positions = np.flatnonzero(rows) if rows.dtype == bool else rows
         table = self.table.iloc[positions].reset_index(drop=True)
@@ -101,7 +101,7 @@ def pairs_table(
     )
 
 
-def one_hot(classes: Int[np.ndarray, "..."], num_labels: int) -> Int8[np.ndarray, "... l"]:
+def one_hot(classes: Int[np.ndarray, " ..."], num_labels: int) -> Int8[np.ndarray, "... l"]:
     """1 at the class of each entry, 0 elsewhere; a class of -1 (unknown) gives -1 everywhere."""
     hot: Int8[np.ndarray, "... l"] = (classes[..., None] == np.arange(num_labels)).astype(np.int8)
     hot[classes < 0] = -1

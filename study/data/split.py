@@ -52,7 +52,7 @@ def make_split(pairs: Pairs, *, val: float, test: float, seed: int, folds: int =
     return frame
 
 
-def stratify(labels: Int8[np.ndarray, "n l"], shares: Sequence[float], rng: np.random.Generator) -> Int[np.ndarray, "n"]:
+def stratify(labels: Int8[np.ndarray, "n l"], shares: Sequence[float], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     """The part of each row, by iterative stratification: the rarest label first, each of its rows to the part that lacks it most.
 
     Ties go to the part that lacks most rows, then to chance. Rows without a label fill up at the end.
@@ -109,7 +109,7 @@ def read_split(path: Path, pairs: Pairs) -> pd.DataFrame:
     return merged
 
 
-def _wanted(counts: Int[np.ndarray, "l"], share: Float[np.ndarray, "p"], largest: int) -> Float[np.ndarray, "l p"]:
+def _wanted(counts: Int[np.ndarray, " l"], share: Float[np.ndarray, " p"], largest: int) -> Float[np.ndarray, "l p"]:
     """How many rows of each label each part wants: its share, at least one, the largest part what is left."""
     want: Float[np.ndarray, "l p"] = np.maximum(counts[:, None] * share, 1.0)
     want[:, largest] = 0
@@ -117,14 +117,14 @@ def _wanted(counts: Int[np.ndarray, "l"], share: Float[np.ndarray, "p"], largest
     return want
 
 
-def _most(first: Float[np.ndarray, "p"], second: Float[np.ndarray, "p"], rng: np.random.Generator) -> int:
+def _most(first: Float[np.ndarray, " p"], second: Float[np.ndarray, " p"], rng: np.random.Generator) -> int:
     """Position of the largest `first`, of these the largest `second`, of these any."""
     best = np.flatnonzero(np.isclose(first, first.max()))
     best = best[np.isclose(second[best], second[best].max())]
     return int(rng.choice(best))
 
 
-def _patients(pairs: Pairs) -> tuple[pd.Index, Int[np.ndarray, "n"], Int8[np.ndarray, "p l"]]:
+def _patients(pairs: Pairs) -> tuple[pd.Index, Int[np.ndarray, " n"], Int8[np.ndarray, "p l"]]:
     """Patients, the patient of each sample, and the union of each patient's labels."""
     unknown = (pairs.targets < 0).any(axis=1)
     if unknown.any():

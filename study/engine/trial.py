@@ -52,9 +52,7 @@ def trainable(config: Config) -> None:
     TorchTrainer(
         _in_group,
         train_loop_config=config,
-        scaling_config=ScalingConfig(
-            num_workers=config["workers"], use_gpu=config["gpus_per_worker"] > 0, resources_per_worker=resources
-        ),
+        scaling_config=ScalingConfig(num_workers=config["workers"], use_gpu=config["gpus_per_worker"] > 0, resources_per_worker=resources),
         run_config=RunConfig(
             name=key,
             storage_path=config["train_storage"],

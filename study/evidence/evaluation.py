@@ -215,7 +215,7 @@ class Evaluation:
         return distance
 
 
-def ratio(numerator: Num[np.ndarray, "*s"], denominator: Num[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+def ratio(numerator: Num[np.ndarray, " *s"], denominator: Num[np.ndarray, " *s"]) -> Float[np.ndarray, " *s"]:
     """numerator / denominator; NaN where the denominator is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator == 0, np.nan, numerator / denominator)
@@ -228,8 +228,8 @@ def mean_over_labels(values: Float[np.ndarray, "l b"]) -> Float[np.ndarray, " b"
 
 
 def binary_kappa(
-    hits: Float[np.ndarray, "*s"], positives: Float[np.ndarray, "*s"], decided: Float[np.ndarray, "*s"], total: Float[np.ndarray, " b"]
-) -> Float[np.ndarray, "*s"]:
+    hits: Float[np.ndarray, " *s"], positives: Float[np.ndarray, " *s"], decided: Float[np.ndarray, " *s"], total: Float[np.ndarray, " b"]
+) -> Float[np.ndarray, " *s"]:
     """(p_o - p_e) / (1 - p_e) of a two-by-two table given by its true positives and margins; NaN where p_e is 1."""
     observed = total - positives - decided + 2 * hits
     expected = (positives * decided + (total - positives) * (total - decided)) / np.maximum(total, 1)

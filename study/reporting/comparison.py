@@ -80,7 +80,8 @@ def _group(run: Run, paper: PaperTable, key: str, mine: Row, reference: Row | No
     pairs = list(zip(cells, theirs, strict=True))
     if any(isinstance(_difference(a, b), Value) for a, b in pairs):
         lines.append(_line(f"{key}.difference", "", "difference", [_difference(a, b) for a, b in pairs]))
-        lines.append(_line(f"{key}.verdict", "", "verdict", [_verdict(run, paper, a, b) for a, b in pairs]))
+        verdicts = [_verdict(run, a, b) if _comparable(run, paper) else Verdict("cannot tell") for a, b in pairs]
+        lines.append(_line(f"{key}.verdict", "", "verdict", verdicts))
     if reference is not None and reference.key != key:
         against = [_against(run, a, b) for a, b in zip(cells, reference.cells[2:], strict=True)]
         if any(isinstance(cell, Value) for cell in against):
@@ -114,10 +115,10 @@ def _difference(mine: Cell, theirs: Cell) -> Cell:
     return Value(mine.value - shift, mine.low - shift, mine.high - shift, signed=True, origin=origin)
 
 
-def _verdict(run: Run, paper: PaperTable, mine: Cell, theirs: Cell) -> Cell:
+def _verdict(run: Run, mine: Cell, theirs: Cell) -> Cell:
     if not isinstance(mine, Value) or not isinstance(theirs, Published) or mine.origin is None:
         return NOTHING
-    found = estimates_of(run).of(mine.origin) if _comparable(run, paper) else None
+    found = estimates_of(run).of(mine.origin)
     return Verdict("cannot tell") if found is None else Verdict(judge(found, theirs.value).verdict)
 
 

@@ -25,7 +25,7 @@ def test_the_report_lies_in_the_run_and_the_leaderboard_is_printed(small: Path, 
 
 def test_out_takes_the_files_elsewhere(small: Path, tmp_path: Path) -> None:
     run = shutil.copytree(small, tmp_path / "run", ignore=shutil.ignore_patterns("report"))
-    assert main([str(run), "--out", str(tmp_path / "there")]) == 0
+    assert write_report(run, tmp_path / "there") == f"{tmp_path}/there/index.html"
     assert (tmp_path / "there" / "index.html").is_file()
     assert not (run / "report").exists()
 
@@ -35,10 +35,6 @@ def test_synthetic_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert "SYNTHETIC" in printed
     assert HOSTILE not in printed
-
-
-def test_write_report_says_where_the_page_is(small: Path) -> None:
-    assert write_report(small) == f"{small}/report/index.html"
 
 
 def test_no_run_is_one_message_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,3 +54,34 @@ def test_a_place_that_cannot_be_written_is_one_message(small: Path, tmp_path: Pa
     (tmp_path / "file").write_text("")
     assert main([str(small), "--out", str(tmp_path / "file")]) == 2
     assert "Give another one with --out" in capsys.readouterr().err
+
+
+def test_why_prints_what_is_behind_a_number(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small), "--why", "chosen:prior:macro_auc"]) == 0
+    printed = capsys.readouterr().out
+    assert "chosen:prior:macro_auc = 0.500" in printed
+    assert "trials/baseline-prior/predictions.parquet" in printed
+
+
+def test_verify_passes_on_what_was_written_and_fails_on_what_was_changed(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small)]) == 0
+    assert main([str(small), "--verify"]) == 0
+    assert "all as written" in capsys.readouterr().out
+    table = small / "report" / "tables" / "split.csv"
+    table.write_text(table.read_text().replace("40.0", "41.0"))
+    assert main([str(small), "--verify"]) == 1
+    printed = capsys.readouterr().out
+    assert "split:patients:train: written 41.0, computed 40.0" in printed
+
+
+def test_verify_without_a_report_is_one_message(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small), "--verify", "--out", str(tmp_path)]) == 2
+    assert "Write the report first" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_several_runs_get_a_page_side_by_side(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small), str(small), "--out", str(tmp_path)]) == 0
+    assert f"Side by side: {tmp_path}/compared.html" in capsys.readouterr().out
+    assert (tmp_path / "compared.html").is_file()
+    assert (tmp_path / "small (2)" / "index.html").is_file()

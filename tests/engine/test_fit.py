@@ -99,9 +99,7 @@ def test_stopping_and_going_on_equals_not_stopping() -> None:
 def test_training_ends_without_progress() -> None:
     batches = FixedBatches()
     values = iter([0.1, 0.3, 0.2, 0.3, 0.9])
-    epochs = list(
-        fit(network(), loss(), batches, lambda net: (next(values), 0.0), OPTIMISER, TrainingSpec(epochs=9, patience=2), CPU)
-    )
+    epochs = list(fit(network(), loss(), batches, lambda net: (next(values), 0.0), OPTIMISER, TrainingSpec(epochs=9, patience=2), CPU))
     assert [e.improved for e in epochs] == [True, True, False, False]
 
 

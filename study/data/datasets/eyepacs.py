@@ -73,7 +73,7 @@ class Eyepacs:
         )
 
     @staticmethod
-    def _levels(frame: pd.DataFrame, sheet: Path) -> Int[np.ndarray, "n"]:
+    def _levels(frame: pd.DataFrame, sheet: Path) -> Int[np.ndarray, " n"]:
         """Grades of the rows, -1 where the cell is empty."""
         known = frame["level"].notna().to_numpy()
         levels = pd.to_numeric(frame["level"], errors="coerce").to_numpy(dtype=float, na_value=np.nan)

@@ -56,7 +56,7 @@ class Canvas:
             draw.polygon(outline, fill=255)
         return _reduced(image)
 
-    def lines(self, paths: Float[np.ndarray, "n p 2"], widths: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "h w"]:
+    def lines(self, paths: Float[np.ndarray, "n p 2"], widths: Float[np.ndarray, " n"]) -> Float32[np.ndarray, "h w"]:
         """Strokes of these widths."""
         image, draw = self._sheet()
         thick = np.maximum(1, np.rint(widths * (self.size_px * OVERSAMPLE * FIELD / 2))).astype(int)
@@ -87,9 +87,9 @@ class Canvas:
 def outlines(
     rng: np.random.Generator,
     centres: Float[np.ndarray, "n 2"],
-    radii: Float[np.ndarray, "n"],
+    radii: Float[np.ndarray, " n"],
     stretch: float = 1.0,
-    angles: Float[np.ndarray, "n"] | None = None,
+    angles: Float[np.ndarray, " n"] | None = None,
     ragged: float = 0.2,
 ) -> Float[np.ndarray, "n p 2"]:
     """Uneven round outlines; `stretch` makes them long in the direction of `angles` (radians)."""

@@ -54,7 +54,7 @@ def _colour(rng: np.random.Generator, tone: float) -> tuple[float, float, float]
     return float(red), float(green), float(blue)
 
 
-def _ground(canvas: Canvas, rng: np.random.Generator, macula: Float[np.ndarray, "2"]) -> None:
+def _ground(canvas: Canvas, rng: np.random.Generator, macula: Float[np.ndarray, " 2"]) -> None:
     """Texture, and the macula as a darker spot with a small bright reflex."""
     canvas.light(1 + 0.045 * canvas.noise(rng, 6) + 0.022 * canvas.noise(rng, 28) + 0.012 * canvas.noise(rng, max(2, canvas.size_px // 2)))
     canvas.blend(0.42 * canvas.glow(macula[0], macula[1], 0.17), (0.36, 0.11, 0.05))
@@ -62,7 +62,7 @@ def _ground(canvas: Canvas, rng: np.random.Generator, macula: Float[np.ndarray, 
     canvas.blend(0.5 * canvas.glow(macula[0] + 0.015, macula[1] - 0.015, 0.014), (0.95, 0.7, 0.45))
 
 
-def _disc(canvas: Canvas, shared: np.random.Generator, own: np.random.Generator, disc: Float[np.ndarray, "2"], found: str) -> None:
+def _disc(canvas: Canvas, shared: np.random.Generator, own: np.random.Generator, disc: Float[np.ndarray, " 2"], found: str) -> None:
     """The optic disc with its cup; glaucoma (G) widens the cup and bleaches the rim, myopia (M) tilts the disc."""
     radius = float(shared.uniform(0.155, 0.185))
     cup = float(np.clip(shared.uniform(0.25, 0.42) + own.normal(0, 0.02), 0.2, 0.46))
@@ -83,8 +83,8 @@ def _vessels(
     canvas: Canvas,
     shared: np.random.Generator,
     own: np.random.Generator,
-    disc: Float[np.ndarray, "2"],
-    macula: Float[np.ndarray, "2"],
+    disc: Float[np.ndarray, " 2"],
+    macula: Float[np.ndarray, " 2"],
     narrow: bool,
 ) -> None:
     """Veins dark and wide, arteries lighter with a reflex along the middle; hypertension narrows the arteries."""

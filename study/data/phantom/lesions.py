@@ -11,7 +11,7 @@ from study.data.phantom.canvas import Canvas, outlines
 RED = (0.42, 0.02, 0.03)
 YELLOW, CREAM, WHITE = (1.0, 0.92, 0.55), (1.0, 0.86, 0.58), (0.97, 0.93, 0.85)
 
-Point = Float[np.ndarray, "2"]
+Point = Float[np.ndarray, " 2"]
 
 
 class Counts(NamedTuple):

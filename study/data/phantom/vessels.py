@@ -12,7 +12,7 @@ BRANCH_AT = np.array([5, 9, 12, 16])  # points of a vessel where branches leave
 TEMPORAL = np.array([[-0.02, 0.34], [-0.32, 0.6], [-0.76, 0.6], [-1.2, 0.42]])
 NASAL = np.array([[0.06, 0.22], [0.15, 0.48], [0.22, 0.8], [0.28, 1.1]])
 
-Point = Float[np.ndarray, "2"]
+Point = Float[np.ndarray, " 2"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Tree:
     """Strokes `paths` and their `widths` in units of the field's radius."""
 
     paths: Float[np.ndarray, "n p 2"]
-    widths: Float[np.ndarray, "n"]
+    widths: Float[np.ndarray, " n"]
 
 
 def grow(rng: np.random.Generator, disc: Point, macula: Point) -> tuple[Tree, Tree]:
@@ -44,7 +44,7 @@ def warp(tree: Tree, rng: np.random.Generator, most: float = 0.035) -> Tree:
     return Tree(tree.paths + most * np.sin(wave * tree.paths[..., ::-1] + phase), tree.widths)
 
 
-def _tree(rng: np.random.Generator, knots: Float[np.ndarray, "n k 2"], widths: Float[np.ndarray, "n"]) -> Tree:
+def _tree(rng: np.random.Generator, knots: Float[np.ndarray, "n k 2"], widths: Float[np.ndarray, " n"]) -> Tree:
     """The vessels through these knots and two orders of branches of all but the thinnest."""
     strokes = []
     for order in range(3):
@@ -58,8 +58,8 @@ def _tree(rng: np.random.Generator, knots: Float[np.ndarray, "n k 2"], widths: F
 
 
 def _strokes(
-    vessels: Float[np.ndarray, "n p 2"], widths: Float[np.ndarray, "n"], pieces: int
-) -> tuple[Float[np.ndarray, "m q 2"], Float[np.ndarray, "m"]]:
+    vessels: Float[np.ndarray, "n p 2"], widths: Float[np.ndarray, " n"], pieces: int
+) -> tuple[Float[np.ndarray, "m q 2"], Float[np.ndarray, " m"]]:
     """Each vessel in pieces of falling width, all of `POINTS` points so that they stack."""
     ends = np.linspace(0, POINTS - 1, pieces + 1).astype(int)
     longest = (POINTS - 1) // 2 + 1

@@ -71,7 +71,9 @@ class Confusion:
 
 def _matrix(axes: Axes, title: str, names: tuple[str, ...], counts: np.ndarray, *, first: bool) -> None:
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap=SHADES, vmin=0, vmax=1, aspect="auto" if title else "equal")
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.pcolormesh(edges, edges, share, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1)
+    axes.invert_yaxis()
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, f"{count:,}", ha="center", va="center", color="white" if share[row, column] > 0.55 else "#222222", size=8)
     axes.set_xticks(range(len(names)), list(names))
