@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 
 from study.engine.cluster import connected, has_gpu, slots
 from study.engine.console import Live, settings, shown
@@ -18,6 +19,7 @@ from study.engine.provenance import provenance
 from study.engine.search import Conductor, group_stopper, run_plan
 from study.engine.start import Started, open_store, start
 from study.report import write_report
+from study.spec import components
 from study.spec.errors import SpecError, StudyError
 from study.spec.json_schema import json_schema
 from study.spec.reading import override, parse_settings, read_yaml
@@ -94,29 +96,30 @@ def _start(resolved: Resolved, args: argparse.Namespace, console: Console) -> St
             bar.update(task, completed=done, total=total, visible=done < total)
 
         ready = start(resolved, store, provenance(command), CACHE, decoded, args.extend)
-    for line in announcement(resolved, ready):
-        console.print(line)
+    console.print(announcement(resolved, ready))
     return ready
 
 
-def announcement(resolved: Resolved, ready: Started) -> list[str]:
-    """The lines before the first trial: what is searched, on what data, by which profile."""
+def announcement(resolved: Resolved, ready: Started) -> Table:
+    """What stands before the first trial: what is searched, on what data, by which profile."""
     spec, pairs, counts = resolved.spec, ready.cohort.pairs, ready.cohort.counts()
-    lines = [f"[bold]{spec.study}[/]  {escape(spec.title)}".rstrip()]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]study", f"[bold]{spec.study}[/]  {escape(spec.title)}")
+    table.add_row("profile", resolved.profile + (f": {escape(settings(resolved.changes))}" if resolved.changes else ""))
     if pairs.synthetic:
-        lines.append(
-            "[bold black on yellow] SYNTHETIC [/] drawn images stand in for the data set; "
-            f"give the real one with --set data.root=FOLDER or STUDY_ROOT_{str(resolved.data['data']['dataset']).upper()}"
-        )
-    lines.append(f"profile  {resolved.profile}" + (f": {escape(settings(resolved.changes))}" if resolved.changes else ""))
+        wanted = components.parse("dataset", resolved.data["data"]["dataset"], "data.dataset").name
+        real = f"Give the real one with --set data.root=FOLDER or STUDY_ROOT_{wanted.upper()}." if wanted != "phantom" else ""
+        table.add_row("[bold black on yellow]SYNTHETIC", f"Drawn images stand in for the data set. {real}")
     sides = ", ".join(f"{counts[side]['patients']} {side}" for side in ("train", "val", "test"))
-    lines.append(f"data     {escape(pairs.root or pairs.dataset)}: {sides} patients, {len(pairs.labels)} labels")
-    lines += [f"skipped  {len(names)} patients: {reason.replace('_', ' ')}" for reason, names in pairs.skipped.items()]
+    table.add_row("data", f"{escape(pairs.root or pairs.dataset)}: {sides} patients, {len(pairs.labels)} labels")
+    for reason, names in pairs.skipped.items():
+        table.add_row("skipped", f"{len(names)} samples: {reason.replace('_', ' ')}")
     done = sum(key.startswith("search-") for key in ready.plan.finished)
     follow = sum(len(a.variants) * len(a.seeds) for a in spec.ablations.values())
-    lines.append(f"search   {spec.search.trials} trials over {len(spec.holes())} parameters ({done} done), then {follow} ablation trials")
-    lines.append(f"results  {ready.store.where}")
-    return lines
+    then = f", then {follow} trials of {', '.join(spec.ablations)}" if follow else ""
+    table.add_row("search", f"{spec.search.trials} trials over {len(spec.holes())} parameters ({done} done){then}")
+    table.add_row("results", ready.store.where)
+    return table
 
 
 def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> None:
@@ -136,7 +139,8 @@ def _finish(ready: Started, console: Console) -> int:
     to_go = plan.num_left + plan.running
     if complete:
         page = write_report(ready.store.where)
-        console.print(f"best {ready.objective} on validation: {shown(plan.best[0] if plan.best else None)}   report: {page}")
+        console.print(f"best {ready.objective} on validation: {shown(plan.best[0] if plan.best else None)}")
+        console.print(f"report: {page}", soft_wrap=True)
     if to_go:
         console.print(f"interrupted with {to_go} trials to go; the same command goes on")
         return 130
