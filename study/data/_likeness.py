@@ -12,23 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from scipy import fft
-from scipy.ndimage import gaussian_filter, minimum_filter, rotate
+from scipy.ndimage import gaussian_filter, minimum_filter, rotate  # type: ignore[attr-defined]
 
 SIDE = 64
 DARK, DARK_SHARE, BURNT = 10, 0.06, 250  # of 255: darker (also than a share of the frame's maximum) or brighter shows no eye
 RIM_PX = 3  # the field's rim is the camera's, not the eye's
 FINE_PX, COARSE_PX, NEAR_PX = 1.0, 2.5, 4.0  # what is compared lies between the first two; the third is where contrast is evened
 NOISE = 2.0  # grey levels: contrast below this is not blown up
-FREQUENCIES = (0.04, 0.3)  # cycles a pixel
-ROTATIONS_DEG = (0, -3, 3, -6, 6)
+LOWEST, HIGHEST = 0.04, 0.3  # cycles a pixel
+ROTATIONS_DEG = (0.0, -3.0, 3.0, -6.0, 6.0)
 SHIFT_PX = 16  # how far two photographs of an eye may be apart
 OVERLAP = 0.4  # of the full disc: the least that two photographs must share
 CHUNK = 256
 
 _Y, _X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
 _DISC = np.hypot(_Y, _X) < 0.48 * SIDE
-_BAND = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE)[None])
-_BAND = (_BAND > FREQUENCIES[0]) & (_BAND < FREQUENCIES[1])
+_FREQUENCY = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE)[None])
+_BAND = (_FREQUENCY > LOWEST) & (_FREQUENCY < HIGHEST)
 _PADDED = SIDE + SHIFT_PX  # shifts within the limit do not wrap around
 _NEAR = np.minimum(np.arange(_PADDED), _PADDED - np.arange(_PADDED)) <= SHIFT_PX
 
@@ -58,7 +58,7 @@ class Detail:
         mean = values.sum((1, 2), keepdims=True) / np.maximum(field.sum((1, 2), keepdims=True), 1)
         return cls(values - mean * field, field)
 
-    def rows(self, rows: Int[np.ndarray, "n"]) -> "Detail":
+    def rows(self, rows: Int[np.ndarray, " n"]) -> "Detail":
         """The same of some of the images."""
         return Detail(self.values[rows], self.field[rows])
 
@@ -82,7 +82,7 @@ def lit_field(thumbs: UInt8[np.ndarray, "m 64 64 3"]) -> Bool[np.ndarray, "m 64 
     return np.asarray((brightest > dark) & (dimmest < BURNT) & _DISC)
 
 
-def seen_share(thumbs: UInt8[np.ndarray, "m 64 64 3"]) -> Float[np.ndarray, "m"]:
+def seen_share(thumbs: UInt8[np.ndarray, "m 64 64 3"]) -> Float[np.ndarray, " m"]:
     """Share of the round field in which an eye is seen, 0 to 1."""
     share = np.empty(len(thumbs))
     for at in range(0, len(thumbs), CHUNK):
@@ -90,10 +90,15 @@ def seen_share(thumbs: UInt8[np.ndarray, "m 64 64 3"]) -> Float[np.ndarray, "m"]
     return share
 
 
-def spectra(thumbs: UInt8[np.ndarray, "m 64 64 3"]) -> Float32[np.ndarray, "m f"]:
-    """The spectrum of each image's detail, a chunk at a time."""
-    parts = [Detail.of(thumbs[at : at + CHUNK]).spectrum() for at in range(0, len(thumbs), CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros((0, int(_BAND.sum())), dtype=np.float32)
+def described(thumbs: UInt8[np.ndarray, "m 64 64 3"]) -> tuple[Float32[np.ndarray, "m f"], Float32[np.ndarray, " m"]]:
+    """The spectrum of each image, and how much detail it has: 0 none, some 0.2 a hazy eye, 0.6 a clear one."""
+    spectra = np.zeros((len(thumbs), int(_BAND.sum())), dtype=np.float32)
+    strength = np.zeros(len(thumbs), dtype=np.float32)
+    for at in range(0, len(thumbs), CHUNK):
+        detail = Detail.of(thumbs[at : at + CHUNK])
+        spectra[at : at + CHUNK] = detail.spectrum()
+        strength[at : at + CHUNK] = np.sqrt((detail.values**2).sum((1, 2)) / np.maximum(detail.field.sum((1, 2)), 1))
+    return spectra, strength
 
 
 def whitened(vectors: Float32[np.ndarray, "m f"]) -> Float32[np.ndarray, "m f"]:
@@ -119,7 +124,7 @@ def alike(vectors: Float32[np.ndarray, "m f"], least: float) -> Int[np.ndarray, 
     return np.concatenate(found)
 
 
-def overlaid(thumbs: UInt8[np.ndarray, "m 64 64 3"], pairs: Int[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
+def overlaid(thumbs: UInt8[np.ndarray, "m 64 64 3"], pairs: Int[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
     """Greatest correlation of each pair's detail over all shifts and small rotations, where the two fields overlap enough; else 0."""
     best = np.zeros(len(pairs))
     for at in range(0, len(pairs), CHUNK):
@@ -132,7 +137,7 @@ def overlaid(thumbs: UInt8[np.ndarray, "m 64 64 3"], pairs: Int[np.ndarray, "n 2
     return best
 
 
-def _correlation(first: Detail, second: Detail) -> Float[np.ndarray, "n"]:
+def _correlation(first: Detail, second: Detail) -> Float[np.ndarray, " n"]:
     """Greatest Σab / √(Σa²·Σb²) over shifts, each sum over the overlap of the two fields at that shift."""
     a, a2, in_a = (_transform(part) for part in (first.values, first.values**2, first.field))
     b, b2, in_b = (np.conj(_transform(part)) for part in (second.values, second.values**2, second.field))
@@ -154,4 +159,4 @@ def _blur(images: Float32[np.ndarray, "m 64 64"], px: float) -> Float32[np.ndarr
 
 
 def _unit(vectors: Float32[np.ndarray, "m f"]) -> Float32[np.ndarray, "m f"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from study.data.audit import duplicate_groups
 from study.data.cache import ImageCache
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
@@ -56,7 +57,7 @@ class Cohort:
 
 
 def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None = None) -> Cohort:
-    """Reads the data set, decodes what is not yet decoded, and splits by patient.
+    """Reads the data set, decodes what is not yet decoded, and splits by patient, those entered twice as one.
 
     Args:
         data: the data part of a trial.
@@ -79,7 +80,8 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
     split = data.split
     if split.file is not None:
         return Cohort(images, read_split(split.file, images.pairs))
-    sides = make_split(images.pairs, val=split.val, test=split.test, seed=split.seed, folds=split.folds, fold=split.fold)
+    groups = duplicate_groups(images) if split.group_duplicates else None
+    sides = make_split(images.pairs, val=split.val, test=split.test, seed=split.seed, folds=split.folds, fold=split.fold, groups=groups)
     return Cohort(images, sides)
 
 

@@ -14,7 +14,16 @@ from study.spec.errors import DataError, StorageError, suggest
 SIDES = ("train", "val", "test")
 
 
-def make_split(pairs: Pairs, *, val: float, test: float, seed: int, folds: int = 1, fold: int = 0) -> pd.DataFrame:
+def make_split(
+    pairs: Pairs,
+    *,
+    val: float,
+    test: float,
+    seed: int,
+    folds: int = 1,
+    fold: int = 0,
+    groups: Int[np.ndarray, " n"] | None = None,
+) -> pd.DataFrame:
     """One row a sample with its side: columns sample, patient, split and, with several folds, fold (where the sample is test).
 
     Args:
@@ -24,6 +33,7 @@ def make_split(pairs: Pairs, *, val: float, test: float, seed: int, folds: int =
         seed: Same pairs and seed, same split.
         folds: Number of folds; each patient is in the test side of exactly one.
         fold: The fold whose patients are the test side, 0-based.
+        groups: A number for each sample; patients of one number come to one side, as one patient with the labels of all.
 
     Raises:
         DataError: shares leave nothing to train on, labels are unknown, or a label has too few patients for every side to hold one.
@@ -35,7 +45,7 @@ def make_split(pairs: Pairs, *, val: float, test: float, seed: int, folds: int =
             f"`data.split`: val and test (1 / folds) must be above 0 with a sum below 1, and fold below folds, "
             f"got val {val:g}, test {test:g}, folds {folds}, fold {fold}."
         )
-    patients, rows, labels = _patients(pairs)
+    rows, labels = _patients(pairs, groups)
     _require_patients(pairs, labels, max(len(SIDES), folds))
     rng = np.random.default_rng(seed)
     if folds == 1:
@@ -43,7 +53,7 @@ def make_split(pairs: Pairs, *, val: float, test: float, seed: int, folds: int =
     else:
         of_fold = stratify(labels, [1 / folds] * folds, rng)
         rest = of_fold != fold
-        side = np.full(len(patients), SIDES.index("test"))
+        side = np.full(len(labels), SIDES.index("test"))
         side[rest] = stratify(labels[rest], [1 - val / (1 - test), val / (1 - test)], np.random.default_rng([seed, fold]))
     frame = pd.DataFrame({"sample": pairs.table["sample"], "patient": pairs.table["patient"], "split": np.array(SIDES)[side[rows]]})
     if folds > 1:
@@ -124,18 +134,18 @@ def _most(first: Float[np.ndarray, " p"], second: Float[np.ndarray, " p"], rng: 
     return int(rng.choice(best))
 
 
-def _patients(pairs: Pairs) -> tuple[pd.Index, Int[np.ndarray, " n"], Int8[np.ndarray, "p l"]]:
-    """Patients, the patient of each sample, and the union of each patient's labels."""
+def _patients(pairs: Pairs, groups: Int[np.ndarray, " n"] | None) -> tuple[Int[np.ndarray, " n"], Int8[np.ndarray, "p l"]]:
+    """The patient (or group) of each sample, and the union of each one's labels."""
     unknown = (pairs.targets < 0).any(axis=1)
     if unknown.any():
         raise DataError(
             f"`data.root`: every label must be known to split a data set, got {int(unknown.sum())} samples with unknown ones, "
             f"the first {pairs.table['sample'].iloc[int(unknown.argmax())]!r}. Fill the cells or remove the rows."
         )
-    rows, patients = pd.factorize(pairs.table["patient"])
+    rows, patients = pd.factorize(pairs.table["patient"] if groups is None else groups)
     labels = np.zeros((len(patients), len(pairs.labels)), dtype=np.int8)
     np.maximum.at(labels, rows, pairs.targets)
-    return pd.Index(patients), rows, labels
+    return rows, labels
 
 
 def _require_patients(pairs: Pairs, labels: Int8[np.ndarray, "p l"], least: int) -> None:

@@ -152,7 +152,7 @@ def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:
     if any(len(row.values) not in (0, len(paper.metrics)) for row in paper.rows.values()):
         found.append(f"{MISSING} not known to us.")
     found.append(
-        "Below each number: 95 % interval from resampled patients, and from resampled seeds where there are several; ± is over seeds."
+        "With each number: its 95 % interval from resampled patients, and from resampled seeds where there are several; ± is over seeds."
     )
     if _comparable(run, paper):
         found.append(

@@ -77,9 +77,11 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def same_patients(runs: Sequence[Run]) -> bool:
-    """Whether all chosen trials were tested on the same samples."""
+    """Whether all chosen trials were tested on the same samples of the same data."""
     found = [run.predictions(run.best) if run.best else None for run in runs]
-    return all(f is not None for f in found) and len({tuple(sorted(f.sample)) for f in found if f is not None}) == 1
+    samples = {tuple(sorted(f.sample)) for f in found if f is not None}
+    data = {run.study["data_fingerprint"] for run in runs}
+    return all(f is not None for f in found) and len(samples) == len(data) == 1
 
 
 def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str]], str]:

@@ -2,9 +2,13 @@
 
 import math
 
+from study.reporting.comparing import LEVEL
+from study.reporting.estimates import estimates_of
 from study.reporting.measures import long
+from study.reporting.picking import picking_of
 from study.reporting.results import configuration, parameter_names, setting
 from study.reporting.run import Run
+from study.reporting.table import Origin
 
 
 def summary(run: Run) -> list[str]:
@@ -49,18 +53,47 @@ def _trials(run: Run) -> str:
 def _finding(run: Run) -> str:
     if run.best is None:
         return "No trial is complete, so there is no result."
-    value = run.score(run.best, run.objective)
     chosen = configuration(run, run.best)
+    value = run.score(run.best, run.objective)
     text = f"The chosen trial is {run.best}{f' ({chosen})' if chosen else ''}."
-    text += f" On the test split its {long(run.objective)} is {value:.3f}" if not math.isnan(value) else " It has no test score"
-    rivals = [(name, run.score(key, run.objective)) for name in ("prior", "untrained") for key in [run.baseline(name)] if key]
-    named = {"prior": "the class prior", "untrained": "the untrained network"}
-    known = [f"{named[name]} reaches {other:.3f}" for name, other in rivals if not math.isnan(other)]
-    text += f"; {' and '.join(known)}." if known else "."
-    sign = 1 if run.maximise else -1
-    if any(sign * (value - other) <= 0 for _, other in rivals):
-        text += " It does not beat them: nothing was learned that these numbers can show."
-    return text
+    if math.isnan(value):
+        return f"{text} It has no test score."
+    found = estimates_of(run).of(Origin((run.best,), run.objective))
+    interval = f" (95 % interval {found.low:.3f} to {found.high:.3f})" if found and not math.isnan(found.low) else ""
+    text += f" On the test split its {long(run.objective)} is {value:.3f}{interval}."
+    return " ".join([text, *_rivals(run, run.best, value), *_luck(run)])
+
+
+def _rivals(run: Run, best: str, value: float) -> list[str]:
+    """How the two that did not learn do, and whether the difference could be chance."""
+    sentences = []
+    for name, title in (("prior", "The class prior"), ("untrained", "The untrained network")):
+        key = run.baseline(name)
+        other = run.score(key, run.objective) if key else math.nan
+        if key is None or math.isnan(other):
+            continue
+        compared = estimates_of(run).compared(Origin((best,), run.objective), Origin((key,), run.objective))
+        p_value = compared.p_value if compared else math.nan
+        if (value - other) * (1 if run.maximise else -1) <= 0:
+            verdict = ", so nothing was learned that these numbers can show"
+        elif p_value < LEVEL:
+            verdict = ""
+        else:
+            verdict = ", and the difference could be chance" + ("" if math.isnan(p_value) else f" (p = {p_value:.2f})")
+        sentences.append(f"{title} reaches {other:.3f}{verdict}.")
+    return sentences
+
+
+def _luck(run: Run) -> list[str]:
+    """What the choice among many trials did to the validation value."""
+    picking = picking_of(run)
+    if picking is None or math.isnan(picking.selection.corrected):
+        return []
+    found = picking.selection
+    return [
+        f"Its validation value of {found.naive:.3f} is the best of {len(run.ranked)} and therefore flattered; "
+        f"corrected for the choice it is {found.corrected:.3f} ({found.low:.3f} to {found.high:.3f})."
+    ]
 
 
 def _profile(run: Run) -> str:

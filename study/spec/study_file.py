@@ -51,7 +51,11 @@ class AugmentationSpec(Section):
 
 
 class SplitSpec(Section):
-    """Shares of patients, or a split file of one's own; with `folds` above 1 fold `fold` is the test set."""
+    """Shares of patients, or a split file of one's own; with `folds` above 1 fold `fold` is the test set.
+
+    Attributes:
+        group_duplicates: patients whose photographs show the same eye come to one side; a file of one's own is taken as it is.
+    """
 
     val: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(gt=0, lt=1)] = 0.15
@@ -59,6 +63,7 @@ class SplitSpec(Section):
     folds: Annotated[int, Field(ge=1)] = 1
     fold: Annotated[int, Field(ge=0)] = 0
     file: LOCAL | None = None
+    group_duplicates: bool = True
 
 
 class DataSpec(Section):

@@ -124,6 +124,7 @@ def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
     assert "12 trials of the search ended (8 complete, 2 pruned, 2 failed)" in text
     assert f"The chosen trial is {run.best}" in text
     assert f"is {run.score(str(run.best), run.objective):.3f}" in text
-    assert "the class prior reaches" in text
+    assert "The class prior reaches" in text
+    assert "corrected for the choice it is" in text
     assert "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96." in text
     assert not re.search(r"nan|None", text)

@@ -45,4 +45,4 @@ class Ablations:
         found = of_variant(run, name, variant)
         cells = found.cells(run, [(m, "half", "") for m in tests])
         trainings = Value(float(len(found.trials)), digits=0)
-        return Row(f"{name}.{variant}", (Text(name if first else ""), Text(variant), trainings, *cells), lead=first)
+        return Row(f"{name}.{variant}", (Text(name if first else ""), Text(variant), trainings, *cells))

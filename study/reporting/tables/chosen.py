@@ -28,6 +28,6 @@ class Chosen:
         columns = (Column("what", "", words=True), *(Column(m, short(m), help=long(m)) for m in tests))
         caption = "Test split, threshold one half. The class prior gives every patient the training set's share of each label."
         title = "The chosen trial beside two that did not learn"
-        remark = "Below each number: 95 % interval from resampled patients."
+        remark = "With each number: its 95 % interval from resampled patients."
         table = Table("chosen", title, columns, rows, caption, (remark,), run.synthetic)
         return with_bold(run, table, "chosen", [name for name, _, _ in named[1:]], "the chosen trial")

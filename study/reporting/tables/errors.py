@@ -14,12 +14,12 @@ SHOWN = 24
 
 
 class Errors:
-    """One row a sample, the greatest loss first."""
+    """One row a sample with a wrong label, the greatest loss first."""
 
     section = "errors"
 
     def build(self, run: Run) -> Table | None:
-        """The table; None where the chosen trial has no test predictions."""
+        """The table; None where the chosen trial has no test predictions, or no wrong one."""
         found = run.predictions(run.best) if run.best else None
         if found is None:
             return None
@@ -28,7 +28,10 @@ class Errors:
         decision = decisions_of(found, run.kind)[run.decision_rule("half")]
         wrong = (decision != (found.target > 0)).any(axis=1)
         rows = []
-        for i in np.argsort(-loss, kind="stable")[:SHOWN]:
+        if not wrong.any():
+            return None
+        order = np.argsort(-loss, kind="stable")
+        for i in order[wrong[order]][:SHOWN]:
             missed = [self._label(run, int(j), score[i, j]) for j in np.flatnonzero((found.target[i] > 0) & ~decision[i])]
             invented = [self._label(run, int(j), score[i, j]) for j in np.flatnonzero((found.target[i] == 0) & decision[i])]
             true = ", ".join(run.labels[j] for j in np.flatnonzero(found.target[i] > 0))

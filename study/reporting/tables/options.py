@@ -27,7 +27,7 @@ class Options:
         for parameter, option, probability, tried in shares.itertuples(index=False):
             name = names[parameter] if parameter != last else ""
             cells = (Text(name), Text(option), Value(probability), Value(tried))
-            rows.append(Row(f"{parameter}={option}", cells, lead=bool(name)))
+            rows.append(Row(f"{parameter}={option}", cells))
             last = parameter
         if not rows:
             return None

@@ -31,7 +31,7 @@ class Selection:
         by_share = sorted(zip(found.pick_share, picking.keys, strict=True), reverse=True)[:SHOWN]
         for share, key in by_share:
             name = f"{key} ({configuration(run, key)})"
-            rows.append(Row(key, (Text(f"probability that {name} is best"), Value(float(share))), lead=key == by_share[0][1]))
+            rows.append(Row(key, (Text(f"probability that {name} is best"), Value(float(share)))))
         caption = f"{long(run.objective).capitalize()} on validation. In each resample of the patients the whole choice is made again."
         left_out = f" The best {len(picking.keys)} trials take part; {picking.num_left_out} others do not." if picking.num_left_out else ""
         remark = f"Choosing the best of many flatters; the corrected value is what to expect of the choice.{left_out}"
