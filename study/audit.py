@@ -87,7 +87,8 @@ def _audit(wanted: Audited, out: Path, console: Console) -> None:
         groups = audit.duplicate_groups(cache)
     found, poor = audit.duplicates(cache), audit.poor_frames(cache)
     _say_what_was_read(pairs, cache, console)
-    _say_duplicates(found, groups.max() + 1, cache.pairs.table["patient"].nunique(), console)
+    console.print(f"\n[bold]{cache.pairs.table['patient'].nunique() - groups.max() - 1} patients entered again[/]")
+    _say_duplicates(found, pairs.num_views == 2, console)
     _say_poor(poor, cache, console)
     if wanted.split is not None:
         _say_split(audit.divided(cache, read_sheet(wanted.split, ["sample", "split"], text=["sample", "split"])), wanted.split, console)
@@ -100,18 +101,17 @@ def _audit(wanted: Audited, out: Path, console: Console) -> None:
 
 def _say_what_was_read(pairs: Pairs, cache: ImageCache, console: Console) -> None:
     if pairs.synthetic:
-        console.print("[bold black on yellow] SYNTHETIC [/] drawn images; whoever looks alike there is not looked for")
+        console.print("[bold black on yellow] SYNTHETIC [/] drawn images: whoever looks alike is another drawing")
     console.print(f"{pairs.dataset}: {pairs.table['patient'].nunique()} patients, {len(cache.thumbs)} images")
 
 
-def _say_duplicates(found: pd.DataFrame, num_groups: int, num_patients: int, console: Console) -> None:
+def _say_duplicates(found: pd.DataFrame, two_eyes: bool, console: Console) -> None:
     same = found["patient_a"] == found["patient_b"]
     sure = ~same & (found["evidence"] != audit.EVIDENCE[-1])
-    console.print(f"\n[bold]{num_patients - num_groups} patients entered again[/]: {sure.sum()} pairs, kept on one side of a split")
     _say_table(found[sure], console)
-    crossed = found[sure & ~found["eyes"].str.contains(r"(?:left=left|right=right)")]
-    if len(crossed) and found["eyes"].str.contains("left=").any():
-        console.print(f"[yellow]{len(crossed)} of them with left and right exchanged[/]")
+    crossed = sure & ~found["eyes"].str.contains("left=left|right=right") & two_eyes
+    if crossed.any():
+        console.print(f"[yellow]{crossed.sum()} of these pairs with left and right exchanged[/]")
     if same.any():
         console.print(f"\n[yellow]{same.sum()} patients have one photograph for both eyes[/]: {_names(found[same]['patient_a'])}")
     perhaps = found[~same & ~sure]
@@ -142,9 +142,8 @@ def _say_poor(poor: pd.DataFrame, cache: ImageCache, console: Console) -> None:
 
 
 def _say_split(divided: pd.DataFrame, path: Path, console: Console) -> None:
-    console.print(
-        f"\n[bold]{escape(str(path))}[/]: {len(divided)} patients on more than one side" + (" [red]leaks[/]" if len(divided) else "")
-    )
+    leaks = " [red]it leaks[/]" if len(divided) else ""
+    console.print(f"\n[bold]{escape(str(path))}[/]: {len(divided)} patients on more than one side{leaks}")
     for row in divided.head(SHOWN).itertuples():
         console.print(f"  {escape(str(row.patients))} in {escape(str(row.sides))}")
 

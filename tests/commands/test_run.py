@@ -60,7 +60,7 @@ def odir(folder: Path, num_patients: int = 60, header: list[str] = HEADER, label
 
 
 def test_a_small_study_runs_from_its_file_to_its_report(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path)
+    path = write(tmp_path, {**STUDY, "storage": f"file://{tmp_path}/runs"})
     assert run.main([path]) == 0
     said = capsys.readouterr().out
     assert "SYNTHETIC" in said
