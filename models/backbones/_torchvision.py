@@ -115,7 +115,7 @@ def _blocks(net: nn.Module) -> list[nn.Module]:
 
 
 class _ChannelFirst(nn.Module):
-    """ "b h w c" -> "b c h w"."""
+    """Gives "b h w c" -> "b c h w"."""
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
         return x.movedim(-1, 1)
