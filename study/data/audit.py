@@ -26,9 +26,10 @@ from study.data.images import ImageFolder
 from study.data.pairs import digest
 from study.spec.errors import StorageError
 
-# Among the 13.4 million pairs of 5,180 images of ODIR-5K and the 0.26 million of 720 of EyePACS, every pair looked at by eye:
-# copies that were compressed again, scaled, cut or brightened lie above PHOTOGRAPH or EYE; eyes photographed again at 0.83 to 0.94
-# with a margin of 0.5 to 0.7; strangers with a margin above 0.4 below 0.75, with a correlation above 0.75 at a margin below 0.26.
+# Measured on the 13.4 million pairs of 5,180 images of ODIR-5K and the 0.26 million of 720 of EyePACS, the likely ones looked at:
+# eyes photographed again lie at 0.83 to 0.94 with a margin of 0.5 to 0.7; strangers with a margin above 0.4 below 0.75, those above
+# 0.75 at a margin below 0.26. Of copies (JPEG at 50, half the size, brightened, cut by 2 %, turned by 3 degrees) 98 to 100 % are
+# found, and none joined strangers.
 PHOTOGRAPH = 0.97  # correlation from which two images are one photograph
 EYE, MARGIN = 0.8, 0.4  # correlation, and how far it lies above that of the fellow eyes, from which they show one eye
 LOOK, LOOK_MARGIN = 0.6, 0.3  # the same, from which a person should look
@@ -134,7 +135,7 @@ def duplicates(cache: ImageCache) -> pd.DataFrame:
     table: pd.DataFrame = grouped.agg(
         eyes=("eyes", ", ".join), evidence=("evidence", "first"), distance=("distance", "min"), same_labels=("same_labels", "all")
     ).reset_index()
-    return table
+    return table.astype({"eyes": str, "evidence": str})  # also where there is no row to tell
 
 
 def poor_frames(cache: ImageCache) -> pd.DataFrame:
@@ -163,7 +164,7 @@ def divided(cache: ImageCache, split: pd.DataFrame) -> pd.DataFrame:
         patients=("patient", lambda names: ", ".join(dict.fromkeys(names))),
         sides=("split", lambda sides: ", ".join(dict.fromkeys(sides))),
     )
-    return grouped[grouped["sides"].str.contains(",")].reset_index(drop=True)
+    return grouped[grouped["sides"].astype(str).str.contains(",")].reset_index(drop=True)
 
 
 def _search(cache: ImageCache) -> Likeness:

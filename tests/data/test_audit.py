@@ -158,6 +158,7 @@ def test_a_split_that_divides_duplicates_is_found(cache: ImageCache) -> None:
     found = divided(cache, pd.DataFrame({"sample": cache.pairs.table["sample"], "split": sides}))
     assert found["patients"].tolist() == ["0, 24", "1, 25", "2, 26", "3, 27"]
     assert set(found["sides"]) == {"train, test"}
+    assert divided(cache, pd.DataFrame({"sample": ["nobody"], "split": ["val"]})).empty
     assert divided(cache, pd.DataFrame({"sample": ["0", "24", "9"], "split": ["val", "val", "test"]})).empty
 
 

@@ -1,0 +1,86 @@
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from study import audit
+from study.data.datasets.phantom import Phantom
+
+NUM = 12
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve drawn patients; the last is the first, and the one before the second with its eyes exchanged."""
+    folder = tmp_path_factory.mktemp("drawn")
+    pairs = Phantom(None, variant="grades", num_patients=NUM, size_px=128).read()
+    for i in range(NUM):
+        for eye in ("left", "right"):
+            Image.fromarray(pairs.load(f"phantom/grades/{i}/{eye}")).save(folder / f"{i}_{eye}.png")
+    for eye, other in (("left", "right"), ("right", "left")):
+        shutil.copy(folder / f"0_{eye}.png", folder / f"{NUM - 1}_{eye}.png")
+        shutil.copy(folder / f"1_{other}.png", folder / f"{NUM - 2}_{eye}.png")
+    (folder / "5_left.png").write_bytes(b"")
+    rows = [(f"[p{i}]", f"{i}_left.png", f"{i}_right.png", i % 2) for i in range(NUM)]
+    pd.DataFrame(rows, columns=["patient", "left", "right", "sick"]).to_csv(folder / "eyes.csv", index=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "CACHE", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+
+
+DATA = "{name: table, labels: [sick], patient: patient}"
+
+
+def test_patients_entered_twice_are_listed_and_written(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit.main(["--data", DATA, "--root", str(drawn / "eyes.csv"), "--out", "found.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "2 patients entered again" in said
+    assert "[p0]" in said
+    assert "1 of these pairs with left and right exchanged" in said
+    assert "1 images that cannot be read: 5_left.png" in said
+    found = pd.read_csv(tmp_path / "found.csv")
+    assert found.columns.tolist() == ["patient_a", "patient_b", "eyes", "evidence", "distance", "same_labels"]
+    sure = found[found["evidence"] == "same file"]
+    assert set(zip(sure["patient_a"], sure["patient_b"], strict=True)) == {("[p0]", "[p11]"), ("[p1]", "[p10]")}
+
+
+def test_a_study_file_and_a_split_that_leaks(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"dataset": yaml.safe_load(DATA), "root": str(drawn / "eyes.csv"), "image_px": 32}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": "s", "data": data, "model": {"backbone": "tiny"}}))
+    samples = pd.read_csv(drawn / "eyes.csv")["patient"]
+    pd.DataFrame({"sample": samples, "split": ["train"] * 11 + ["test"]}).to_csv("split.csv", index=False)
+    assert audit.main(["study.yaml", "--split", "split.csv", "--set", "data.on_bad_image=skip"]) == 0
+    said = capsys.readouterr().out
+    assert "split.csv: 1 patients on more than one side it leaks" in said
+    assert "[p0], [p11] in train, test" in said
+
+
+def test_drawn_data_is_called_synthetic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit.main(["--data", "{name: phantom, num_patients: 4}"]) == 0
+    said = capsys.readouterr().out
+    assert "SYNTHETIC" in said
+    assert "0 patients entered again" in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "give either a study file, or --data with --root"),
+        (["a.yaml", "--data", "odir5k"], "give either a study file, or --data"),
+        (["nowhere.yaml"], "no such file exists"),
+        (["--data", "odir6k"], "Did you mean `odir5k`?"),
+        (["--data", "odir5k", "--root", "/nowhere"], "must be an existing file or folder, got `/nowhere`"),
+        (["--data", "{name: phantom, num_patients: 4}", "--split", "nowhere.csv"], "nowhere.csv"),
+        (["--data", "{name: phantom, num_patients: 4}", "--out", "/nowhere/x.csv"], "`--out`: must be a file to write to"),
+    ],
+)
+def test_bad_input_gets_one_message(argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit.main(argv) == 2
+    assert expected in " ".join(capsys.readouterr().err.split())
