@@ -23,6 +23,7 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "-1",
     "PYTHONWARNINGS": "ignore",
+    "MALLOC_ARENA_MAX": "1",  # a trial process trains network after network: what one freed, the next must find
 }
 
 

@@ -1,5 +1,6 @@
 """One trial from its order to its published record: build, fit, embed, score, publish. It knows no Ray."""
 
+import gc
 import json
 import platform
 import tempfile
@@ -150,6 +151,7 @@ def run_order(
     Returns:
         The final row: state (complete, pruned or failed), value, outcome and message.
     """
+    gc.collect()  # the last trial's network and optimiser hang in cycles, and the process is the same
     try:
         return _run(order, site, report, device, group, wrap)
     except NonFiniteLoss as error:
