@@ -69,7 +69,18 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
         StorageError: the cache cannot be written.
     """
     pairs = _pairs(data.dataset.model_dump_json(), data.root, data.phantom_patients)
-    images = ImageCache.build(
+    images = open_images(data, pairs, cache, progress)
+    split = data.split
+    if split.file is not None:
+        return Cohort(images, read_split(split.file, images.pairs))
+    groups = duplicate_groups(images) if split.group_duplicates else None
+    sides = make_split(images.pairs, val=split.val, test=split.test, seed=split.seed, folds=split.folds, fold=split.fold, groups=groups)
+    return Cohort(images, sides)
+
+
+def open_images(data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[int, int], None] | None = None) -> ImageCache:
+    """The pixels of these pairs under the image settings of a trial; arguments and errors as in `open_cohort`."""
+    return ImageCache.build(
         pairs,
         Preprocessing(image_px=data.image_px, crop=data.crop, fit=data.fit),
         cache,
@@ -77,12 +88,6 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
         on_bad_image=data.on_bad_image,
         progress=progress,
     )
-    split = data.split
-    if split.file is not None:
-        return Cohort(images, read_split(split.file, images.pairs))
-    groups = duplicate_groups(images) if split.group_duplicates else None
-    sides = make_split(images.pairs, val=split.val, test=split.test, seed=split.seed, folds=split.folds, fold=split.fold, groups=groups)
-    return Cohort(images, sides)
 
 
 @lru_cache(maxsize=2)

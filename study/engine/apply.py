@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from study.data.batches import Batches
 from study.data.cache import ImageCache
+from study.data.cohort import open_images
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, pairs_table
-from study.data.preprocessing import Preprocessing
 from study.engine.building import build_network, without_weights
 from study.engine.fit import use_bfloat16
 from study.engine.training import EVALUATION_BATCH
@@ -108,14 +108,8 @@ def predict(store: Store, record: Mapping[str, Any], spec: TrialSpec, pairs: Pai
         StorageError: the trial's weights were not kept.
         DataError: images are bad, or pairs are given to a network of single images.
     """
-    data, key = spec.data, str(record["trial"])
-    images = ImageCache.build(
-        pairs,
-        Preprocessing(image_px=data.image_px, crop=data.crop, fit=data.fit),
-        cache,
-        missing_eye=data.missing_eye,
-        on_bad_image=data.on_bad_image,
-    )
+    key = str(record["trial"])
+    images = open_images(spec.data, pairs, cache)
     pairs = images.pairs
     found = _embed(store, key, spec, images)
     who = (pairs.table["sample"].tolist(), pairs.table["patient"].tolist())

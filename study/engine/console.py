@@ -52,9 +52,6 @@ class Live:
         """Notes a running trial's epoch."""
         self.epochs[order.key] = f"epoch {row['epoch']}"
 
-    def tick(self) -> None:
-        """Nothing: the live line refreshes itself."""
-
     def ended(self, order: Order, state: str, value: float | None, message: str, rows: list[dict[str, Any]]) -> None:
         """Prints a finished trial's line."""
         self.epochs.pop(order.key, None)

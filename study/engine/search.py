@@ -29,7 +29,6 @@ class Watcher(Protocol):
     def started(self, order: Order) -> None: ...  # noqa: D102
     def epoch(self, order: Order, row: dict[str, Any]) -> None: ...  # noqa: D102
     def ended(self, order: Order, state: str, value: float | None, message: str, rows: list[dict[str, Any]]) -> None: ...  # noqa: D102
-    def tick(self) -> None: ...  # noqa: D102
 
 
 class Conductor:
@@ -180,13 +179,10 @@ class _Stopping(FIFOScheduler):
 
 
 class _Witness(tune.Callback):
-    """Tune's callback: how each trial ended, with the error's text, and the clock of the console."""
+    """Tune's callback: how each trial ended, with the error's text."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        self._conductor.watcher.tick()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._conductor.ended(key_of(trial), dict(trial.last_result or {}))

@@ -88,10 +88,10 @@ def test_an_interrupted_trial_ends_as_an_undisturbed_one(tmp_path: Path, cache: 
 
     def kill_at_two(row: dict[str, Any]) -> bool:
         if row["epoch"] == 2:
-            raise Killed
+            raise Killed("in epoch 2")
         return False
 
-    with pytest.raises(Killed):
+    with pytest.raises(Killed, match="in epoch 2"):
         run_order(longer, site(tmp_path / "cut", cache), kill_at_two, CPU)
     assert Pending(Store(tmp_path / "cut")).load_checkpoint(longer.key) is not None
     seen = []
