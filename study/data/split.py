@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Int8
 
 from study.data.pairs import Pairs
 from study.data.sheets import read_sheet
-from study.spec.errors import DataError, StorageError, suggest
+from study.spec.errors import DataError, suggest
 
 SIDES = ("train", "val", "test")
 
@@ -87,14 +87,6 @@ def stratify(labels: Int8[np.ndarray, "n l"], shares: Sequence[float], rng: np.r
         part[row] = _most(want_rows, want_rows, rng)
         want_rows[part[row]] -= 1
     return part
-
-
-def write_split(frame: pd.DataFrame, path: Path) -> None:
-    """Writes the split as CSV; raises `StorageError` where that is not possible."""
-    try:
-        frame.to_csv(path, index=False, lineterminator="\n")
-    except OSError as error:
-        raise StorageError(f"`{path}`: the split must be writable there, got: {error}.") from None
 
 
 def read_split(path: Path, pairs: Pairs) -> pd.DataFrame:
