@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -22,10 +23,8 @@ from study.run import CACHE
 from study.spec import components
 from study.spec.components import Component
 from study.spec.errors import SpecError, StorageError, StudyError
-from study.spec.holes import corners
 from study.spec.reading import parse_settings, parse_yaml
 from study.spec.resolve import resolve
-from study.spec.study_file import TrialSpec
 
 SHOWN = 12
 
@@ -38,6 +37,7 @@ class Audited:
         dataset: the data set.
         root: where it lies.
         phantom_patients: size of the phantom where it stands in.
+        unit: what a sample is.
         preprocessing: how its images are cached, as the study will want them.
         split: a split file to check.
     """
@@ -45,6 +45,7 @@ class Audited:
     dataset: Component
     root: Path | None
     phantom_patients: int | None
+    unit: Literal["pair", "eye"]
     preprocessing: Preprocessing
     split: Path | None
 
@@ -73,15 +74,15 @@ def _wanted(args: argparse.Namespace) -> Audited:
         raise SpecError("`STUDY.yaml`: give either a study file, or --data with --root. For example: --data odir5k --root FOLDER")
     if args.data is not None:
         dataset = components.parse("dataset", parse_yaml(args.data, "--data"), "--data")
-        return Audited(dataset, args.root, None, THUMB, args.split)
+        return Audited(dataset, args.root, None, "pair", THUMB, args.split)
     spec = resolve(args.study, parse_settings(args.set), args.profile, torch.cuda.is_available()).spec
-    data = TrialSpec.read(next(filled for _, filled in corners(spec.template))).data
+    data = spec.preset({}).data
     preprocessing = Preprocessing(image_px=data.image_px, crop=data.crop, fit=data.fit)
-    return Audited(data.dataset, args.root or data.root, data.phantom_patients, preprocessing, args.split or data.split.file)
+    return Audited(data.dataset, args.root or data.root, data.phantom_patients, data.unit, preprocessing, args.split or data.split.file)
 
 
 def _audit(wanted: Audited, out: Path, console: Console) -> None:
-    pairs = open_dataset(wanted.dataset, wanted.root, num_patients=wanted.phantom_patients)
+    pairs = open_dataset(wanted.dataset, wanted.root, num_patients=wanted.phantom_patients, unit=wanted.unit)
     with console.status("reading and comparing the images"):
         cache = ImageCache.build(pairs, wanted.preprocessing, CACHE, missing_eye="duplicate", on_bad_image="skip")
         groups = audit.duplicate_groups(cache)

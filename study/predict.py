@@ -80,7 +80,7 @@ def _pairs(args: argparse.Namespace, spec: TrialSpec, kind: str, labels: tuple[s
     if not args.data:
         raise SpecError("`--data`: must be given, or --left and --right for one patient. For example: --data odir5k --root FOLDER")
     dataset = components.parse("dataset", parse_yaml(args.data, "--data"), "--data")
-    return open_dataset(dataset, args.root, num_patients=spec.data.phantom_patients)
+    return open_dataset(dataset, args.root, num_patients=spec.data.phantom_patients, unit=spec.data.unit)
 
 
 def _one_patient(predictions: Predictions, labels: tuple[str, ...]) -> Table:

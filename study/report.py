@@ -75,7 +75,7 @@ def _thumbnails(report: Report) -> Images:
     wanted = {row.key for row in errors.rows}
     try:
         data = TrialSpec.read(run.of_trial(run.best, "spec")).data
-        pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients)
+        pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
         found = {sample: keys for sample, keys in zip(pairs.table["sample"], pairs.keys, strict=True) if sample in wanted}
         return {sample: tuple(_data_uri(Image.fromarray(pairs.load(key))) for key in keys if key) for sample, keys in found.items()}
     except (StudyError, OSError):

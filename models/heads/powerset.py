@@ -4,8 +4,6 @@ Source: label powerset (Tsoumakas and Katakis 2007); a reading of BFPC-Net (Li e
 Differs: nothing. A set that training never showed cannot be predicted; as a target it counts as the most similar known one.
 """
 
-from itertools import combinations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,33 +16,23 @@ class Powerset(nn.Module):
 
     exclusive = True
     multilabel_data = True
+    wants_label_sets = True
     sets: Tensor
 
-    def __init__(
-        self,
-        in_features: int,
-        num_labels: int,
-        label_sets: Float[Tensor, "m l"] | None = None,
-        *,
-        max_labels: int = 3,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, in_features: int, num_labels: int, label_sets: Float[Tensor, "m l"], *, dropout: float = 0.0) -> None:
         """Builds the linear layer.
 
         Args:
             in_features: length of the embedding.
             num_labels: number of labels.
-            label_sets: the distinct label rows of the training split, 0 or 1; None takes every set up to `max_labels`.
-            max_labels: largest set where `label_sets` is None, at least 1.
+            label_sets: the distinct label rows of the training split, 0 or 1; kept with the weights.
             dropout: share of the embedding's features set to 0 while training, in [0, 1).
 
         Raises:
-            ValueError: max_labels below 1, or dropout outside its range.
+            ValueError: dropout outside its range.
         """
         super().__init__()
-        if max_labels < 1:
-            raise ValueError(f"`head.powerset.max_labels`: must be at least 1, got {max_labels}. ODIR-5K has at most 3.")
-        self.register_buffer("sets", _all_sets(num_labels, max_labels) if label_sets is None else label_sets.float())
+        self.register_buffer("sets", label_sets.float())
         self.linear = nn.Sequential(nn.Dropout(check_dropout(dropout)), nn.Linear(in_features, len(self.sets)))
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b m"]:
@@ -63,8 +51,3 @@ class Powerset(nn.Module):
         overlap = torch.where(either > 0, both / either.clamp(min=1), 1.0)
         return nn.functional.one_hot(overlap.argmax(1), len(self.sets)).to(targets)
 
-
-def _all_sets(num_labels: int, max_labels: int) -> Float[Tensor, "m l"]:
-    """Every set of up to `max_labels` labels as a row of 0 and 1, the empty set first."""
-    chosen = [c for size in range(max_labels + 1) for c in combinations(range(num_labels), size)]
-    return torch.tensor([[float(label in c) for label in range(num_labels)] for c in chosen])

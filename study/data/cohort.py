@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
         DataError: the data set, an image or the split is wrong.
         StorageError: the cache cannot be written.
     """
-    pairs = _pairs(data.dataset.model_dump_json(), data.root, data.phantom_patients)
+    pairs = _pairs(data.dataset.model_dump_json(), data.root, data.phantom_patients, data.unit)
     images = open_images(data, pairs, cache, progress)
     split = data.split
     if split.file is not None:
@@ -91,6 +92,6 @@ def open_images(data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[i
 
 
 @lru_cache(maxsize=2)
-def _pairs(dataset: str, root: Path | None, phantom_patients: int) -> Pairs:
+def _pairs(dataset: str, root: Path | None, phantom_patients: int, unit: Literal["pair", "eye"]) -> Pairs:
     """A trial process asks for the same data set again for each trial, and reading a sheet takes a second."""
-    return open_dataset(Component.model_validate_json(dataset), root, num_patients=phantom_patients)
+    return open_dataset(Component.model_validate_json(dataset), root, num_patients=phantom_patients, unit=unit)

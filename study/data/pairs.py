@@ -101,6 +101,31 @@ def pairs_table(
     )
 
 
+def single_eyes(pairs: Pairs) -> Pairs:
+    """Each eye as a sample of its own (`<sample>-left`, `<sample>-right`) with its own labels, still of its patient.
+
+    Eyes without an image, or with unknown labels where another eye's are known, are left out; single images stay as they are.
+    """
+    if pairs.num_views == 1:
+        return pairs
+    views = pairs.view_targets.reshape(-1, len(pairs.labels))
+    table = pairs.table.loc[pairs.table.index.repeat(2)].reset_index(drop=True)
+    right = np.arange(len(table)) % 2 == 1
+    table["sample"] = table["sample"] + np.where(right, "-right", "-left")
+    table["left"] = table["left"].where(~right, table["right"])
+    table["right"] = None
+    unknown = (views < 0).any(axis=1)
+    keep = table["left"].notna().to_numpy() & (~unknown | unknown.all())
+    return replace(
+        pairs,
+        num_views=1,
+        table=table[keep].reset_index(drop=True),
+        targets=views[keep],
+        view_targets=views[keep][:, None],
+        fingerprint=digest(pairs.fingerprint, "eyes"),
+    )
+
+
 def one_hot(classes: Int[np.ndarray, " ..."], num_labels: int) -> Int8[np.ndarray, "... l"]:
     """1 at the class of each entry, 0 elsewhere; a class of -1 (unknown) gives -1 everywhere."""
     hot: Int8[np.ndarray, "... l"] = (classes[..., None] == np.arange(num_labels)).astype(np.int8)

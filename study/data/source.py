@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from study.data.pairs import Pairs
+from study.data.pairs import Pairs, single_eyes
 from study.spec.components import Component, build
 from study.spec.errors import DataError
 
@@ -16,17 +16,25 @@ STAND_INS: dict[str, dict[str, Any]] = {
 """Arguments of the phantom for each data set that it can stand in for."""
 
 
-def open_dataset(component: Component, root: str | Path | None = None, *, num_patients: int | None = None) -> Pairs:
+def open_dataset(
+    component: Component, root: str | Path | None = None, *, num_patients: int | None = None, unit: Literal["pair", "eye"] = "pair"
+) -> Pairs:
     """Pairs of the data set at `root`, else at the environment's `STUDY_ROOT_<DATASET>`, else of the phantom.
 
     Args:
         component: The data set with its arguments.
         root: Folder or file; one that is given but wrong is an error, never a reason to take the phantom.
         num_patients: Size of the phantom where it stands in; None for its own default.
+        unit: What a sample is; with `eye` each eye of a pair is one of its own.
 
     Raises:
         DataError: the root is not there or not what the data set needs, or there is none and the phantom cannot stand in.
     """
+    pairs = _open(component, root, num_patients)
+    return single_eyes(pairs) if unit == "eye" else pairs
+
+
+def _open(component: Component, root: str | Path | None, num_patients: int | None) -> Pairs:
     name = component.name
     variable = f"STUDY_ROOT_{name.upper()}"
     if name == "phantom":

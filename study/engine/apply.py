@@ -15,7 +15,7 @@ from study.data.cache import ImageCache
 from study.data.cohort import open_images
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, pairs_table
-from study.engine.building import build_network, without_weights
+from study.engine.building import rebuild_network
 from study.engine.fit import use_bfloat16
 from study.engine.training import EVALUATION_BATCH
 from study.evidence.embed import Embedded, embed
@@ -124,7 +124,6 @@ def predict(store: Store, record: Mapping[str, Any], spec: TrialSpec, pairs: Pai
 def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embedded:
     pairs = images.pairs
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = build_network(without_weights(spec), len(pairs.labels), pairs.num_views)
     with tempfile.TemporaryDirectory() as folder:
         try:
             weights = store.fetch(key, WEIGHTS, Path(folder))
@@ -132,6 +131,6 @@ def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embed
             raise StorageError(
                 f"`{key}`: must have its weights, but only the best trials keep them. Take another, or raise `keep_weights`."
             ) from None
-        net.load_state_dict(load_file(weights))
+        net = rebuild_network(spec, len(pairs.labels), pairs.num_views, load_file(weights))
     batches = Batches(images, np.arange(len(pairs)), batch_size=EVALUATION_BATCH, device=device, normalise=spec.data.normalise)
     return embed(net.to(device), batches, device, use_bfloat16(spec.training.precision, device))

@@ -1,6 +1,6 @@
 """From a TrialSpec to a network and its criterion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +39,14 @@ class Criterion(nn.Module):
         return value
 
 
-def build_network(spec: TrialSpec, num_labels: int, num_views: int) -> SiameseNet:
+def build_network(spec: TrialSpec, num_labels: int, num_views: int, label_sets: Tensor | None = None) -> SiameseNet:
     """The siamese network of a trial.
 
     Args:
         spec: the trial.
         num_labels: outputs of the head.
         num_views: images of a sample.
+        label_sets: the label rows that occur in training, for a head that wants them.
 
     Raises:
         WeightsError: pretrained weights are not there or do not fit.
@@ -69,14 +70,32 @@ def build_network(spec: TrialSpec, num_labels: int, num_views: int) -> SiameseNe
             context,
             components.build("attention", attention, channels),
             fusion,
-            components.build("head", model.head, vector.dim or fusion.out_features, num_labels),
+            _head(model.head, vector.dim or fusion.out_features, num_labels, label_sets),
             embedding_dim=vector.dim,
             l2norm=vector.l2norm,
             pooling=pooling,
-            view_head=components.build("head", model.head, channels, num_labels) if spec.training.eye_weight else None,
+            view_head=_head(model.head, channels, num_labels, label_sets) if spec.training.eye_weight else None,
         )
     except ValueError as error:
         raise SpecError(str(error)) from None
+
+
+def rebuild_network(spec: TrialSpec, num_labels: int, num_views: int, state: Mapping[str, Tensor]) -> SiameseNet:
+    """The network of a finished trial with the weights that it kept; label sets are among them."""
+    net = build_network(without_weights(spec), num_labels, num_views, state.get("head.sets"))
+    net.load_state_dict(state)
+    return net
+
+
+def label_sets(targets: Tensor) -> Tensor:
+    """The distinct rows of labels, in a fixed order."""
+    return torch.unique(targets, dim=0)
+
+
+def _head(head: Component, in_features: int, num_labels: int, sets: Tensor | None) -> nn.Module:
+    wanted = (sets,) if getattr(components.load("head", head.name), "wants_label_sets", False) else ()
+    built: nn.Module = components.build("head", head, in_features, num_labels, *wanted)
+    return built
 
 
 def load_backbone(spec: TrialSpec) -> Backbone:
@@ -137,12 +156,13 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
             f"{'exactly one label' if head.exclusive else 'any number of labels'}. Take one of {', '.join(works)}."
         )
     num_labels, image_px = len(pairs.labels), spec.data.image_px
+    sets = label_sets(torch.from_numpy(pairs.targets))
     with torch.device("meta"):
-        net = build_network(without_weights(spec), num_labels, pairs.num_views).eval()
+        net = build_network(without_weights(spec), num_labels, pairs.num_views, sets).eval()
         images = torch.empty(2, pairs.num_views, 3, image_px, image_px)
         try:
             net(images)
         except (ValueError, RuntimeError) as error:
             raise SpecError(f"`model`: the parts must fit together at {image_px} px, got: {error}") from None
-    net.head = components.build("head", spec.model.head, 2, num_labels)  # one with memory, to encode labels
+    net.head = _head(spec.model.head, 2, num_labels, sets)  # one with memory, to encode labels
     build_criterion(spec, net, torch.eye(num_labels))

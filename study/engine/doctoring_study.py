@@ -15,13 +15,12 @@ from study.data.source import open_dataset
 from study.engine.doctoring import Finding
 from study.evidence.store import Store
 from study.spec.errors import DataError, StorageError
-from study.spec.holes import corners
 from study.spec.study_file import StudySpec, TrialSpec
 
 
 def check_study(spec: StudySpec) -> list[Finding]:
     """All findings of a study that was read without an error."""
-    trials = [TrialSpec.read(filled) for _, filled in corners(spec.template)]
+    trials = spec.corners()
     trials += [spec.variant(table, name, a.seeds[0], {}) for table, a in spec.ablations.items() for name in a.variants]
     backbones = {(t.model.backbone.name, t.model.backbone.weights): t for t in trials}
     return [
@@ -54,7 +53,7 @@ def check_data(trial: TrialSpec) -> list[Finding]:
     """The data set can be read, its files are there, and its first image can be decoded."""
     what, data = "data", trial.data
     try:
-        pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients)
+        pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
         pairs.load(next(key for key in pairs.keys[0] if key is not None))
     except DataError as error:
         return [Finding("problem", what, str(error), "correct data.root, or the file that is named")]

@@ -22,7 +22,6 @@ from study.evidence.metrics import DEFAULT_OBJECTIVE, objective, objective_metri
 from study.evidence.score import score_rows
 from study.evidence.store import Store
 from study.spec.errors import SpecError, StorageError
-from study.spec.holes import corners
 from study.spec.resolve import Resolved
 from study.spec.study_file import StudySpec, TrialSpec
 
@@ -115,7 +114,7 @@ def start(
     """
     spec = resolved.spec
     require_same_study(store, spec, extend)
-    fillings = [TrialSpec.read(filled) for _, filled in corners(spec.template)]
+    fillings = spec.corners()
     fillings += [spec.variant(table, name, a.seeds[0], {}) for table, a in spec.ablations.items() for name in a.variants]
     cohort = open_cohort(fillings[0].data, cache, progress)
     name = fillings[0].objective or DEFAULT_OBJECTIVE[cohort.pairs.kind]

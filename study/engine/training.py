@@ -20,7 +20,7 @@ from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
 from study.data.cohort import Cohort, open_cohort
-from study.engine.building import Criterion, build_criterion, build_network
+from study.engine.building import Criterion, build_criterion, build_network, label_sets
 from study.engine.fit import Epoch, NonFiniteLoss, State, fit, use_bfloat16
 from study.engine.group import Group, bare
 from study.engine.order import Order, Site
@@ -63,8 +63,8 @@ class Built:
         cohort = open_cohort(spec.data, cache)
         torch.manual_seed(spec.training.seed)
         pairs = cohort.pairs
-        net = build_network(spec, len(pairs.labels), pairs.num_views)
         known = torch.from_numpy(pairs.targets[cohort.rows("train")]).float()
+        net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(known))
         loss = build_criterion(spec, net, known)
         return cls(spec, cohort, net.to(device).to(memory_format=torch.channels_last), loss.to(device), device)
 

@@ -20,6 +20,7 @@ def json_schema() -> str:
     properties = {name: part for name, part in study["properties"].items() if name != "template"}
     for name, part in trial["properties"].items():
         properties[name] = _with_holes(_resolved(part, definitions), name, definitions)
+    properties["bundles"] = {"type": "object", "additionalProperties": {"type": "object"}}
     properties["profiles"] = {"type": "object", "additionalProperties": {"type": "object"}}
     required = [name for name in (*study["required"], *trial["required"]) if name != "template"]
     schema = {

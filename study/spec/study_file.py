@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.spec import components
+from study.spec.bundles import KEY as BUNDLES
+from study.spec.bundles import check_bundles, unbundle
 from study.spec.components import Component
 from study.spec.errors import SpecError, suggest
 from study.spec.holes import Hole, Preset, Scalar, corners, fill, find_holes
@@ -72,6 +74,7 @@ class DataSpec(Section):
     Attributes:
         root: where the data set lies; without one, and without STUDY_ROOT_<DATASET>, the built-in phantom stands in.
         phantom_patients: number of patients of that stand-in.
+        unit: what a sample is, both eyes of a patient or each eye by itself.
         image_px: side of the square image in pixels.
         crop: `fov` cuts to the field of view of the fundus camera.
         fit: how a crop becomes square, by padding with black or by stretching.
@@ -83,6 +86,7 @@ class DataSpec(Section):
     dataset: Annotated[Component, slot("dataset", "data.dataset")]
     root: LOCAL | None = None
     phantom_patients: Annotated[int, Field(ge=20)] = 240
+    unit: Literal["pair", "eye"] = "pair"
     image_px: Annotated[int, Field(ge=16, le=4096)] = 224
     crop: Literal["fov", "none"] = "fov"
     fit: Literal["pad", "stretch"] = "pad"
@@ -255,7 +259,7 @@ class StudySpec(Section):
 
     Attributes:
         study: short name, also the folder of the results.
-        template: data, model, loss, optimiser, training, objective and weights, with holes.
+        template: data, model, loss, optimiser, training, objective, weights and bundles, with holes.
         keep_weights: how many of the best trials keep their weights.
         storage: folder, or URI of a file system that pyarrow knows.
     """
@@ -276,21 +280,21 @@ class StudySpec(Section):
         Raises:
             SpecError: the first filling with an error decides; all its errors are named, a line each.
         """
-        parts = set(TrialSpec.model_fields)
+        parts = {*TrialSpec.model_fields, BUNDLES}
         known = parts | set(cls.model_fields) - {"template"}
         for key in data.keys() - known:
             raise SpecError(f"`{key}`: unknown key. {suggest(str(key), known)}")
         template = {key: value for key, value in data.items() if key in parts}
         fixed = {key: value for key, value in data.items() if key not in parts}
         _refuse_holes(fixed, template)
+        check_bundles(template, FIXED)
         if isinstance(fixed.get("ablations"), Mapping):  # a profile leaves a table out by null
             fixed["ablations"] = {table: ablation for table, ablation in fixed["ablations"].items() if ablation is not None}
         try:
             spec = cls.model_validate({**fixed, "template": template})
         except ValidationError as error:
             raise SpecError(components.explain(error, "", cls)) from None
-        for _, filled in corners(template):
-            TrialSpec.read(filled)
+        spec.corners()
         for table, ablation in spec.ablations.items():
             for variant in ablation.variants:
                 try:
@@ -309,16 +313,24 @@ class StudySpec(Section):
 
     def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
         """An ablation's variant: the template with the variant's settings, its other holes filled by the given parameters."""
-        template = override(self.template, {**self.ablations[table].variants[variant], "training.seed": seed})
-        return TrialSpec.read(fill(template, Preset(params)))
+        settings = {**self.ablations[table].variants[variant], "training.seed": seed}
+        return TrialSpec.read(unbundle(fill(override(self.template, settings), Preset(params)), kept=settings))
 
     def fill(self, trial: HoleSampler) -> TrialSpec:
         """A trial's specification from what the sampler suggests."""
-        return TrialSpec.read(fill(self.template, trial))
+        return TrialSpec.read(unbundle(fill(self.template, trial)))
 
     def preset(self, params: Mapping[str, Scalar]) -> TrialSpec:
         """A trial's specification from given parameters; where one is not given, the first choice or the lower end."""
-        return TrialSpec.read(fill(self.template, Preset(params)))
+        return self.fill(Preset(params))
+
+    def corners(self) -> list[TrialSpec]:
+        """Specifications that together take every choice and both ends of every range, the first filling first.
+
+        Raises:
+            SpecError: the first filling with an error.
+        """
+        return [TrialSpec.read(unbundle(filled)) for _, filled in corners(self.template)]
 
     def holes(self) -> dict[str, Hole]:
         """Every searched parameter by its name."""
@@ -334,7 +346,7 @@ class StudySpec(Section):
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
-_DATA_FIXED = ("dataset", "root", "phantom_patients", "split", "missing_eye", "on_bad_image")
+_DATA_FIXED = ("dataset", "root", "phantom_patients", "unit", "split", "missing_eye", "on_bad_image")
 FIXED = (*(f"data.{key}" for key in _DATA_FIXED), "objective", "weights")
 
 

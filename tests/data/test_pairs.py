@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from study.data.pairs import fingerprint, one_hot, pairs_table
+from study.data.datasets.phantom import Phantom
+from study.data.pairs import fingerprint, one_hot, pairs_table, single_eyes
 from study.spec.errors import DataError
 
 TABLE = pairs_table(["a", "b"], ["p", "q"], ["a.png", None], ["b.png", "c.png"])
@@ -57,3 +58,23 @@ def test_fingerprint_follows_files_and_labels(tmp_path):
     assert first != fingerprint(tmp_path, ["a", "absent"], np.array([1, 1]))
     (tmp_path / "absent").write_text("here now")
     assert first != fingerprint(tmp_path, ["a", "absent"], np.array([0, 1]))
+
+
+def test_eyes_become_samples_of_their_patient():
+    pairs = Phantom(None, variant="grades", num_patients=20).read()
+    eyes = single_eyes(pairs)
+    assert (eyes.num_views, len(eyes)) == (1, 40)
+    assert eyes.table["sample"].tolist()[:2] == ["0-left", "0-right"]
+    assert eyes.keys[1] == (pairs.keys[0][1],)
+    assert (eyes.targets == pairs.view_targets.reshape(40, -1)).all()
+    assert eyes.table["patient"].value_counts().eq(2).all()
+    assert single_eyes(eyes) is eyes
+
+
+def test_eyes_without_image_or_label_are_left_out():
+    pairs = Phantom(None, variant="grades", num_patients=20).read()
+    pairs.table.loc[3, "right"] = None
+    pairs.view_targets[5, 0] = -1
+    eyes = single_eyes(pairs)
+    assert len(eyes) == 38
+    assert not {"3-right", "5-left"} & set(eyes.table["sample"])
