@@ -14,12 +14,16 @@ from study.spec.errors import SpecError, suggest
 class _Loader(yaml.SafeLoader):
     """Safe YAML with the scalars people mean: `1e-5` is a number, `no` and `off` are words, a key stands once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for place, (key, (mark, _)) in enumerate(zip(keys, node.value, strict=True)):
-            if key in keys[:place]:
-                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` stands twice", mark.start_mark)
-        return super().construct_mapping(node, deep)
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Resolves merges (`<<: *anchor`), after which a key that the mapping itself holds rightly stands twice."""
+        checked = self.__dict__.setdefault("_checked", set())
+        if node not in checked:
+            checked.add(node)
+            keys = [(self.construct_object(key, deep=True), key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+            for place, (key, mark) in enumerate(keys):
+                if key in [earlier for earlier, _ in keys[:place]]:
+                    raise yaml.constructor.ConstructorError(None, None, f"key `{key}` stands twice", mark.start_mark)
+        super().flatten_mapping(node)
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -60,3 +60,10 @@ def test_settings_that_lead_nowhere_are_errors(key: str, message: str) -> None:
 def test_a_setting_needs_an_equals_sign() -> None:
     with pytest.raises(SpecError, match=r"must have the form key.of.the.value=value"):
         parse_settings(["data.root"])
+
+
+def test_merged_mappings_may_be_changed_and_merged_again() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n"
+    assert parse_yaml(text, "f") == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 3, "y": 4}}
+    with pytest.raises(SpecError, match="key `x` stands twice"):
+        parse_yaml("a: &a {x: 1}\nb: {<<: *a, x: 3, x: 4}", "f")

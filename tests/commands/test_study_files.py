@@ -1,0 +1,54 @@
+"""Each study file goes through on its phantom, from the file to the tables of its paper."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.evidence.store import Store
+from study.spec.resolve import resolve
+
+ROOT = Path(__file__).parents[2]
+TABLES = {
+    "dmsnet": ["dmsnet_table3"],
+    "odir_cpu": [],
+    "svk_ma": ["svkma_table3", "svkma_table4", "svkma_table6", "svkma_table7"],
+    "bfpc": ["li_headline"],
+    "mirror": ["fang_retrieval", "fang_grades"],
+}
+# One trained network fills these: their rows are values of K and classifiers on its embeddings.
+OF_ONE_NETWORK = {
+    "svkma_table4": ["k1", "k2", "k10"],
+    "svkma_table7": ["knn", "svm", "svm_unscaled", "random_forest", "gradient_boosting", "gaussian_nb"],
+}
+NO_NETWORK = ["--set", "model.backbone=tiny"]  # the file's own backbones want weights from the net
+
+
+def test_every_study_file_is_listed() -> None:
+    assert set(TABLES) == {path.stem for path in (ROOT / "search_spaces").glob("*.yaml")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_file_goes_from_its_phantom_to_its_tables(name: str, tmp_path: Path) -> None:
+    file = ROOT / "search_spaces" / f"{name}.yaml"
+    command = [sys.executable, "-m", "study.run", str(file), "--profile", "laptop" if name != "odir_cpu" else "full"]
+    command += ["--set", f"storage={tmp_path / 'runs'}", *(NO_NETWORK if name == "odir_cpu" else [])]
+    environment = {**os.environ, "STUDY_CACHE": str(tmp_path / "cache")}
+    environment = {key: value for key, value in environment.items() if not key.startswith("STUDY_ROOT_")}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500, check=False)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    assert "SYNTHETIC" in ended.stdout
+    spec = resolve(file, {}, "laptop" if name != "odir_cpu" else "full", has_gpu=False).spec
+    trials = Store(str(tmp_path / "runs" / name)).read("trial")
+    failed = trials[trials["state"] == "failed"]
+    assert failed.empty, failed[["trial", "message"]].to_string()
+    assert (trials["role"] == "search").sum() == spec.search.trials
+    for table in TABLES[name]:
+        rows = pd.read_csv(tmp_path / "runs" / name / "report" / "tables" / f"{table}.csv", index_col=0)
+        expected = OF_ONE_NETWORK.get(table) or list(spec.ablations[table].variants)
+        measures = rows.drop(columns=["row.1", "line", "synthetic"])
+        assert measures.notna().any(axis=1)[expected].all(), rows.to_string()
