@@ -101,12 +101,17 @@ class SiameseNet(nn.Module):
         self.image_flips = bool(getattr(context, "image_flips", False) or getattr(attention, "image_flips", False))
         self.late = bool(getattr(fusion, "late", False))
 
-    def forward(self, images: Float[Tensor, "b v 3 h w"]) -> Output:
+    def forward(self, images: Float[Tensor, "b v c h w"]) -> Output:
         """Logits and embeddings of every sample.
 
         Args:
             images: normalised RGB images; v = 2 is a pair (left eye first), v = 1 a single image.
+
+        Raises:
+            ValueError: the images do not have three channels.
         """
+        if images.shape[2] != 3:
+            raise ValueError(f"`images`: must have 3 channels, got {images.shape[2]}. Repeat grey ones, `images.expand(-1, -1, 3, -1, -1)`.")
         maps = self._maps(images)
         pool = self.pooling or global_average
         views = pool_views(maps, pool)

@@ -77,7 +77,7 @@ def _wanted(args: argparse.Namespace) -> Audited:
         return Audited(dataset, args.root, None, "pair", THUMB, args.split)
     spec = resolve(args.study, parse_settings(args.set), args.profile, torch.cuda.is_available()).spec
     data = spec.preset({}).data
-    preprocessing = Preprocessing(image_px=data.image_px, crop=data.crop, fit=data.fit)
+    preprocessing = Preprocessing.of(data)
     return Audited(data.dataset, args.root or data.root, data.phantom_patients, data.unit, preprocessing, args.split or data.split.file)
 
 

@@ -63,7 +63,7 @@ def _of_cluster(data: dict[str, Any]) -> list[Finding]:
 
 
 def _of_study(args: argparse.Namespace) -> list[Finding]:
-    from study.engine.cluster import has_gpu  # needs ray and torch, which are known to be importable by now
+    from study.engine.cluster_room import has_gpu  # needs ray and torch, which are known to be importable by now
     from study.engine.doctoring_study import check_study
     from study.spec.resolve import resolve
 

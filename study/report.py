@@ -7,6 +7,7 @@ import argparse
 import base64
 import io
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +18,12 @@ from rich.markup import escape
 from rich.table import Table as Listing
 
 from study.data.source import open_dataset
+from study.evidence.heads import HEADS
+from study.evidence.more_heads import add_heads
 from study.reporting.building import Images, Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
+from study.reporting.ours import base_trials
+from study.reporting.papers import published
 from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import names_of, side_by_side
 from study.reporting.table import Table, Text
@@ -104,6 +109,18 @@ def _listing(table: Table) -> Listing:
     return listing
 
 
+def _with_heads(run: Run, heads: str, console: Console) -> Run:
+    """The run after the heads were fitted on the embeddings that a report shows heads of: the chosen trial's, and SVK_MA's Table 7."""
+    shown = [run.best] if run.best else []
+    shown += [key for key in base_trials(run, published("svkma_table7")) if key not in shown]
+    wanted = heads if heads == "all" else [name.strip() for name in heads.split(",")]
+    began = time.perf_counter()
+    for trial, head in add_heads(run.store, shown, wanted, run.kind, run.labels, run.head_measure):
+        console.print(f"fitting {escape(head)} on the embedding of {escape(trial)}")
+    console.print(f"heads are fitted, {time.perf_counter() - began:.0f} s")
+    return load_run(run.store.where)
+
+
 def _report_one(run: Run, out: Path | None, console: Console) -> None:
     report = build_report(run)
     folder = _write(run, files(report, _thumbnails(report)), out)
@@ -154,6 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verify:
             good = [_verify_one(run, out, console) for run, out in zip(runs, places, strict=True)]
             return 0 if all(good) else 1
+        if options.heads:
+            runs = [_with_heads(run, options.heads, console) for run in runs]
         for run, out in zip(runs, places, strict=True):
             _report_one(run, out, console)
         if len(runs) > 1:
@@ -170,6 +189,11 @@ def _parser() -> argparse.ArgumentParser:
         "runs", nargs="+", metavar="RUN", help="folder of a run (runs/<study>), or a URI; several are also shown side by side"
     )
     parser.add_argument("--out", type=Path, help="where to write; left out, into RUN/report")
+    parser.add_argument(
+        "--heads",
+        metavar="NAME,NAME",
+        help=f"fit further heads on the chosen trial's stored embedding and keep them in the run: all, or some of {', '.join(HEADS)}",
+    )
     task = parser.add_mutually_exclusive_group()
     task.add_argument("--why", metavar="TABLE:ROW:COLUMN", help="print the trials, predictions and settings behind a number")
     task.add_argument("--verify", action="store_true", help="compute every number of the written report again and compare")

@@ -5,6 +5,7 @@ classification network of torchvision; any network of timm, which `timm/NAME` fo
 """
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 import timm
@@ -45,7 +46,9 @@ def _whole(name: str, weights: str, image_px: int) -> Backbone:
         return _build_tiny(weights)
     if name in FOUNDATIONS:
         if weights == "imagenet":
-            raise ValueError(f"`backbone.weights`: {name} comes as a file of its authors, got imagenet. Fetch it and name the file.")
+            raise ValueError(f"`backbone.weights`: {name} comes as a file of its authors, got imagenet. {backbone_info(name).way}")
+        if weights != "none" and not Path(weights).expanduser().is_file():
+            raise ValueError(f"`backbone.weights`: must be an existing file for {name}, got {weights}. {backbone_info(name).way}")
         return _whole(FOUNDATIONS[name].network, weights, image_px)
     if is_torchvision(name):
         return build_torchvision(name, weights, image_px)

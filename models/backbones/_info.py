@@ -21,17 +21,25 @@ class BackboneInfo:
         gated: whether a form or a token is needed to get them.
         pretrained_on: data sets they were trained on, by the names of this project's data sets where these are meant.
         note: what else a reader of results must know.
+        file: which file of the authors it is, and where they keep it; empty for weights that torchvision or timm fetch.
     """
 
     licence: str
     gated: bool
     pretrained_on: tuple[str, ...]
     note: str = ""
+    file: str = ""
 
     @property
     def commercial(self) -> bool:
         """Whether the licence allows commercial use, as far as its name tells."""
         return not any(word in self.licence.lower() for word in ("-nc", "non-commercial", "unknown"))
+
+    @property
+    def way(self) -> str:
+        """How to come by the authors' file, and where to name it."""
+        form = " Access needs a form there and a token: `hf auth login`, then `hf download`." if self.gated else ""
+        return f"Fetch {self.file} and name it, `weights: /path/to/{self.file.partition(' ')[0]}`.{form}"
 
 
 @dataclass(frozen=True)
@@ -45,17 +53,44 @@ class Foundation:
 FOUNDATIONS = {
     "retfound_mae": Foundation(
         "vit_large_patch16_224",
-        BackboneInfo(NON_COMMERCIAL, True, ("meh-midas", "eyepacs"), "public part of the pretraining images not checked; EyePACS presumed"),
+        BackboneInfo(
+            NON_COMMERCIAL, True, ("meh-midas", "eyepacs"), "public part of the pretraining images not checked; EyePACS presumed",
+            "RETFound_mae_natureCFP.pth of huggingface.co/YukunZhou/RETFound_mae_natureCFP",
+        ),
     ),
-    "retfound_dinov2": Foundation("vit_large_patch14_dinov2", BackboneInfo(NON_COMMERCIAL, True, ("lvd142m", "meh-midas"))),
+    "retfound_dinov2": Foundation(
+        "vit_large_patch14_dinov2",
+        BackboneInfo(
+            NON_COMMERCIAL, True, ("lvd142m", "meh-midas"), "",
+            "RETFound_dinov2_meh.pth of huggingface.co/YukunZhou/RETFound_dinov2_meh",
+        ),
+    ),
     "retfound_green": Foundation(
         "vit_small_patch14_reg4_dinov2",
-        BackboneInfo("non-commercial, custom", False, ("lvd142m", "odir5k", "ddr", "airogs"), "normalise: half, 392 px; saw no labels"),
+        BackboneInfo(
+            "non-commercial, custom", False, ("lvd142m", "odir5k", "ddr", "airogs"), "saw no labels; made for normalise: half, 392 px",
+            "retfoundgreen_statedict.pth of github.com/justinengelmann/RETFound_Green, release v0.1",
+        ),
     ),
-    "visionfm": Foundation("vit_base_patch16_224", BackboneInfo(NON_COMMERCIAL, False, ("visionfm",), "one file per modality")),
-    "flair": Foundation("resnet50", BackboneInfo("Apache-2.0", False, ("imagenet1k", "odir5k", "eyepacs"), "trained with labels as text")),
-    "urfound": Foundation("vit_base_patch16_224", BackboneInfo("MIT", False, ("odir5k", "eyepacs"), "licence of the code")),
-}
+    "visionfm": Foundation(
+        "vit_base_patch16_224",
+        BackboneInfo(
+            NON_COMMERCIAL, False, ("visionfm",), "one file per modality",
+            "VFM_Fundus_weights.pth, linked from github.com/ABILab-CUHK/VisionFM",
+        ),
+    ),
+    "flair": Foundation(
+        "resnet50",
+        BackboneInfo(
+            "Apache-2.0", False, ("imagenet1k", "odir5k", "eyepacs"), "trained with labels as text",
+            "pytorch_model.bin of huggingface.co/jusiro2/FLAIR",
+        ),
+    ),
+    "urfound": Foundation(
+        "vit_base_patch16_224",
+        BackboneInfo("MIT", False, ("odir5k", "eyepacs"), "licence of the code", "checkpoint.pth, linked from github.com/yukkai/UrFound"),
+    ),
+}  # fmt: skip
 
 TAGS = {  # parts of timm's weight tags -> what the weights have seen
     "in1k": "imagenet1k", "in12k": "imagenet12k", "in21k": "imagenet21k", "in22k": "imagenet21k", "laion": "laion2b", "openai": "wit400m",

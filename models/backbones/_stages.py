@@ -59,11 +59,7 @@ class Backbone(nn.Module):
         if not 0 <= num <= len(self.stages):
             raise ValueError(f"`backbone.freeze`: must be none, all, or up to {len(self.stages)} leading stages, got {what}.")
         named = list(self.net.named_modules())
-        last = self.stages[num - 1]
-        inside = [i for i, (n, _) in enumerate(named) if n == last or n.startswith(f"{last}.")]
-        if not inside and what != "all":
-            raise ValueError(f"`backbone.freeze`: must be none or all for a network without named stages, got {what}.")
-        end = len(named) if what == "all" else inside[-1] + 1
+        end = self._ends()[num - 1] if what != "all" else len(named)
         later = [n for n, _ in named[end:]]
         for _, module in named[:end]:
             for parameter in module.parameters(recurse=False):
@@ -71,6 +67,33 @@ class Backbone(nn.Module):
         # a container that also holds later stages keeps its mode: only what lies wholly inside is switched
         self._frozen = tuple(m for n, m in named[:end] if not any(x.startswith(f"{n}.") or n == "" for x in later))
         return self.train(self.training)
+
+    def _ends(self) -> list[int]:
+        """How many of the named modules, in their order, lie before the end of each stage.
+
+        Raises:
+            ValueError: the network has no module of a stage's name.
+        """
+        names = [name for name, _ in self.net.named_modules()]
+        inside = [[i for i, n in enumerate(names) if n == stage or n.startswith(f"{stage}.")] for stage in self.stages]
+        if not all(inside):
+            raise ValueError("`backbone`: neither leading stages nor layer_decay fit a network without named stages. Take freeze: none or all.")
+        return [found[-1] + 1 for found in inside]
+
+    def depths(self) -> dict[str, int]:
+        """Depth of each parameter from the output: 1 in the last stage and after it, one more in each stage before.
+
+        What stands before the first stage, as a transformer's patches and positions, counts as part of it.
+
+        Raises:
+            ValueError: the network has no named stages.
+        """
+        ends = self._ends()
+        return {
+            ".".join(filter(None, ("net", module, name))): max(1, sum(i < end for end in ends))
+            for i, (module, part) in enumerate(self.net.named_modules())
+            for name, _ in part.named_parameters(recurse=False)
+        }
 
     def drop_last(self, num: int) -> "Backbone":
         """Cuts off the last `num` stages.
@@ -103,6 +126,7 @@ class Backbone(nn.Module):
                 raise ValueError("`model.attention_at`: every_stage needs a network whose stages leave maps. Use a convolutional one.")
             made = [attention(c) for c in self.stage_channels]
             self.net = nn.Sequential(*(nn.Sequential(*pair) for pair in zip(self.net, made, strict=True)))
+            self.stages = tuple(str(i) for i in range(len(made)))
         else:
             blocks = [m for m in self.net.modules() if isinstance(m, BasicBlock | Bottleneck)]
             if not blocks:

@@ -15,6 +15,7 @@ import timm
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.backbones._info import backbone_info
 from models.backbones._stages import Backbone
 from models.backbones._weights import copy_weights, read_weights, without_prefix
 
@@ -39,9 +40,10 @@ def build_timm(name: str, weights: str, image_px: int) -> Backbone:
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if weights != "imagenet":
             raise ValueError(f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). Choose another `image_px`.") from None
+        form = f" Access may need a form at huggingface.co/{cfg.hf_hub_id} and a token: `hf auth login`." if backbone_info(name).gated else ""
         raise ValueError(
             f"`backbone.weights`: weights of {name} could not be fetched ({error}). Put them into the Hugging Face cache "
-            f"(`hf download {cfg.hf_hub_id}`) or name a local file, `weights: /path/to/model.safetensors`."
+            f"(`hf download {cfg.hf_hub_id}`) or name a local file, `weights: /path/to/model.safetensors`.{form}"
         ) from None
     state = None
     if weights not in ("none", "imagenet"):

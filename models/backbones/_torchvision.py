@@ -8,6 +8,7 @@ Source: torchvision.models.
 Differs: classifier, auxiliary heads and last pooling are cut off; channel-last maps (Swin) come out channel-first.
 """
 
+from contextlib import nullcontext
 from urllib.error import URLError
 
 import torch
@@ -35,7 +36,9 @@ def build_torchvision(name: str, weights: str, image_px: int) -> Backbone:
     Raises:
         ValueError: the weights cannot be had or do not fit, or the network cannot take images of this size.
     """
-    net = get_model(name, weights=None, **_arguments(name, image_px))
+    device = torch.get_default_device()
+    with torch.device("cpu") if name.startswith("regnet") else nullcontext():  # it computes its widths by tensors, which meta cannot
+        net = get_model(name, weights=None, **_arguments(name, image_px)).to(device)
     if isinstance(net, VisionTransformer):
         backbone = _transformer(net)
     else:

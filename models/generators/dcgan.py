@@ -31,7 +31,7 @@ class Dcgan(nn.Module):
         super().__init__()
         if min(latent, width) < 1:
             raise ValueError(f"`dcgan`: latent and width must be at least 1, got {latent} and {width}. The paper has 100 and 64.")
-        self.latent = latent
+        self.latent, self.image_px = latent, IMAGE_PX
         self.generator = _generator(latent, width)
         self.discriminator = _discriminator(width)
         self.apply(_start)

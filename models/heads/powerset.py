@@ -16,6 +16,7 @@ class Powerset(nn.Module):
 
     exclusive = True
     multilabel_data = True
+    soft_targets = False
     wants_label_sets = True
     sets: Tensor
 
@@ -42,7 +43,7 @@ class Powerset(nn.Module):
 
     def scores(self, logits: Float[Tensor, "b m"]) -> Float[Tensor, "b l"]:
         """Probability of each label: of all sets that hold it."""
-        return logits.float().softmax(1) @ self.sets
+        return logits.float().softmax(1) @ self.sets.to(logits.device)
 
     def encode(self, targets: Float[Tensor, "b l"]) -> Float[Tensor, "b m"]:
         """1 at the label set with the largest overlap (Jaccard), which is the set itself where it is known."""

@@ -17,6 +17,7 @@ class Asymmetric(nn.Module):
 
     trains_head = True
     exclusive = False
+    soft_targets = True
 
     def __init__(self, prevalence: Float[Tensor, " l"], *, gamma_neg: float = 4.0, gamma_pos: float = 0.0, clip: float = 0.05) -> None:
         """Builds the loss.

@@ -19,6 +19,7 @@ class Bce(nn.Module):
 
     trains_head = True
     exclusive = False
+    soft_targets = True
     pos_weight: Tensor | None
 
     def __init__(self, prevalence: Float[Tensor, " l"], *, pos_weight: Literal["none", "balanced"] = "none") -> None:

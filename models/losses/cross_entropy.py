@@ -19,6 +19,7 @@ class CrossEntropy(nn.Module):
 
     trains_head = True
     exclusive = True
+    soft_targets = True
     class_weight: Tensor | None
 
     def __init__(

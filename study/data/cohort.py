@@ -2,23 +2,51 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+import torch
+from jaxtyping import Bool, Int, Int8
 
 from study.data.audit import duplicate_groups
 from study.data.cache import ImageCache
+from study.data.generated import TrainingSide, training_side
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.source import open_dataset
 from study.data.split import make_split, read_split
 from study.spec.components import Component
-from study.spec.study_file import DataSpec
+from study.spec.study_file import DataSpec, GeneratedSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The samples of a split as networks meet them.
+
+    Attributes:
+        images: pixels and labels.
+        rows: positions of the samples in `images.pairs`.
+        generated: whether each is generated.
+    """
+
+    images: ImageCache
+    rows: Int[np.ndarray, " n"]
+    generated: Bool[np.ndarray, " n"]
+
+    @property
+    def targets(self) -> Int8[np.ndarray, "n l"]:
+        """Labels, 0 or 1."""
+        targets: Int8[np.ndarray, "n l"] = self.images.pairs.targets[self.rows]
+        return targets
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Sample and patient of each."""
+        table = self.images.pairs.table.iloc[self.rows]
+        return table["sample"].tolist(), table["patient"].tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +54,14 @@ class Cohort:
     """Usable samples and their split.
 
     Attributes:
-        cache: pixels and labels.
-        split: sample, patient and split of each sample, in the order of the cache.
+        cache: pixels and labels of the real samples.
+        split: sample, patient and split of each real sample, in the order of the cache.
+        training: stands in for the training split where samples are generated; split, counts and hash know nothing of it.
     """
 
     cache: ImageCache
     split: pd.DataFrame
+    training: TrainingSide | None = None
 
     @property
     def pairs(self) -> Pairs:
@@ -39,8 +69,16 @@ class Cohort:
         return self.cache.pairs
 
     def rows(self, side: str) -> Int[np.ndarray, " n"]:
-        """Positions of the samples of a split."""
+        """Positions of the real samples of a split."""
         return np.flatnonzero((self.split["split"] == side).to_numpy())
+
+    def side(self, side: str) -> Side:
+        """The samples of a split, generated ones among those of the training."""
+        if side == "train" and self.training is not None:
+            generated = self.training.generated
+            return Side(self.training.images, np.arange(len(generated)), generated)
+        rows = self.rows(side)
+        return Side(self.cache, rows, np.zeros(len(rows), dtype=bool))
 
     @cached_property
     def split_hash(self) -> str:
@@ -48,7 +86,7 @@ class Cohort:
         return hashlib.sha256(self.split[["sample", "split"]].to_csv(index=False).encode()).hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Patients, samples and samples with each label, by split."""
+        """Real patients, samples and samples with each label, by split."""
         table = {}
         for side in ("train", "val", "test"):
             rows = self.rows(side)
@@ -79,11 +117,20 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
     return Cohort(images, sides)
 
 
+def with_generated(
+    cohort: Cohort, wanted: GeneratedSpec | None, device: torch.device, progress: Callable[[int, int], None] | None = None
+) -> Cohort:
+    """The cohort with generated training samples, or as it is where none are wanted; arguments and errors as in `training_side`."""
+    if wanted is None:
+        return cohort
+    return replace(cohort, training=training_side(cohort.cache, cohort.rows("train"), cohort.split_hash, wanted, device, progress))
+
+
 def open_images(data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[int, int], None] | None = None) -> ImageCache:
     """The pixels of these pairs under the image settings of a trial; arguments and errors as in `open_cohort`."""
     return ImageCache.build(
         pairs,
-        Preprocessing(image_px=data.image_px, crop=data.crop, fit=data.fit),
+        Preprocessing.of(data),
         cache,
         missing_eye=data.missing_eye,
         on_bad_image=data.on_bad_image,

@@ -1,11 +1,19 @@
-"""From a photograph to a square of pixels: crop to the field of view, fit, resize; done once, before training."""
+"""From a photograph to a square of pixels: crop, fit, resize, correct the light; done once, before training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+
+from study.data.field import field_of_view
+from study.data.images import BadImageError
+from study.spec import components
+from study.spec.components import Component
+from study.spec.study_file import CropBoxSpec, DataSpec
 
 NORMALISE = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -13,33 +21,46 @@ NORMALISE = {
 }
 """Mean and standard deviation of each channel, for images in 0 to 1."""
 
-DARK = 24  # of 255: a frame that is nowhere brighter shows nothing to crop to
-FOREGROUND = 0.06  # of the frame's own maximum: the unlit surround stays below it, all but the darkest retina above
-BLACK = 10  # of 255: noise of the unlit surround
-LIT_SHARE = 0.02  # of a row or column: fewer lit pixels are noise or print
-SMALLEST = 0.25  # of the frame's side: a smaller field is an artefact
-LOOK_PX = 512  # the field is searched on every k-th pixel of larger frames
+AS_IT_IS = Component(name="none")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What happens to each image once; its fields name the cache.
+    """What happens to each image once, in the order of the fields but for the size; its fields name the cache.
 
     Attributes:
         image_px: Side of the square.
+        crop_box: A rectangle of the photograph that is kept.
         crop: `fov` crops to the field of view, `none` keeps the frame.
         fit: `pad` keeps the aspect ratio on black, `stretch` does not.
+        illumination: How the light of the square is corrected.
     """
 
     image_px: int
     crop: Literal["none", "fov"] = "fov"
     fit: Literal["pad", "stretch"] = "pad"
+    crop_box: CropBoxSpec | None = None
+    illumination: Component = AS_IT_IS
+
+    @classmethod
+    def of(cls, data: DataSpec) -> "Preprocessing":
+        """The image settings of a trial."""
+        return cls(data.image_px, data.crop, data.fit, data.crop_box, data.illumination)
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "px px 3"]:
-        """Crops, then resizes with antialiasing (bicubic), then pads evenly."""
+        """Crops, then resizes with antialiasing (bicubic), then pads evenly, then corrects the light.
+
+        Raises:
+            BadImageError: the image is smaller than the box.
+        """
+        if self.crop_box is not None:
+            image = _boxed(image, self.crop_box)
         if self.crop == "fov":
             top, bottom, left, right = field_of_view(image)
             image = image[top:bottom, left:right]
+        return self._correct(self._square(image))
+
+    def _square(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "px px 3"]:
         height, width = image.shape[:2]
         scale = self.image_px / max(height, width)
         size = (self.image_px, self.image_px)
@@ -53,24 +74,16 @@ class Preprocessing:
         square[y : y + small.shape[0], x : x + small.shape[1]] = small
         return square
 
+    @cached_property
+    def _correct(self) -> Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]]:
+        correction: Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]] = components.build("illumination", self.illumination)
+        return correction
 
-def field_of_view(image: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of the lit field: rows and columns with enough pixels above a share of the frame's maximum.
 
-    The whole frame where it is nearly black or the field found is too small to be one.
-    """
+def _boxed(image: UInt8[np.ndarray, "h w 3"], box: CropBoxSpec) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The box's part of the image, rows counted from where the box says."""
     height, width = image.shape[:2]
-    step = max(1, max(height, width) // LOOK_PX)
-    red, green, blue = (image[::step, ::step, channel] for channel in range(3))
-    brightness = np.maximum(np.maximum(red, green), blue)
-    if brightness.max() <= DARK:
-        return 0, height, 0, width
-    lit = brightness > max(BLACK, FOREGROUND * float(brightness.max()))
-    rows, columns = (np.flatnonzero(lit.mean(axis=axis) > LIT_SHARE) for axis in (1, 0))
-    if len(rows) == 0 or len(columns) == 0:
-        return 0, height, 0, width
-    top, bottom = int(rows[0]) * step, min(height, (int(rows[-1]) + 1) * step)
-    left, right = int(columns[0]) * step, min(width, (int(columns[-1]) + 1) * step)
-    if bottom - top < SMALLEST * height or right - left < SMALLEST * width:
-        return 0, height, 0, width
-    return top, bottom, left, right
+    top, bottom = (box.top, box.bottom) if box.origin == "top_left" else (height - box.top, height - box.bottom)
+    if top < 0 or bottom > height or box.right > width:
+        raise BadImageError(f"{width} x {height} pixels, beyond which `data.crop_box` reaches")
+    return image[top:bottom, box.left : box.right]

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from models.siamese import SiameseNet
 from study.data.batches import Batches
 from study.data.cache import ImageCache
 from study.data.cohort import open_images
@@ -17,9 +19,11 @@ from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, pairs_table
 from study.engine.building import rebuild_network
 from study.engine.fit import use_bfloat16
+from study.engine.judged import judge_of
 from study.engine.training import EVALUATION_BATCH
 from study.evidence.embed import Embedded, embed
 from study.evidence.heads import sweep
+from study.evidence.judging import NETWORK
 from study.evidence.predictions import Embeddings, Predictions, embeddings_of
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
@@ -35,7 +39,7 @@ def chosen_trial(store: Store, key: str | None) -> Mapping[str, Any]:
     Raises:
         SpecError: no such trial, or none is complete.
     """
-    trials = store.read("trial", columns=["trial", "role", "state", "value", "spec", "objective"])
+    trials = store.read("trial", columns=["trial", "role", "state", "value", "spec", "head"])
     complete = trials[(trials["state"] == "complete") & (trials["role"] != "baseline")]
     if key is not None:
         complete = complete[complete["trial"] == key]
@@ -113,17 +117,23 @@ def predict(store: Store, record: Mapping[str, Any], spec: TrialSpec, pairs: Pai
     pairs = images.pairs
     found = _embed(store, key, spec, images)
     who = (pairs.table["sample"].tolist(), pairs.table["patient"].tolist())
-    if components.load("loss", spec.loss.name).trains_head:
+    trains_head = bool(components.load("loss", spec.loss.name).trains_head)
+    head = record["head"] or (NETWORK if trains_head else "knn")
+    if head == NETWORK:
         return Predictions(key, "network", "", NEW, *who, found.targets, found.score, pairs.synthetic), pairs
     known = {e.split: e for e in embeddings_of(store.read_table("embeddings", [key]))}
     new = Embeddings(key, NEW, *who, found.targets, found.fused, pairs.synthetic)
-    swept = sweep(known["train"], [known["val"], new], pairs.kind, pairs.labels, heads=("knn",), objective_name=str(record["objective"]))
+    chooser = judge_of(spec, pairs.kind, trains_head).chooser
+    swept = sweep(known["train"], [known["val"], new], pairs.kind, pairs.labels, (head,), chooser)
     return next(p for p in swept.predictions if p.split == NEW), pairs
 
 
-def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embedded:
-    pairs = images.pairs
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num_views: int) -> SiameseNet:
+    """The network of a finished trial with the weights that it kept.
+
+    Raises:
+        StorageError: they were not kept, are damaged, or are those of another network.
+    """
     with tempfile.TemporaryDirectory() as folder:
         try:
             weights = store.fetch(key, WEIGHTS, Path(folder))
@@ -131,6 +141,19 @@ def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embed
             raise StorageError(
                 f"`{key}`: must have its weights, but only the best trials keep them. Take another, or raise `keep_weights`."
             ) from None
-        net = rebuild_network(spec, len(pairs.labels), pairs.num_views, load_file(weights))
-    batches = Batches(images, np.arange(len(pairs)), batch_size=EVALUATION_BATCH, device=device, normalise=spec.data.normalise)
+        try:
+            return rebuild_network(spec, num_labels, num_views, load_file(weights))
+        except (SafetensorError, RuntimeError) as error:
+            raise StorageError(
+                f"`{key}`: {WEIGHTS} must fit the trial's network ({str(error).splitlines()[0]}). "
+                "It is damaged, or another version of this project wrote it: run the study again."
+            ) from None
+
+
+def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embedded:
+    pairs = images.pairs
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = stored_network(store, key, spec, len(pairs.labels), pairs.num_views)
+    data, rows = spec.data, np.arange(len(pairs))
+    batches = Batches(images, rows, batch_size=EVALUATION_BATCH, device=device, normalise=data.normalise, align=data.align)
     return embed(net.to(device), batches, device, use_bfloat16(spec.training.precision, device))

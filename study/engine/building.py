@@ -136,6 +136,14 @@ def without_weights(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(update={"model": spec.model.model_copy(update={"backbone": backbone})})
 
 
+def _require_depths(spec: TrialSpec, net: SiameseNet) -> None:
+    if spec.optimiser.layer_decay < 1:
+        try:
+            net.backbone.depths()  # type: ignore[operator]
+        except ValueError as error:
+            raise SpecError(f"`optimiser.layer_decay`: must be 1 for {spec.model.backbone.name}, whose stages are not known. {error}") from None
+
+
 def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     """Builds the network without memory for its weights, to find what does not fit before any training.
 
@@ -156,9 +164,10 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
             f"{'exactly one label' if head.exclusive else 'any number of labels'}. Take one of {', '.join(works)}."
         )
     num_labels, image_px = len(pairs.labels), spec.data.image_px
-    sets = label_sets(torch.from_numpy(pairs.targets))
+    sets = label_sets(torch.from_numpy(pairs.targets).float())
     with torch.device("meta"):
         net = build_network(without_weights(spec), num_labels, pairs.num_views, sets).eval()
+        _require_depths(spec, net)
         images = torch.empty(2, pairs.num_views, 3, image_px, image_px)
         try:
             net(images)

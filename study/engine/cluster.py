@@ -1,18 +1,22 @@
-"""The cluster: joined or started on this machine, quietly, and left clean."""
+"""The cluster: joined or started on this machine, quietly, privately, and left clean."""
 
 import logging
 import os
+import secrets
+import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import ray
-import torch
+from ray._private import ray_constants
 
+from study.engine.doctoring import token_path
 from study.spec.errors import StudyError
-from study.spec.study_file import ResourcesSpec
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a study leaves the machine
@@ -20,32 +24,20 @@ QUIET = {
     "RAY_worker_niceness": "0",  # Ray's own default starves trials on a shared machine
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # one report a poll: the default would cost 2 s an epoch
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # what is unfinished stays pending anyway, so Ctrl-C need not wait for it
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # the search itself asks for no more trials than there is room for
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "-1",
     "PYTHONWARNINGS": "ignore",
     "MALLOC_ARENA_MAX": "1",  # a trial process trains network after network: what one freed, the next must find
 }
+FIRST_NODE_WAIT_S = 1200.0  # a machine of a cloud with its environment takes five to ten minutes
+
+Say = Callable[[str], None]
 
 
 class ClusterError(StudyError):
     """The cluster cannot be joined or cannot run a trial."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """What a trial gets and how many run at a time.
-
-    Attributes:
-        workers: processes of one trial.
-        cpus_per_worker: CPU cores of each.
-        gpus_per_worker: GPUs of each.
-        concurrent: trials at a time.
-    """
-
-    workers: int
-    cpus_per_worker: float
-    gpus_per_worker: float
-    concurrent: int
 
 
 @contextmanager
@@ -61,19 +53,88 @@ def connected(address: str, workers: int, log: Path) -> Iterator[None]:
         ClusterError: nothing answers at the address.
     """
     os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
-    if address not in ("local", "auto"):
-        _require_listener(address)
-    # Train's placement groups of worker groups are cleaned up through the dashboard's state API; one-device trials have none.
-    dashboard = workers > 1 if address == "local" else None
+    # Under `uv run` Ray would send the whole project to every worker process and start each through uv; the environment is there already.
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    keep_token_private(token_path())
     with _logging_to(log):
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _no_cluster(address, str(error).splitlines()[0]) from None
+        if address == "local":
+            with _on_this_machine(workers):
+                yield
+            return
+        if address != "auto":
+            _require_listener(address)
+        _init(address)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def alive() -> list[dict[str, Any]]:
+    """Ray's own description of each live node."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def await_true(there: Callable[[], bool], what: str, say: Say, wait_s: float = FIRST_NODE_WAIT_S) -> None:
+    """Waits for nodes, which an autoscaler starts only when they are needed.
+
+    Args:
+        there: asked every second.
+        what: is waited for, as the console names it.
+        say: told once, when there is something to wait for.
+        wait_s: longest wait.
+
+    Raises:
+        ClusterError: nothing came.
+    """
+    if there():
+        return
+    say(f"waiting for the cluster to start {what}, up to {wait_s / 60:.0f} minutes; Ctrl-C ends")
+    until = time.monotonic() + wait_s
+    while not there():
+        if time.monotonic() > until:
+            raise ClusterError(
+                f"`resources`: the cluster must start {what} within {wait_s / 60:.3g} minutes, got {len(alive())} nodes without it. "
+                "`ray status` on the head says why; ask for less, or raise max_workers."
+            )
+        time.sleep(1.0)
+
+
+def keep_token_private(path: Path) -> None:
+    """The token that opens a cluster is its owner's alone: one that is made here, and one that Ray has left readable to all."""
+    if os.environ.get("RAY_AUTH_MODE") == "disabled" or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    if path.is_file():
+        with suppress(OSError):  # someone else's file, or a read-only one of Kubernetes
+            path.chmod(0o600)
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+@contextmanager
+def _on_this_machine(workers: int) -> Iterator[None]:
+    """A cluster of this machine alone: its ports on loopback, its sockets and logs in a folder that only its owner can enter."""
+    # Train's placement groups of worker groups are cleaned up through the dashboard's state API; one-device trials have none.
+    dashboard = workers > 1
+    everywhere = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's own switch for desktops: without other machines it binds to loopback
+    folder = Path(tempfile.mkdtemp(prefix="study-", dir=os.environ.get("RAY_TMPDIR", "/tmp")))  # short: a socket's path has 107 letters
+    try:
+        _init("local", include_dashboard=dashboard, _temp_dir=str(folder / "ray"))
+        yield
+    finally:
+        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = everywhere
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(address: str, **more: Any) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_cluster(address, str(error).splitlines()[0]) from None
 
 
 def _require_listener(address: str) -> None:
@@ -87,37 +148,6 @@ def _require_listener(address: str) -> None:
 
 def _no_cluster(address: str, reason: str) -> ClusterError:
     return ClusterError(f"`resources.address`: must be `local`, `auto` or the address of a running cluster, got `{address}`: {reason}")
-
-
-def has_gpu(address: str) -> bool:
-    """Whether the cluster has a GPU; for one on this machine, whether the machine has."""
-    return torch.cuda.is_available() if address == "local" else bool(ray.cluster_resources().get("GPU", 0) > 0)
-
-
-def slots(resources: ResourcesSpec) -> Slots:
-    """What a trial gets on the connected cluster.
-
-    Raises:
-        ClusterError: not even one trial fits.
-    """
-    total = ray.cluster_resources()
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
-    wanted_gpus = resources.gpus_per_worker if resources.gpus_per_worker is not None else (1.0 if gpus else 0.0)
-    wanted_cpus = resources.cpus_per_worker
-    if wanted_cpus is None:
-        by_gpu = gpus / wanted_gpus if wanted_gpus else cpus
-        wanted_cpus = max(1.0, float(int(cpus / max(1.0, by_gpu))))
-    fits = cpus / (wanted_cpus * resources.workers)
-    if wanted_gpus:
-        fits = min(fits, gpus / (wanted_gpus * resources.workers))
-    if fits < 1:
-        raise ClusterError(
-            f"`resources`: the cluster must hold one trial of {resources.workers} workers with {wanted_cpus:g} CPUs "
-            f"and {wanted_gpus:g} GPUs each, got {cpus:g} CPUs and {gpus:g} GPUs. Ask for less, or add nodes."
-        )
-    if resources.workers > 1:
-        wanted_cpus = max(0.1, wanted_cpus - 0.1)  # leaves room for the trial's own small driver process
-    return Slots(resources.workers, wanted_cpus, wanted_gpus, min(resources.concurrent or int(fits), int(fits)))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -52,8 +52,9 @@ class Live:
         """Notes a running trial's epoch."""
         self.epochs[order.key] = f"epoch {row['epoch']}"
 
-    def ended(self, order: Order, state: str, value: float | None, message: str, rows: list[dict[str, Any]]) -> None:
+    def ended(self, order: Order, state: str, values: Sequence[float], message: str, rows: list[dict[str, Any]]) -> None:
         """Prints a finished trial's line."""
+        value = values[0] if values else None
         self.epochs.pop(order.key, None)
         seconds = sum(row["seconds"] for row in rows)
         line = Text.assemble(

@@ -9,6 +9,7 @@ from huggingface_hub import try_to_load_from_cache
 from torchvision import models as zoo
 from torchvision.models import get_model_weights, list_models  # type: ignore[attr-defined]
 
+from models.backbones import backbone_info
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
@@ -77,6 +78,8 @@ def check_weights(name: str, weights: str, given: Path | None) -> Finding:
             return Finding("problem", what, f"{local} is not there", "put the file there, or name another")
         return Finding("ok", what, str(local))
     try:
+        if (info := backbone_info(name)).file:
+            return Finding("problem", what, "come as a file of their authors", info.way)
         cached, source = _imagenet(name)
     except (ValueError, RuntimeError, AttributeError) as error:
         return Finding("problem", what, f"there are none: {error}", "set weights: none or a local file")

@@ -113,6 +113,7 @@ class _Steps:
         self, net: nn.Module, loss: nn.Module, optimiser: OptimiserSpec, training: TrainingSpec, device: torch.device, steps_per_epoch: int
     ) -> None:
         self.net, self.loss, self.clip_norm, self.device = net, loss, training.clip_norm, device
+        self.accumulate = training.accumulate
         self.bfloat16 = use_bfloat16(training.precision, device)
         self.parameters = [p for p in net.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -130,13 +131,9 @@ class _Steps:
         self.net.train()
         total, num_samples = torch.zeros((), device=self.device), 0
         for images, targets, view_targets, *_ in batches:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                output = self.net(images)
-            step_loss: Tensor = self.loss(output.float(), targets, view_targets)
             self.optimiser.zero_grad(set_to_none=True)
-            step_loss.backward()
+            found = self._backward(images, targets, view_targets)
             norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-            found = step_loss.detach()
             if not math.isfinite(float(norm + found)):  # one wait for the device, not two
                 raise NonFiniteLoss(f"the loss was {float(found):g} with a gradient of norm {float(norm):g} in epoch {epoch}")
             self.optimiser.step()
@@ -144,6 +141,18 @@ class _Steps:
             total += found * len(images)
             num_samples += len(images)
         return float(total) / max(num_samples, 1), num_samples
+
+    def _backward(self, images: Tensor, targets: Tensor, view_targets: Tensor) -> Tensor:
+        """Adds the gradients of a batch, worked on in parts of at least two samples, and gives its loss: Σ |part| / |batch| · L(part)."""
+        parts = max(1, min(self.accumulate, len(images) // 2))
+        found = torch.zeros((), device=self.device)
+        for seen, known, known_views in zip(*(t.tensor_split(parts) for t in (images, targets, view_targets)), strict=True):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                output = self.net(seen)
+            part_loss: Tensor = self.loss(output.float(), known, known_views) * (len(seen) / len(images))
+            part_loss.backward()
+            found += part_loss.detach()
+        return found
 
     def state(self) -> State:
         return {
@@ -166,19 +175,25 @@ class _Steps:
 
 
 def parameter_groups(net: nn.Module, loss: nn.Module, optimiser: OptimiserSpec) -> list[dict[str, Any]]:
-    """Backbone and the rest with their own rates; no decay on biases, norms and other vectors."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """One group for each learning rate, with and without weight decay: none on biases, norms and other vectors.
+
+    The rate is `lr` outside the backbone and lr · backbone_lr_scale · layer_decay^depth inside it, where the depth of the
+    last stage is 1 (Clark et al. 2020, arXiv 2003.10555, appendix B).
+    """
+    depths = net.backbone.depths() if optimiser.layer_decay < 1 else {}  # type: ignore[operator, union-attr]
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     named = [*net.named_parameters(), *((f"loss.{name}", p) for name, p in loss.named_parameters())]
     for name, parameter in named:
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+            depth = depths.get(name.removeprefix("backbone."), 1) if name.startswith("backbone.") else 0
+            groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": optimiser.lr * (optimiser.backbone_lr_scale if in_backbone else 1.0),
+            "lr": optimiser.lr * (optimiser.backbone_lr_scale * optimiser.layer_decay**depth if depth else 1.0),
             "weight_decay": optimiser.weight_decay if decays else 0.0,
         }
-        for (in_backbone, decays), parameters in sorted(groups.items(), reverse=True)
+        for (depth, decays), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
     ]
 
 

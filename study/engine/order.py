@@ -1,5 +1,6 @@
 """An order: everything a worker anywhere needs to run one trial and to publish its record."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ class Order:
 
     Attributes:
         key: unique in the study, also the name of the trial's folder.
-        role: search, ablation or baseline.
+        role: search, confirm, ablation or baseline.
         spec: the `TrialSpec` as plain data.
         params: what the sampler suggested, by parameter.
         number: place in the search, None outside of it.
         table: the ablation it belongs to, else empty.
         variant: the ablation's variant, else empty.
         trains: False scores the network as it was initialised.
+        note: what became of it so far that its record should say.
     """
 
     key: str
@@ -30,6 +32,7 @@ class Order:
     table: str = ""
     variant: str = ""
     trains: bool = True
+    note: str = ""
 
     def trial_spec(self) -> TrialSpec:
         """The checked specification."""
@@ -51,6 +54,10 @@ class Site:
         provenance: commit, versions and command, as recorded with each trial.
         data_fingerprint: what the data must be on each node.
         split_hash: what the split must be on each node.
+        fold_hashes: the same for each fold of the repeats, if they have folds.
+        time_limit_s: seconds that a trial may take.
+        device_kind: what trials train on, `cpu` or `cuda`.
+        num_devices: CPU cores or GPUs of a trial, a part of one where trials share it.
     """
 
     study: str
@@ -59,6 +66,14 @@ class Site:
     provenance: str
     data_fingerprint: str
     split_hash: str
+    device_kind: str = "cpu"
+    num_devices: float = 1.0
+    fold_hashes: Sequence[str] = ()
+    time_limit_s: float | None = None
+
+    def split_of(self, order: Order) -> str:
+        """What the split of an order must be."""
+        return self.fold_hashes[order.spec["data"]["split"]["fold"]] if order.role == "confirm" and self.fold_hashes else self.split_hash
 
     @property
     def cache_folder(self) -> Path:

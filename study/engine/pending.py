@@ -6,16 +6,29 @@
 
 import json
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pyarrow import fs
+from pyarrow import ArrowException, fs
 
 from study.engine.order import Order
 from study.evidence.store import Store
+from study.spec.errors import StorageError
 
 ORDER, CHECKPOINT = "order.json", "checkpoint.pt"
+
+
+def is_published(store: Store, key: str) -> bool:
+    """Whether a trial has its record."""
+    return bool(store.filesystem.get_file_info(f"{store.root}/trials/{key}/trial.parquet").type != fs.FileType.NotFound)
+
+
+def publish_once(store: Store, key: str, tables: Mapping[str, Any], files: Mapping[str, Path] | None = None) -> None:
+    """Publishes a trial unless it has its record, from a process that died before it could say so or a try that seemed to fail."""
+    if not is_published(store, key):
+        store.publish(key, tables, files)
 
 
 class Pending:
@@ -37,20 +50,35 @@ class Pending:
         keys = sorted(info.path.split("/")[-2] for info in infos if info.base_name == ORDER)
         return [Order(**json.loads(self._store.read_bytes(f"pending/{key}/{ORDER}"))) for key in keys]
 
+    def unfinished(self, finished: Collection[str]) -> list[Order]:
+        """The orders without a record; forgets those that were killed between their publishing and this note."""
+        orders = self.orders()
+        for order in orders:
+            if order.key in finished:
+                self.drop(order.key)
+        return [order for order in orders if order.key not in finished]
+
     def drop(self, key: str) -> None:
         """Forgets an order and its checkpoint."""
         if self._fs.get_file_info(self._path(key)).type != fs.FileType.NotFound:
             self._fs.delete_dir(self._path(key))
 
     def save_checkpoint(self, key: str, state: dict[str, Any]) -> None:
-        """Replaces the order's one checkpoint."""
+        """Replaces the order's one checkpoint.
+
+        Raises:
+            StorageError: it cannot be written; the one before it stays.
+        """
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / CHECKPOINT
             torch.save(state, local)
-            self._fs.create_dir(self._path(key), recursive=True)
-            part = self._path(key, f"{CHECKPOINT}.part")
-            fs.copy_files(str(local), part, source_filesystem=fs.LocalFileSystem(), destination_filesystem=self._fs)
-            self._fs.move(part, self._path(key, CHECKPOINT))
+            try:
+                self._fs.create_dir(self._path(key), recursive=True)
+                part = self._path(key, f"{CHECKPOINT}.part")
+                fs.copy_files(str(local), part, source_filesystem=fs.LocalFileSystem(), destination_filesystem=self._fs)
+                self._fs.move(part, self._path(key, CHECKPOINT))
+            except (OSError, ArrowException) as error:
+                raise StorageError(f"`{self._path(key)}`: must take a checkpoint, got: {error}. Make room.") from None
 
     def load_checkpoint(self, key: str) -> dict[str, Any] | None:
         """The order's last checkpoint, None before the first one."""

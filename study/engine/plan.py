@@ -1,27 +1,18 @@
-"""What to run next: the search's suggestions, then ablations and baselines. It knows Optuna and the records, but no Ray.
+"""What to run next: the search's suggestions, then repeats of its best, ablations and baselines. It knows the records, but no Ray.
 
-The records are the memory: the sampler is rebuilt from them, so nothing but the Parquet of finished trials and the
-orders of unfinished ones is needed to go on.
+The records are the memory: nothing but the Parquet of finished trials and the orders of unfinished ones is needed to go on.
 """
 
 import json
 import math
-import warnings
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
-
 from study.engine.order import Order
-from study.spec.holes import Hole
-from study.spec.study_file import SearchSpec, StudySpec
+from study.engine.suggestions import Suggestions, Told
+from study.spec.study_file import StudySpec, TrialSpec
 
-STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 UNTRAINED = "baseline-untrained"
 
 Record = Mapping[str, Any]
@@ -35,59 +26,44 @@ class Plan:
         records: the TRIAL rows of finished trials.
         epochs: their EPOCHS rows, for the pruner.
         interrupted: orders that were given out before and never finished; they come first, unchanged.
+        minimised: for each objective whether smaller is better; the first one never is.
+
+    Attributes:
+        finished: state and value of every finished trial, by key.
+        stopped: why nothing more is given out, empty while all is well.
     """
 
-    def __init__(self, spec: StudySpec, records: list[Record], epochs: list[Record], interrupted: list[Order]) -> None:
-        self.spec = spec
-        self.finished: dict[str, tuple[str, float | None]] = {}
-        self._best: tuple[float, dict[str, Any]] | None = None
+    def __init__(
+        self,
+        spec: StudySpec,
+        records: list[Record],
+        epochs: list[Record],
+        interrupted: list[Order],
+        minimised: Sequence[bool] = (False,),
+    ) -> None:
+        self.spec, self.stopped = spec, ""
+        self.finished: dict[str, tuple[str, float | None]] = {row["trial"]: (row["state"], row["value"]) for row in records}
         self._running: dict[str, Order] = {}
-        self._asked: dict[str, optuna.Trial] = {}
-        self._stopped: set[str] = set()
+        self._pruned: set[str] = set()
         self._waiting = deque(interrupted)
         self._followed_up = False
-        searched = sorted((r for r in records if r["role"] == "search"), key=lambda r: int(r["number"]))
-        self._study = _optuna_study(spec.search, len(searched))
-        self._distributions = {name: distribution(hole) for name, hole in spec.holes().items()}
-        self._replay(searched, epochs)
-        self.finished.update({row["trial"]: (row["state"], row["value"]) for row in records})
-        numbers = [int(row["number"]) for row in searched] + [o.number for o in interrupted if o.number is not None]
-        self._next_number = max(numbers, default=-1) + 1
-
-    def _replay(self, searched: list[Record], epochs: list[Record]) -> None:
-        """Tells the sampler every finished trial as it ended, with its learning curve for the pruner."""
-        curves: dict[str, dict[int, float]] = {}
-        for row in epochs:
-            if math.isfinite(row["value"]):
-                curves.setdefault(row["trial"], {})[int(row["epoch"])] = float(row["value"])
-        for row in searched:
-            params = {name: value for name, value in json.loads(row["params"]).items() if name in self._distributions}
-            state, value = STATES[row["state"]], row["value"]
-            if state is TrialState.COMPLETE and not math.isfinite(value):
-                state = TrialState.FAIL
-            complete = state is TrialState.COMPLETE
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    state=state,
-                    value=value if complete else None,
-                    params=params,
-                    distributions={name: self._distributions[name] for name in params},
-                    intermediate_values=curves.get(row["trial"], {}),
-                )
-            )
-            if complete:
-                self._note_best(value, params)
+        self._failures: list[str] = []
+        searched = [row for row in records if row["role"] == "search"]
+        going_on = {o.number: (o.params, o.trial_spec().training.epochs) for o in interrupted if o.number is not None}
+        self._num_trials = spec.num_trials
+        self._suggestions = Suggestions(spec, _told(searched, epochs), going_on, minimised)
+        self._next_number = max([int(row["number"]) for row in searched] + [*going_on], default=-1) + 1
 
     @property
     def keys(self) -> list[str]:
-        """Keys of all orders, those to come included."""
-        search = [f"search-{n:05d}" for n in range(self.spec.search.trials)]
-        return [*dict.fromkeys([*self.finished, *self._running, *search, *self._follow_up_keys()])]
+        """Keys of all orders, those to come included as far as they are known."""
+        search = [f"search-{n:05d}" for n in range(self._num_trials)]
+        return [*dict.fromkeys([*self.finished, *self._running, *search, *self._ablation_keys(), UNTRAINED])]
 
     @property
     def num_left(self) -> int:
         """Orders still to be given out, interrupted ones included."""
-        return len(self._waiting) + self._num_search_left() + (0 if self._followed_up else len(self._follow_up_keys()))
+        return len(self._waiting) + self._num_search_left() + (0 if self._followed_up else self._num_following())
 
     @property
     def running(self) -> int:
@@ -97,129 +73,161 @@ class Plan:
     @property
     def best(self) -> tuple[float, dict[str, Any]] | None:
         """Validation value and parameters of the search's best complete trial."""
-        return self._best
+        return self._suggestions.best
+
+    @property
+    def done(self) -> bool:
+        """Whether every order has been given out and none can come back."""
+        return not self._running and (bool(self.stopped) or self.num_left == 0)
 
     def next(self) -> Order | None:
         """The next order; None while nothing can be decided before a running trial ends, or at the end of the plan."""
+        if self.stopped:
+            return None
         if not self._waiting and self._num_search_left() > 0:
-            self._waiting.append(self._suggest())
-        if not self._waiting and not self._followed_up and not any(o.role == "search" for o in self._running.values()):
-            self._waiting.extend(self._follow_up())
+            self._suggest()
+        if not self._waiting and not self._followed_up and self._search_is_over():
+            self._waiting.extend(self._following())
             self._followed_up = True
         if not self._waiting:
             return None
         order = self._waiting.popleft()
-        if order.role == "search" and order.key not in self._asked:
-            self._asked[order.key] = self._ask_again(order.params)
         self._running[order.key] = order
         return order
 
-    @property
-    def done(self) -> bool:
-        """Whether every order has been given out."""
-        return not self._waiting and self._num_search_left() <= 0 and (self._followed_up or not self._follow_up_keys())
+    def again(self, order: Order) -> None:
+        """Puts a running order back in the first place, perhaps changed."""
+        del self._running[order.key]
+        self._waiting.appendleft(order)
 
-    def report(self, key: str, epoch: int, value: float) -> bool:
-        """Notes the value of an epoch of a running search trial; True when the pruner stops it."""
-        trial = self._asked.get(key)
-        if trial is None or not math.isfinite(value):
+    def stop(self, reason: str) -> None:
+        """Gives nothing more out."""
+        self.stopped = reason
+
+    def report(self, key: str, epoch: int, value: float, judged: bool = True) -> bool:
+        """Notes the value of an epoch of a running trial; True when it is one of the search and the pruner stops it.
+
+        Args:
+            key: of the order.
+            epoch: from 1.
+            value: the first objective.
+            judged: False for an epoch from before an interruption, which was judged when it was new.
+        """
+        order = self._running[key]
+        if order.number is None:
             return False
-        trial.report(value, epoch)
-        stops = trial.should_prune()
+        stops = self._suggestions.report(order.number, epoch, value) and judged
         if stops:
-            self._stopped.add(key)
+            self._pruned.add(key)
         return stops
 
     def was_stopped(self, key: str) -> bool:
         """Whether the pruner stopped this trial."""
-        return key in self._stopped
+        return key in self._pruned
 
-    def finish(self, key: str, state: str, value: float | None) -> None:
-        """Notes how an order ended: complete, pruned or failed; the sampler is told the same."""
+    def finish(self, key: str, state: str, values: Sequence[float] = (), outcome: str = "", message: str = "") -> None:
+        """Notes how an order ended; the sampler is told the same.
+
+        Args:
+            key: of the order.
+            state: complete, pruned or failed.
+            values: of the objectives, the first of a pruned trial being its best so far.
+            outcome: label of a failure.
+            message: what it said.
+        """
         order = self._running.pop(key)
-        self.finished[key] = (state, value)
-        trial = self._asked.pop(key, None)
-        if trial is None:
-            return
-        if state == "complete" and value is not None and math.isfinite(value):
-            self._study.tell(trial, value)
-            self._note_best(value, order.params)
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
+        self.finished[key] = (state, values[0] if values else None)
+        if order.number is not None:
+            self._suggestions.tell(order.number, state, values if state == "complete" else ())
+        self._count_failure(state, outcome, message)
 
-    def _note_best(self, value: float, params: Mapping[str, Any]) -> None:
-        if self._best is None or value > self._best[0]:
-            self._best = (value, dict(params))
+    def _count_failure(self, state: str, outcome: str, message: str) -> None:
+        """Ends the study when so many trials failed in a row; one that diverges says nothing once another one did not."""
+        if state != "failed":
+            self._failures.clear()
+        elif outcome != "non_finite_loss" or self.best is None:
+            self._failures.append(": ".join(filter(None, (outcome.replace("_", " "), message))))
+        limit = self.spec.search.max_consecutive_failures
+        if len(self._failures) >= limit and not self.stopped:
+            cause, times = Counter(self._failures).most_common(1)[0]
+            self.stop(f"{len(self._failures)} trials in a row failed, {times} of them with: {cause}")
 
     def _num_search_left(self) -> int:
         given = sum(key.startswith("search-") for key in (*self.finished, *self._running))
-        return self.spec.search.trials - given - sum(o.role == "search" for o in self._waiting)
+        return max(0, self._num_trials - given - sum(o.role == "search" for o in self._waiting))
 
-    def _suggest(self) -> Order:
-        trial = self._study.ask()
-        spec = self.spec.fill(trial)
-        key = f"search-{self._next_number:05d}"
-        order = Order(key, "search", spec.dump(), dict(trial.params), self._next_number)
-        self._next_number += 1
-        self._asked[key] = trial
-        return order
+    def _search_is_over(self) -> bool:
+        return self._num_search_left() == 0 and not any(o.role == "search" for o in self._running.values())
 
-    def _ask_again(self, params: Mapping[str, Any]) -> optuna.Trial:
-        """A running trial of the sampler with the parameters of an interrupted order."""
-        self._study.enqueue_trial(dict(params))
-        trial = self._study.ask()
-        self.spec.fill(trial)
-        return trial
+    def _suggest(self) -> None:
+        suggested = self._suggestions.ask(self._next_number)
+        if suggested is not None:
+            spec, params = suggested
+            self._waiting.append(Order(f"search-{self._next_number:05d}", "search", spec.dump(), params, self._next_number))
+            self._next_number += 1
 
-    def _follow_up_keys(self) -> list[str]:
-        """Keys of ablations and baselines that are not finished, running or waiting."""
-        keys = [f"ablation-{t}-{v}-s{s}" for t, a in self.spec.ablations.items() for v in a.variants for s in a.seeds]
+    def _missing(self, keys: list[str]) -> list[str]:
         known = {*self.finished, *self._running, *(o.key for o in self._waiting)}
-        return [key for key in [*keys, UNTRAINED] if key not in known]
+        return [key for key in keys if key not in known]
 
-    def _follow_up(self) -> list[Order]:
-        """Ablations on the best configuration, and the untrained network of that configuration."""
-        missing = set(self._follow_up_keys())
-        best = self._best[1] if self._best else {}
-        orders = []
+    def _ablation_keys(self) -> list[str]:
+        return [f"ablation-{t}-{v}-s{s}" for t, a in self.spec.ablations.items() for v in a.variants for s in a.seeds]
+
+    def _num_following(self) -> int:
+        """How many repeats, ablations and baselines are to come; which repeats is known when the search is over."""
+        confirm, confirmed = self.spec.search.confirm, 0
+        if confirm is not None:
+            known = sum(key.startswith("confirm-") for key in (*self.finished, *self._running, *(o.key for o in self._waiting)))
+            confirmed = max(0, min(confirm.top, self._num_trials) * len(confirm.seeds) * confirm.folds - known)
+        return confirmed + len(self._missing([*self._ablation_keys(), UNTRAINED]))
+
+    def _following(self) -> list[Order]:
+        """Repeats of the best configurations, ablations on the best one, and its untrained network."""
+        best = self.best[1] if self.best else {}
+        orders = self._confirmations()
         for table, ablation in self.spec.ablations.items():
             params = best if ablation.base == "best" else {}
             for variant in ablation.variants:
                 for seed in ablation.seeds:
-                    key = f"ablation-{table}-{variant}-s{seed}"
-                    if key in missing:
-                        spec = self.spec.variant(table, variant, seed, params)
-                        orders.append(Order(key, "ablation", spec.dump(), table=table, variant=variant))
-        if UNTRAINED in missing:
-            orders.append(Order(UNTRAINED, "baseline", self.spec.preset(best).dump(), trains=False))
+                    spec = self.spec.variant(table, variant, seed, params)
+                    orders.append(Order(f"ablation-{table}-{variant}-s{seed}", "ablation", spec.dump(), table=table, variant=variant))
+        orders.append(Order(UNTRAINED, "baseline", self.spec.preset(best).dump(), trains=False))
+        missing = set(self._missing([order.key for order in orders]))
+        return [order for order in orders if order.key in missing]
+
+    def _confirmations(self) -> list[Order]:
+        confirm = self.spec.search.confirm
+        if confirm is None:
+            return []
+        orders = []
+        for _, number, params in self._suggestions.ranked(confirm.top):
+            spec = self.spec.preset(params)
+            for seed in confirm.seeds:
+                for fold in range(confirm.folds):
+                    key = f"confirm-{number:05d}-s{seed}" + (f"-f{fold}" if confirm.folds > 1 else "")
+                    repeat = repeated(spec, seed, fold, confirm.folds)
+                    orders.append(Order(key, "confirm", repeat.dump(), params, variant=f"search-{number:05d}"))
         return orders
 
 
-def distribution(hole: Hole) -> BaseDistribution:
-    """Optuna's distribution of a hole."""
-    if hole.choices is not None:
-        return CategoricalDistribution(list(hole.choices))
-    if hole.kind == "int":
-        return IntDistribution(int(hole.low), int(hole.high), log=hole.log, step=int(hole.step or 1))
-    return FloatDistribution(hole.low, hole.high, log=hole.log, step=hole.step)
+def repeated(spec: TrialSpec, seed: int, fold: int, folds: int) -> TrialSpec:
+    """The same configuration with another seed, and with one fold of the patients as test set where there are several."""
+    data = spec.data
+    if folds > 1:
+        data = data.model_copy(update={"split": data.split.model_copy(update={"folds": folds, "fold": fold, "file": None})})
+    return spec.model_copy(update={"data": data, "training": spec.training.model_copy(update={"seed": seed})})
 
 
-def _optuna_study(search: SearchSpec, num_seen: int) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # The seed moves with the number of known trials: a sampler started anew with the same seed would repeat itself.
-    seed = search.seed + num_seen
-    samplers: dict[str, Callable[[], BaseSampler]] = {
-        "tpe": lambda: optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=search.startup, multivariate=True, group=True, constant_liar=True
-        ),
-        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-    }
-    pruners: dict[str, Callable[[], BasePruner]] = {
-        "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=search.min_epochs, reduction_factor=3),
-        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=search.min_epochs, reduction_factor=3),
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=search.startup, n_warmup_steps=search.min_epochs),
-        "none": lambda: optuna.pruners.NopPruner(),
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` is the documented setting for conditional spaces
-        return optuna.create_study(direction="maximize", sampler=samplers[search.sampler](), pruner=pruners[search.pruner]())
+def _told(searched: list[Record], epochs: list[Record]) -> list[Told]:
+    """How every finished trial of the search went."""
+    curves: dict[str, dict[int, float]] = {}
+    for row in epochs:
+        if math.isfinite(row["value"]):
+            curves.setdefault(row["trial"], {})[int(row["epoch"])] = float(row["value"])
+    told = []
+    for row in searched:
+        values = list(json.loads(row["objectives"] or "{}").values()) if row.get("objectives") else []
+        values = values or ([row["value"]] if row["value"] is not None else [])
+        asked = json.loads(row["spec"])["training"]["epochs"] if row.get("spec") else 0
+        told.append(Told(int(row["number"]), json.loads(row["params"]), row["state"], values, curves.get(row["trial"], {}), asked))
+    return told

@@ -2,31 +2,35 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import torch
 import yaml
 from pyarrow import ArrowException
 
-from study.data.cohort import Cohort, open_cohort
+from study.data.cohort import Cohort, open_cohort, with_generated
+from study.data.generated import check_generated
+from study.data.preprocessing import Preprocessing
+from study.data.suitable import check_suits
 from study.engine.building import check_fits, load_backbone
+from study.engine.identity import extensions, require_same_data, require_same_study
+from study.engine.judged import judge_of
+from study.engine.lock import require_free
 from study.engine.order import Order, Site
 from study.engine.pending import Pending
-from study.engine.plan import Plan
-from study.engine.training import trial_columns
-from study.evidence.baselines import prior_predictions
-from study.evidence.metrics import DEFAULT_OBJECTIVE, objective, objective_metric
-from study.evidence.score import score_rows
+from study.engine.plan import Plan, repeated
+from study.engine.pretraining import cautions
+from study.engine.prior import PRIOR, publish_prior
+from study.evidence.objectives import minimised
 from study.evidence.store import Store
-from study.spec.errors import SpecError, StorageError
+from study.spec.errors import StorageError
 from study.spec.resolve import Resolved
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import GeneratedSpec, StudySpec, TrialSpec
 
-PRIOR = "baseline-prior"
-EXTENDABLE = ("search.trials", "ablations")  # more of the same is no other study
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,67 +41,53 @@ class Started:
         store: the run's records.
         site: where trials work.
         cohort: the data at the first image setting.
-        objective: the metric that is searched.
+        objective: the metric that is searched, the first of several.
+        objectives: all of them, each with whether smaller is better.
         plan: what to run.
+        generated: for each setting of `data.generated` its images by label, and where their contact sheet is.
+        cautions: what is to be known of the pretrained weights.
     """
 
     store: Store
     site: Site
     cohort: Cohort
     objective: str
+    objectives: dict[str, bool]
     plan: Plan
+    generated: list[dict[str, Any]]
+    cautions: list[str]
 
 
-def open_store(resolved: Resolved, fresh: bool) -> Store:
-    """The run's store, checked to be writable.
-
-    Args:
-        resolved: the study.
-        fresh: rename an earlier run of the same name, so that this one starts empty.
+def open_store(resolved: Resolved) -> Store:
+    """The run's store.
 
     Raises:
-        StorageError: it cannot be written, or the earlier run not renamed.
+        StorageError: it cannot be written.
     """
     spec = resolved.spec
     storage = spec.storage if "://" in spec.storage else str(Path(spec.storage).expanduser().absolute())
     store = Store(f"{storage.rstrip('/')}/{spec.study}")
     store.check_writable()
-    if fresh:
-        aside = f"{store.root}.before-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        try:
-            store.filesystem.move(store.root, aside)
-        except (OSError, ArrowException) as error:
-            raise StorageError(f"`{store.where}`: an earlier run must be renamed for --fresh, got: {error}. Rename it by hand.") from None
-        store.check_writable()
     return store
 
 
-def require_same_study(store: Store, spec: StudySpec, extend: bool) -> None:
-    """A run folder belongs to one study: settings that can change a result must be what they were.
+def put_aside(store: Store) -> None:
+    """Renames an earlier run of the same name, so that this one starts empty.
 
     Raises:
-        SpecError: they differ; the message lists how.
+        StorageError: it is being driven, or cannot be renamed.
     """
+    require_free(store)
+    aside = f"{store.root}.before-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
-        before = json.loads(store.read_study()["identity"])
-    except StorageError:
-        return
-    now = spec.identity()
-    keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    if extend:
-        keys = [key for key in keys if not key.startswith(EXTENDABLE)]
-    if keys:
-        lines = [f"  {key}: was {before.get(key, 'not there')}, is {now.get(key, 'not there')}" for key in keys[:12]]
-        lines += [f"  and {len(keys) - 12} more"] if len(keys) > 12 else []
-        raise SpecError(
-            f"`{store.where}`: holds the results of another study; these settings differ:\n" + "\n".join(lines) + "\n"
-            "Give the study another name, restore the settings, use --extend for more trials or ablations, "
-            "or --fresh to put the old results aside."
-        )
+        store.filesystem.move(store.root, aside)
+    except (OSError, ArrowException) as error:
+        raise StorageError(f"`{store.where}`: an earlier run must be renamed for --fresh, got: {error}. Rename it by hand.") from None
+    store.check_writable()
 
 
 def start(
-    resolved: Resolved, store: Store, provenance: str, cache: Path, progress: Callable[[int, int], None], extend: bool = False
+    resolved: Resolved, store: Store, provenance: str, cache: Path, decoded: Progress, generating: Progress, extend: bool = False
 ) -> Started:
     """Checks everything that can be checked before training, prepares the data and rebuilds the plan from the records.
 
@@ -106,42 +96,90 @@ def start(
         store: the run's records.
         provenance: JSON recorded with each trial.
         cache: folder of all image caches.
-        progress: called with images done and their total while decoding.
-        extend: accept more trials or ablations than the run had.
+        decoded: called with images done and their total while decoding.
+        generating: called with epochs done and their total while generators are trained.
+        extend: accept more of the same than the run had.
 
     Raises:
         StudyError: whatever the user can have got wrong.
     """
     spec = resolved.spec
-    require_same_study(store, spec, extend)
+    accepted = require_same_study(store, spec, extend)
     fillings = spec.corners()
     fillings += [spec.variant(table, name, a.seeds[0], {}) for table, a in spec.ablations.items() for name in a.variants]
-    cohort = open_cohort(fillings[0].data, cache, progress)
-    name = fillings[0].objective or DEFAULT_OBJECTIVE[cohort.pairs.kind]
-    if not objective_metric(name, cohort.pairs.kind, "objective").greater_is_better:
-        raise SpecError(f"`objective`: must be a metric whose greater values are better, got `{name}`. Take its complement.")
+    cohort = open_cohort(fillings[0].data, cache, decoded)
+    require_same_data(store, cohort)
+    judge = judge_of(fillings[0], cohort.pairs.kind, trains_head=True)
+    smaller = minimised(fillings[0].more_objectives, cohort.pairs.kind)
+    for filling in fillings:
+        check_suits(filling, cohort.pairs)
     for filling in _distinct_models(fillings):
         check_fits(filling, cohort.pairs)
     for filling in _distinct_backbones(fillings):
         load_backbone(filling)  # fetched once, before trials race for it
+    wanted = _distinct_generated(fillings)
+    if wanted:
+        check_generated(cohort.pairs, cohort.rows("train"))
+    generated = []
     for filling in _distinct_images(fillings):
-        open_cohort(filling.data, cache, progress)
-    write_study(store, resolved, cohort, name)
-    site = Site(spec.study, store.where, str(cache), provenance, cohort.pairs.fingerprint, cohort.split_hash)
+        images = open_cohort(filling.data, cache, decoded)
+        generated += [_generate(images, setting, filling.data.image_px, generating) for setting in wanted]
+    told = cautions(fillings, None if cohort.pairs.synthetic else cohort.pairs.dataset)
+    write_study(store, resolved, cohort, judge.objective.name, generated, extensions(store, accepted), told)
+    site = Site(
+        spec.study,
+        store.where,
+        str(cache),
+        provenance,
+        cohort.pairs.fingerprint,
+        cohort.split_hash,
+        fold_hashes=_fold_hashes(spec, fillings[0], cache),
+        time_limit_s=spec.resources.time_limit_s,
+    )
     records = store.read("trial").to_dict("records")
     finished = {row["trial"] for row in records}
-    pending = Pending(store)
-    for order in pending.orders():
-        if order.key in finished:
-            pending.drop(order.key)  # it was killed between its publishing and this note
-    plan = Plan(spec, _by_name(records), _by_name(store.read("epochs").to_dict("records")), pending.orders())
+    interrupted = [_moved(order, fillings[0]) for order in Pending(store).unfinished(finished)]
+    plan = Plan(spec, _by_name(records), _by_name(store.read("epochs").to_dict("records")), interrupted, (False, *smaller))
     if PRIOR not in finished:
-        publish_prior(store, site, cohort, fillings[0], name)
+        publish_prior(store, site, cohort, fillings[0])
         plan.finished[PRIOR] = ("complete", None)
-    return Started(store, site, cohort, name, plan)
+    objectives = {judge.objective.name: False, **dict(zip(fillings[0].more_objectives, smaller, strict=True))}
+    return Started(store, site, cohort, judge.objective.name, objectives, plan, generated, told)
 
 
-def write_study(store: Store, resolved: Resolved, cohort: Cohort, objective_name: str) -> None:
+def _fold_hashes(spec: StudySpec, filling: TrialSpec, cache: Path) -> tuple[str, ...]:
+    """What the split of each fold of the repeats must be."""
+    folds = spec.search.confirm.folds if spec.search.confirm else 1
+    repeats = [repeated(filling, 0, fold, folds) for fold in range(folds)] if folds > 1 else []
+    return tuple(open_cohort(repeat.data, cache).split_hash for repeat in repeats)
+
+
+def _generate(cohort: Cohort, wanted: GeneratedSpec, image_px: int, progress: Progress) -> dict[str, Any]:
+    """Makes the images of one setting, before trials race for them."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    side = with_generated(cohort, wanted, device, progress).training
+    assert side is not None
+    setting = {**wanted.model_dump(exclude={"generator"}), "generator": str(wanted.generator)}
+    return {**setting, "image_px": image_px, "counts": side.counts(), "sheet": str(side.sheet)}
+
+
+def _moved(order: Order, filling: TrialSpec) -> Order:
+    """An interrupted order with the data where they lie now."""
+    data, split = filling.dump()["data"], order.spec["data"]["split"]
+    if split["file"] is not None:
+        split = {**split, "file": data["split"]["file"]}
+    return replace(order, spec={**order.spec, "data": {**order.spec["data"], "root": data["root"], "split": split}})
+
+
+def write_study(
+    store: Store,
+    resolved: Resolved,
+    cohort: Cohort,
+    objective_name: str,
+    generated: list[dict[str, Any]],
+    extensions: str,
+    told: list[str],
+) -> None:
     """Writes `study.parquet`, the resolved `study.yaml`, and `split.csv`, which can be edited and given back as `data.split.file`."""
     spec, pairs = resolved.spec, cohort.pairs
     store.write_study(
@@ -155,50 +193,24 @@ def write_study(store: Store, resolved: Resolved, cohort: Cohort, objective_name
             "dataset": pairs.dataset,
             "root": pairs.root,
             "synthetic": pairs.synthetic,
+            "cautions": told,
             "kind": pairs.kind,
             "labels": list(pairs.labels),
             "num_views": pairs.num_views,
             "data_fingerprint": pairs.fingerprint,
             "split_hash": cohort.split_hash,
             "split_counts": json.dumps(cohort.counts()),
+            "generated": json.dumps(generated),
             "skipped": json.dumps(pairs.skipped),
             "objective": objective_name,
-            "num_trials": spec.search.trials,
+            "num_trials": spec.num_trials,
             "search_space": json.dumps({name: hole.describe() for name, hole in spec.holes().items()}),
             "ablations": json.dumps({table: list(ablation.variants) for table, ablation in spec.ablations.items()}),
+            "extensions": extensions,
         }
     )
     store.write_bytes("study.yaml", yaml.safe_dump(json.loads(json.dumps(resolved.data, default=str)), sort_keys=False).encode())
     store.write_bytes("split.csv", cohort.split.to_csv(index=False, lineterminator="\n").encode())
-
-
-def publish_prior(store: Store, site: Site, cohort: Cohort, spec: TrialSpec, objective_name: str) -> None:
-    """Scores the class prior, which knows nothing of any image, as a trial of its own."""
-    pairs, now = cohort.pairs, datetime.now(UTC)
-    known = pairs.targets[cohort.rows("train")]
-    predictions = []
-    for side in ("val", "test"):
-        rows, names = cohort.rows(side), cohort.split.iloc[cohort.rows(side)]
-        who = (names["sample"].tolist(), names["patient"].tolist())
-        predictions.append(prior_predictions(PRIOR, known, side, *who, pairs.targets[rows], pairs.synthetic))
-    order = Order(PRIOR, "baseline", spec.dump(), trains=False)
-    record = {
-        **trial_columns(order, site, spec),
-        "state": "complete",
-        "objective": objective_name,
-        "value": objective(objective_name, pairs.kind, predictions[0].target, predictions[0].score),
-        "best_epoch": 0,
-        "num_epochs": 0,
-        "num_parameters": 0,
-        "seconds_training": 0.0,
-        "seconds_total": 0.0,
-        "device": "",
-        "started": now,
-        "ended": now,
-        "synthetic": pairs.synthetic,
-    }
-    scores = score_rows(predictions, pairs.kind, pairs.labels)
-    store.publish(PRIOR, {"trial": [record], "predictions": pa.concat_tables(p.table() for p in predictions), "scores": scores})
 
 
 def _by_name(records: list[Any]) -> list[Mapping[str, Any]]:
@@ -208,7 +220,7 @@ def _by_name(records: list[Any]) -> list[Mapping[str, Any]]:
 
 def _distinct_models(fillings: list[TrialSpec]) -> list[TrialSpec]:
     """One filling for each combination of model, loss and image size among them."""
-    return list({(f.model.model_dump_json(), f.loss.name, f.data.image_px): f for f in fillings}.values())
+    return list({(f.model.model_dump_json(), f.loss.name, f.data.image_px, f.optimiser.layer_decay < 1): f for f in fillings}.values())
 
 
 def _distinct_backbones(fillings: list[TrialSpec]) -> list[TrialSpec]:
@@ -216,6 +228,11 @@ def _distinct_backbones(fillings: list[TrialSpec]) -> list[TrialSpec]:
     return list({(f.model.backbone.name, f.model.backbone.weights): f for f in fillings if f.model.backbone.weights != "none"}.values())
 
 
+def _distinct_generated(fillings: list[TrialSpec]) -> list[GeneratedSpec]:
+    """Each setting of generated images among the fillings; any may meet any image setting, since an ablation stands on the best trial."""
+    return list({f.data.generated.model_dump_json(): f.data.generated for f in fillings if f.data.generated is not None}.values())
+
+
 def _distinct_images(fillings: list[TrialSpec]) -> list[TrialSpec]:
     """One filling for each combination of image settings among them."""
-    return list({(f.data.image_px, f.data.crop, f.data.fit): f for f in fillings}.values())
+    return list({repr(Preprocessing.of(f.data)): f for f in fillings}.values())

@@ -6,6 +6,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,19 +20,25 @@ from torch import nn
 from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
-from study.data.cohort import Cohort, open_cohort
+from study.data.cohort import Cohort, open_cohort, with_generated
+from study.data.cutmix import CutMix
+from study.data.suitable import check_suits
 from study.engine.building import Criterion, build_criterion, build_network, label_sets
-from study.engine.fit import Epoch, NonFiniteLoss, State, fit, use_bfloat16
+from study.engine.cost import multiply_adds
+from study.engine.faults import Timed, insist, outcome_of
+from study.engine.fit import Epoch, State, fit, use_bfloat16
 from study.engine.group import Group, bare
+from study.engine.judged import judge_of, retrieved
 from study.engine.order import Order, Site
-from study.engine.pending import Pending
-from study.evidence.embed import Embedded, embed
+from study.engine.pending import Pending, is_published, publish_once
+from study.evidence.embed import Embedded, embed, exchanged
 from study.evidence.heads import sweep
-from study.evidence.metrics import DEFAULT_OBJECTIVE, objective
+from study.evidence.judging import Judge
+from study.evidence.objectives import further_values
 from study.evidence.predictions import Embeddings, Predictions
-from study.evidence.score import score_rows
+from study.evidence.score import score_rows, swap_row
 from study.evidence.store import WEIGHTS, Store
-from study.spec.errors import DataError
+from study.spec.errors import DataError, StorageError
 from study.spec.study_file import TrialSpec
 
 Report = Callable[[dict[str, Any]], bool]
@@ -59,11 +66,16 @@ class Built:
 
     @classmethod
     def from_spec(cls, spec: TrialSpec, cache: Path, device: torch.device) -> "Built":
-        """Builds network and loss with the trial's seed."""
-        cohort = open_cohort(spec.data, cache)
+        """Builds network and loss with the trial's seed.
+
+        Raises:
+            StudyError: the trial does not suit the data, or its parts each other.
+        """
+        cohort = with_generated(open_cohort(spec.data, cache), spec.data.generated, device)
         torch.manual_seed(spec.training.seed)
         pairs = cohort.pairs
-        known = torch.from_numpy(pairs.targets[cohort.rows("train")]).float()
+        check_suits(spec, pairs)  # a study was checked choice by choice, not in every combination
+        known = torch.from_numpy(cohort.side("train").targets).float()
         net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(known))
         loss = build_criterion(spec, net, known)
         return cls(spec, cohort, net.to(device).to(memory_format=torch.channels_last), loss.to(device), device)
@@ -74,60 +86,62 @@ class Built:
         return use_bfloat16(self.spec.training.precision, self.device)
 
     @property
-    def objective(self) -> str:
-        """The metric that picks epochs and trials."""
-        return self.spec.objective or DEFAULT_OBJECTIVE[self.cohort.pairs.kind]
+    def judge(self) -> Judge:
+        """Finds the value that picks epochs and trials."""
+        return judge_of(self.spec, self.cohort.pairs.kind, self.loss.trains_head)
 
     def training_batches(self, group: Group) -> Batches:
-        """Shuffled, augmented batches of the training split."""
+        """Augmented batches of the training split, in the order that the trial wants."""
+        side = self.cohort.side("train")
         return Batches(
-            self.cohort.cache,
-            self.cohort.rows("train"),
+            side.images,
+            side.rows,
             batch_size=max(2, self.spec.training.batch_size // group.size),
             device=self.device,
             normalise=self.spec.data.normalise,
-            augmentation=Augmentation(**self.spec.data.augmentation.model_dump()),
+            augmentation=Augmentation(**self.spec.data.augmentation.model_dump(exclude={"cutmix"})),
+            cutmix=CutMix(**self.spec.data.augmentation.cutmix.model_dump()),
+            align=self.spec.data.align,
             seed=self.spec.training.seed,
-            shuffle=True,
+            order=self.spec.training.sampling,
             rank=group.rank,
             world_size=group.size,
             resident=True,
         )
 
-    def embed(self, side: str, net: nn.Module | None = None) -> Embedded:
-        """Every sample of a split through the network in evaluation mode."""
+    def embed(self, side: str, net: nn.Module | None = None, exchange: bool = False) -> Embedded:
+        """Every sample of a split through the network in evaluation mode, or its mirror image with the eyes exchanged."""
+        samples = self.cohort.side(side)
         batches = Batches(
-            self.cohort.cache,
-            self.cohort.rows(side),
+            samples.images,
+            samples.rows,
             batch_size=EVALUATION_BATCH,
             device=self.device,
             normalise=self.spec.data.normalise,
+            align=self.spec.data.align,
             resident=True,
         )
-        return embed(net or self.net, batches, self.device, self.bfloat16)
+        seen = exchanged(batches, self.spec.data.align != "none") if exchange else batches
+        return embed(net or self.net, seen, self.device, self.bfloat16)
 
     def names(self, side: str) -> tuple[list[str], list[str]]:
         """Samples and patients of a split, in the order of `embed`."""
-        table = self.cohort.split.iloc[self.cohort.rows(side)]
-        return table["sample"].tolist(), table["patient"].tolist()
+        return self.cohort.side(side).names()
 
     def embeddings(self, trial: str, side: str, found: Embedded) -> Embeddings:
         """A split's embeddings with the names of its samples."""
-        return Embeddings(trial, side, *self.names(side), found.targets, found.fused, self.cohort.pairs.synthetic)
+        samples, synthetic = self.cohort.side(side), self.cohort.pairs.synthetic
+        return Embeddings(trial, side, *samples.names(), found.targets, found.fused, synthetic, samples.generated)
 
     def evaluate(self, net: nn.Module) -> tuple[float, float]:
-        """Objective and loss on validation; a loss that does not train the head is judged by the best KNN on the embeddings."""
+        """Objective and loss on validation."""
         found = self.embed("val", net)
-        kind = self.cohort.pairs.kind
         with torch.inference_mode():
             rows = self.cohort.rows("val")
             labels = (self.cohort.pairs.targets[rows], self.cohort.pairs.view_targets[rows])
             val_loss = float(self.loss(found.output.to(self.device), *(torch.from_numpy(t).float().to(self.device) for t in labels)))
-        if self.loss.trains_head:
-            return objective(self.objective, kind, found.targets, found.score), val_loss
-        known, query = self.embeddings("", "train", self.embed("train", net)), self.embeddings("", "val", found)
-        swept = sweep(known, [query], kind, self.cohort.pairs.labels, heads=("knn",), objective_name=self.objective)
-        return swept.best["knn"][1], val_loss
+        val = self.embeddings("", "val", found)
+        return self.judge.value(found.score, val, lambda: self.embeddings("", "train", self.embed("train", net))), val_loss
 
 
 def run_order(
@@ -149,21 +163,16 @@ def run_order(
         wrap: makes the network data-parallel.
 
     Returns:
-        The final row: state (complete, pruned or failed), value, outcome and message.
+        The final row: state (complete, pruned, failed or unsaved), outcome, message, and the objectives as JSON.
     """
     gc.collect()  # the last trial's network and optimiser hang in cycles, and the process is the same
+    torch.cuda.empty_cache()
     try:
         return _run(order, site, report, device, group, wrap)
-    except NonFiniteLoss as error:
-        return _failed("non_finite_loss", error)
-    except torch.cuda.OutOfMemoryError as error:
-        return _failed("out_of_memory", error)
+    except StorageError as error:  # what was trained is good: it is no failed trial, and is finished with the next start
+        return {"state": "unsaved", "message": str(error)}
     except Exception as error:  # a trial's failure is a result of the study and must not end it
-        return _failed("error", error)
-
-
-def _failed(outcome: str, error: Exception) -> dict[str, Any]:
-    return {"state": "failed", "outcome": outcome, "message": f"{type(error).__name__}: {error}", "value": None}
+        return {"state": "failed", "outcome": outcome_of(error), "message": f"{type(error).__name__}: {error}"}
 
 
 def _run(
@@ -171,21 +180,26 @@ def _run(
 ) -> dict[str, Any]:
     started, clock = datetime.now(UTC), time.perf_counter()
     store, spec = Store(site.run), order.trial_spec()
+    if is_published(store, order.key):  # by a process that died before it could say so
+        return {"state": "complete", "objectives": store.read("trial", [order.key])["objectives"].item()}
     built = Built.from_spec(spec, site.cache_folder, device)
-    _require_same_data(built.cohort, site)
+    _require_same_data(built.cohort, site.split_of(order))
     pending = Pending(store)
     trained = _Trained()
     if order.trains:
         start = pending.load_checkpoint(order.key)
         net = wrap(built.net)
         trained.resume(start)
-        batches = built.training_batches(group)
+        if trained.rows and group.share(_tell_again(trained.rows, report)):
+            return {"state": "pruned"}
+        batches = Timed(built.training_batches(group), site.time_limit_s, sum(row["seconds"] for row in trained.rows))
         for epoch in fit(net, built.loss, batches, built.evaluate, spec.optimiser, spec.training, device, group, start):
             trained.note(epoch, built.net)
             if group.rank == 0 and trained.checkpoint_due():
-                pending.save_checkpoint(order.key, {**epoch.state(), **trained.state()})
+                with suppress(StorageError):  # a later one may succeed, and the training goes on without
+                    pending.save_checkpoint(order.key, {**epoch.state(), **trained.state()})
             if group.share(report(epoch_row(epoch))):
-                return {"state": "pruned", "value": epoch.value}
+                return {"state": "pruned"}
         built.net.load_state_dict(trained.weights)
     training_s = time.perf_counter() - clock
     if group.rank > 0:
@@ -194,11 +208,13 @@ def _run(
     record = {
         **trial_columns(order, site, spec),
         "state": "complete",
-        "objective": built.objective,
+        "objective": built.judge.objective.name,
         "value": value,
+        "message": order.note,
         "best_epoch": trained.best_epoch,
         "num_epochs": len(trained.rows),
         "num_parameters": sum(p.numel() for p in built.net.parameters()),
+        "multiply_adds": multiply_adds(built.net, built.cohort.pairs.num_views, spec.data.image_px),
         "seconds_training": training_s,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x {torch.get_num_threads()}",
         "started": started,
@@ -206,7 +222,14 @@ def _run(
         "synthetic": built.cohort.pairs.synthetic,
     }
     _publish(store, order, built, record, trained.rows, clock)
-    return {"state": "complete", "value": value}
+    return {"state": "complete", "objectives": record["objectives"]}
+
+
+def _tell_again(rows: list[dict[str, Any]], report: Report) -> bool:
+    """Reports the epochs before an interruption; the last one may have been reported to nobody, so it is judged."""
+    for row in rows[:-1]:
+        report({**row, "state": "known"})
+    return report(rows[-1])
 
 
 class _Trained:
@@ -258,18 +281,24 @@ def trial_columns(order: Order, site: Site, spec: TrialSpec) -> dict[str, Any]:
         "fold": spec.data.split.fold,
         "outcome": "",
         "message": "",
+        "head": "",
+        "setting": "",
+        "objectives": "{}",
+        "multiply_adds": None,
+        "device_kind": site.device_kind,
+        "num_devices": site.num_devices,
         "params": json.dumps(order.params),
         "spec": json.dumps(order.spec),
         "host": platform.node(),
         "provenance": site.provenance,
         "data_fingerprint": site.data_fingerprint,
-        "split_hash": site.split_hash,
+        "split_hash": site.split_of(order),
     }
 
 
 def _publish(store: Store, order: Order, built: Built, record: dict[str, Any], rows: list[dict[str, Any]], clock: float) -> None:
     """Embeds and scores every split and writes the trial's folder in one step."""
-    pairs = built.cohort.pairs
+    pairs, judge = built.cohort.pairs, built.judge
     network, embeddings = [], {}
     for side in ("train", "val", "test"):
         found = built.embed(side)
@@ -277,25 +306,38 @@ def _publish(store: Store, order: Order, built: Built, record: dict[str, Any], r
         if side != "train":
             network.append(Predictions(order.key, "network", "", side, *built.names(side), found.targets, found.score, pairs.synthetic))
     queries = [embeddings["val"], embeddings["test"]]
-    swept = sweep(embeddings["train"], queries, pairs.kind, pairs.labels, objective_name=built.objective)
+    heads = dict.fromkeys([*judge.heads, *judge.candidates])
+    swept = sweep(embeddings["train"], queries, pairs.kind, pairs.labels, tuple(heads), judge.chooser)
+    pick = judge.pick(network[0].score, embeddings["val"], swept.best)
+    record |= {"head": pick.head, "setting": pick.setting}
+    scores = [
+        *score_rows(network, pairs.kind, pairs.labels),
+        *swept.scores,
+        *retrieved(judge, built.spec, embeddings["train"], queries, pairs.labels),
+    ]
+    if pairs.num_views == 2 and built.loss.trains_head:
+        scores.append(swap_row(network[-1], built.embed("test", exchange=True).score))
+    further = further_values(built.spec.more_objectives, record, scores)
+    record["objectives"] = json.dumps({record["objective"]: record["value"], **further})
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / WEIGHTS
-        save_file({name: tensor.contiguous() for name, tensor in built.net.state_dict().items()}, weights)
+        own = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in built.net.state_dict().items()}
+        save_file(own, weights)  # which refuses tensors that share their memory
         record["seconds_total"] = time.perf_counter() - clock
         tables = {
             "trial": [record],
             "epochs": [{"trial": order.key, **row, "synthetic": pairs.synthetic} for row in rows],
             "embeddings": pa.concat_tables(e.table() for e in embeddings.values()),
             "predictions": pa.concat_tables(p.table() for p in (*network, *swept.predictions)),
-            "scores": [*score_rows(network, pairs.kind, pairs.labels), *swept.scores],
+            "scores": scores,
             "neighbours": swept.neighbours,
         }
-        store.publish(order.key, tables, {WEIGHTS: weights})
+        insist(lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}), f"{store.where}/trials/{order.key}")
 
 
-def _require_same_data(cohort: Cohort, site: Site) -> None:
+def _require_same_data(cohort: Cohort, split_hash: str) -> None:
     """A node with other files under the same root would silently train on other patients."""
-    if cohort.split_hash != site.split_hash:
+    if cohort.split_hash != split_hash:
         raise DataError(
             f"`data.root`: must hold the same samples on every machine, got a different split on {platform.node()}. "
             "Compare the files there with those of the machine that started the study."

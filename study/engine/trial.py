@@ -66,7 +66,7 @@ def _alone(config: Config) -> None:
     device = torch.device("cuda", 0) if config["gpus_per_worker"] and torch.cuda.is_available() else torch.device("cpu")
 
     def report(row: dict[str, Any]) -> bool:
-        tune.report({**row, "state": "running"})
+        tune.report({"state": "running", **row})
         return False
 
     tune.report(run_order(Order(**json.loads(config["order"])), Site(**json.loads(config["site"])), report, device))
@@ -80,7 +80,7 @@ def _in_group(config: Config) -> None:
     verdicts = ray.get_actor(VERDICTS)
 
     def report(row: dict[str, Any]) -> bool:
-        train.report({**row, "state": "running"})
+        train.report({"state": "running", **row})
         return bool(ray.get(verdicts.is_stopped.remote(order.key)))
 
     last = run_order(

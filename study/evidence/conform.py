@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Num, Shaped
 
-from study.evidence.schema import STUDY, TABLES
+from study.evidence.schema import HEATMAPS, STUDY, TABLES
 
 Rows = Sequence[Mapping[str, Any]]
-_SCHEMAS = {"study": STUDY, **TABLES}
+_SCHEMAS = {"study": STUDY, **TABLES, **HEATMAPS}
 
 
 def conform(name: str, data: Rows | pa.Table) -> pa.Table:

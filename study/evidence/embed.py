@@ -1,6 +1,6 @@
 """From a network and batches to what is stored of every sample: its scores and its embedding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,17 @@ class Embedded:
     fused: Float[np.ndarray, "n d"]
     targets: Int8[np.ndarray, "n l"]
     output: Output
+
+
+def exchanged(batches: Iterable[Any], aligned: bool) -> Iterator[Any]:
+    """The batches as the patients' mirror images would give them: each eye mirrored, in the place of its fellow.
+
+    Args:
+        batches: start with images "b v 3 h w".
+        aligned: both eyes face one way already, so that trading places is all that a mirror does.
+    """
+    for images, *rest in batches:
+        yield (images.flip(1) if aligned else images.flip(1).flip(-1), *rest)
 
 
 def embed(net: nn.Module, batches: Iterable[Any], device: torch.device, bfloat16: bool) -> Embedded:

@@ -128,8 +128,7 @@ def sweep(
     """
     chooser = objective_metric(objective_name or DEFAULT_OBJECTIVE[kind], kind, "objective_name")
     metrics = [chooser, *(objective_metric(name, kind, "curve_metrics") for name in curve_metrics)]
-    if unknown := [head for head in heads if head not in HEADS]:
-        raise SpecError(f"`heads`: must be post-hoc heads, got `{unknown[0]}`. {suggest(unknown[0], HEADS)}")
+    known_heads(heads)
     val = next((q.known() for q in queries if q.split == "val"), None)
     if val is None:
         raise ValueError("`queries`: must hold the validation split, which chooses the settings.")
@@ -145,6 +144,37 @@ def sweep(
     if "knn" in found.best:
         found.neighbours = _neighbour_table(train, queries, "cosine" if "cosine" in found.best["knn"][0] else "euclidean")
     return found
+
+
+def best_settings(
+    train: Embeddings, val: Embeddings, kind: Kind, heads: Sequence[str], objective_name: str
+) -> dict[str, tuple[str, float]]:
+    """The best setting of each head on validation and its value, as `sweep` finds them.
+
+    Raises:
+        SpecError: an unknown head or metric.
+    """
+    train, val = train.known(), val.known()
+    task = _Task(train.embedding, train.target, val.embedding, kind != "multilabel")
+    metrics = [objective_metric(objective_name, kind, "objective_name")]
+    found = {}
+    for head in known_heads(heads):
+        best, value, _ = _choose(head, task, val, kind, metrics)
+        found[head] = (best.setting, value)
+    return found
+
+
+def known_heads(heads: Sequence[str]) -> tuple[str, ...]:
+    """The heads themselves, each once; every one there is for `all`.
+
+    Raises:
+        SpecError: one is unknown.
+    """
+    if heads == "all":
+        return tuple(HEADS)
+    if unknown := [head for head in heads if head not in HEADS]:
+        raise SpecError(f"`heads`: must be post-hoc heads, got `{unknown[0]}`. {suggest(unknown[0], HEADS)}")
+    return tuple(dict.fromkeys(heads))
 
 
 def _choose(

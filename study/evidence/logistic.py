@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
+from threadpoolctl import threadpool_limits
 
 _GRADIENT = 1e-3  # of a sum over the samples: the scores then move by less than 0.001
 _MAX_STEPS = 300
@@ -61,7 +62,8 @@ def logistic_path(
     options = {"maxiter": _MAX_STEPS, "gtol": _GRADIENT, "ftol": 1e-10}
     for strength in strengths:
         fixed = (scaled, wanted, strength, exclusive)
-        found = minimize(_loss_and_slope, theta.ravel(), fixed, method="L-BFGS-B", jac=True, options=options)
+        with threadpool_limits(1, user_api="blas"):  # products of a few columns: waiting for each other costs ten times the work
+            found = minimize(_loss_and_slope, theta.ravel(), fixed, method="L-BFGS-B", jac=True, options=options)
         theta = found.x.reshape(theta.shape)
         yield strength, LogisticRegression(theta[:-1], theta[-1], centre, spread, exclusive)
 

@@ -60,7 +60,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embeddings that a trial's network gives the samples of one split; fields as in `Predictions`."""
+    """The embeddings that a trial's network gives the samples of one split; fields as in `Predictions`.
+
+    Attributes:
+        synthetic: true when no image is real.
+        generated: whether a sample's image was generated, on a training side with such ones.
+    """
 
     trial: str
     split: str
@@ -69,12 +74,14 @@ class Embeddings:
     target: Int8[np.ndarray, "n l"]
     embedding: Float[np.ndarray, "n d"]
     synthetic: bool
+    generated: Bool[np.ndarray, " n"] | None = None
 
     def known(self) -> "Embeddings":
         """Only the samples of which every label is known."""
         rows = (self.target != UNKNOWN).all(axis=1)
         sample, patient = _kept(self.sample, rows), _kept(self.patient, rows)
-        return Embeddings(self.trial, self.split, sample, patient, self.target[rows], self.embedding[rows], self.synthetic)
+        generated = None if self.generated is None else self.generated[rows]
+        return Embeddings(self.trial, self.split, sample, patient, self.target[rows], self.embedding[rows], self.synthetic, generated)
 
     def table(self) -> pa.Table:
         """The rows of `embeddings.parquet`."""
@@ -84,9 +91,17 @@ class Embeddings:
             "patient": pa.array(self.patient, pa.string()),
             "target": list_column(self.target, missing=UNKNOWN),
             "embedding": list_column(self.embedding.astype(np.float32)),
-            "synthetic": pa.array(np.full(len(self.sample), self.synthetic)),
+            "synthetic": pa.array(np.full(len(self.sample), self.synthetic) if self.generated is None else self.generated | self.synthetic),
         }
         return pa.table(columns, schema=EMBEDDINGS)
+
+
+def joined(parts: Sequence[Embeddings], split: str) -> Embeddings:
+    """The samples of all parts, one part after the other, as one split of the first part's trial."""
+    sample = [s for part in parts for s in part.sample]
+    patient = [p for part in parts for p in part.patient]
+    target, embedding = (np.concatenate([getattr(part, name) for part in parts]) for name in ("target", "embedding"))
+    return Embeddings(parts[0].trial, split, sample, patient, target, embedding, parts[0].synthetic)
 
 
 def _repeated(num_rows: int, **values: str) -> dict[str, pa.Array]:
@@ -121,9 +136,11 @@ def embeddings_of(table: pa.Table) -> list[Embeddings]:
             patient=part["patient"].to_pylist(),
             target=matrix_of(part["target"], missing=UNKNOWN),
             embedding=matrix_of(part["embedding"]),
-            synthetic=part["synthetic"][0].as_py(),
+            synthetic=bool(synthetic.all()),
+            generated=synthetic if len(np.unique(synthetic)) > 1 else None,
         )
         for where, part in _parts(table, ["trial", "split"])
+        for synthetic in [part["synthetic"].to_numpy()]
     ]
 
 

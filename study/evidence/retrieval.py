@@ -1,11 +1,21 @@
 """Retrieval: are the nearest references of the same grade as the query?
 
+Names of the measures, k being 5, 10, 20 or 50:
+
+    mhr@k           hit rate: relevant among the first k, divided by k
+    mrr@k           1 / rank of the first relevant one, 0 where none is among the first k
+    map@k           average precision divided by k
+    map_hits@k      the same divided by the relevant among the first k
+    map_possible@k  the same divided by min(k, references of the grade): 1 for a perfect ranking
+    macro_…         the mean over the grades; without it over all queries, or over those of one grade (its label)
+
 Source: the measures of Fang et al. 2023 as their code computes them (mHR, mAP divided by k); mRR is not in it.
 Differs: mAP in all three normalisations; references of the query's own patient can be left out; means over grades, because
 a retriever that always returns the commonest grade has a good mean over queries.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,10 +23,27 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from study.evidence.neighbours import DistanceName, nearest
-from study.evidence.predictions import Embeddings
+from study.evidence.predictions import Embeddings, joined
 
 Normalisation = Literal["k", "hits", "possible"]
 CUTOFFS = (5, 10, 20, 50)
+HEAD = "retrieval"  # in the column `head` of SCORES
+DEFAULT_RETRIEVAL = "macro_map_possible@10"
+_KINDS = ("mhr", "mrr", "map", "map_hits", "map_possible")
+_MEASURE = re.compile(rf"(macro_)?({'|'.join(_KINDS)})@({'|'.join(map(str, CUTOFFS))})")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """How references are ranked for a query.
+
+    Attributes:
+        distance: between embeddings.
+        exclude_same_patient: as in `rank_references`.
+    """
+
+    distance: DistanceName = "cosine"
+    exclude_same_patient: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,17 +71,33 @@ def rank_references(
         queries: what to search for.
         metric: of the embeddings.
         k: how many references to keep.
-        exclude_same_patient: never return images of the query's own patient, the fellow eye included.
+        exclude_same_patient: never return samples of the query's own patient; otherwise the patient's other samples among the
+            queries (the fellow eye) are part of the gallery of this query, as after a split by image.
     """
+    references, queries = references.known(), queries.known()
+    if not exclude_same_patient:
+        references = joined([references, queries], "gallery")
+    allowed = _allowed(references, queries, exclude_same_patient)
     reference_grade, grade = references.target.argmax(axis=1), queries.target.argmax(axis=1)
-    same = grade[:, None] == reference_grade
-    allowed = None
-    if exclude_same_patient:
-        allowed = np.asarray(queries.patient, dtype=object)[:, None] != np.asarray(references.patient, dtype=object)
-        same &= allowed
     found = nearest(references.embedding, queries.embedding, metric, k, allowed)
     relevant = (reference_grade[found.index] == grade[:, None]) & np.isfinite(found.distance)
-    return Ranking(relevant, same.sum(axis=1), grade)
+    if allowed is None:
+        return Ranking(relevant, np.bincount(reference_grade, minlength=references.target.shape[1])[grade], grade)
+    return Ranking(relevant, ((grade[:, None] == reference_grade) & allowed).sum(axis=1), grade)
+
+
+def _allowed(references: Embeddings, queries: Embeddings, exclude_same_patient: bool) -> Bool[np.ndarray, "q r"] | None:
+    """Which references a query may find; None for all of them."""
+    numbers = {patient: i for i, patient in enumerate(dict.fromkeys([*references.patient, *queries.patient]))}
+    of_query, of_reference = (np.array([numbers[p] for p in e.patient], dtype=np.int32) for e in (queries, references))
+    if exclude_same_patient:
+        return None if not np.isin(of_query, of_reference).any() else of_query[:, None] != of_reference
+    itself = {sample: i for i, sample in enumerate(references.sample)}
+    first_query = len(references.sample) - len(queries.sample)
+    allowed: Bool[np.ndarray, "q r"] = of_query[:, None] == of_reference
+    allowed[:, :first_query] = True
+    allowed[np.arange(len(of_query)), [itself[s] for s in queries.sample]] = False
+    return allowed
 
 
 def hit_rate(ranking: Ranking, k: int) -> Float[np.ndarray, " q"]:
@@ -83,23 +126,65 @@ def reciprocal_rank(ranking: Ranking, k: int) -> Float[np.ndarray, " q"]:
     return np.where(relevant.any(axis=1), 1 / (relevant.argmax(axis=1) + 1), 0.0)
 
 
-def retrieval_rows(ranking: Ranking, grades: Sequence[str], cutoffs: Sequence[int] = CUTOFFS) -> list[dict[str, Any]]:
-    """mHR, mAP (three normalisations) and mRR at each cut-off: over all queries, for each grade, and the mean of the grades.
+def is_retrieval(measure: str) -> bool:
+    """True for a measure of this module."""
+    return _MEASURE.fullmatch(measure) is not None
 
-    Returns:
-        rows with metric (`mHR@5`, `mAP@5 (by hits)`), grade (`all`, `macro` or a grade's name), value and queries; a grade
-        without queries has no row and no part in `macro`.
+
+def retrieval_measures() -> Iterator[str]:
+    """The name of every measure, `macro_` ones included."""
+    return (f"{prefix}{kind}@{k}" for k in CUTOFFS for kind in _KINDS for prefix in ("", "macro_"))
+
+
+def retrieval_means(
+    ranking: Ranking, measure: str, grade: int | None = None, weights: Float[np.ndarray, "q b"] | None = None
+) -> Float[np.ndarray, " b"]:
+    """Σ w value / Σ w over the queries, over those of one grade, or the mean of the grades that have queries (macro).
+
+    Args:
+        ranking: of the queries.
+        measure: its name.
+        grade: only queries of this grade; None for all.
+        weights: how often each query counts; one column of ones when left out.
+
+    Raises:
+        ValueError: not a measure of this module.
     """
+    found = _MEASURE.fullmatch(measure)
+    if found is None:
+        raise ValueError(f"`measure`: must be a measure of retrieval such as {DEFAULT_RETRIEVAL}, got `{measure}`.")
+    values = _of_queries(ranking, found[2], int(found[3]))
+    weights = np.ones((len(values), 1)) if weights is None else weights
+    groups = [ranking.grade == g for g in np.unique(ranking.grade)] if found[1] else [_queries_of(ranking, grade)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = [(values[mine] @ weights[mine]) / weights[mine].sum(axis=0) for mine in groups]
+    return np.asarray(np.mean(means, axis=0)) if means else np.full(weights.shape[1], np.nan)
+
+
+def _of_queries(ranking: Ranking, kind: str, k: int) -> Float[np.ndarray, " q"]:
+    if kind == "mhr":
+        return hit_rate(ranking, k)
+    if kind == "mrr":
+        return reciprocal_rank(ranking, k)
+    by: dict[str, Normalisation] = {"map": "k", "map_hits": "hits", "map_possible": "possible"}
+    return average_precision(ranking, k, by[kind])
+
+
+def _queries_of(ranking: Ranking, grade: int | None) -> Bool[np.ndarray, " q"]:
+    return np.ones(len(ranking.grade), dtype=bool) if grade is None else ranking.grade == grade
+
+
+def retrieval_rows(ranking: Ranking, queries: Embeddings, metric: DistanceName, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of SCORES: every measure over all queries (no label), for each grade (its label), and the mean of the grades (`macro_`).
+
+    A grade without queries has no row and no part in the mean.
+    """
+    same = {"trial": queries.trial, "head": HEAD, "setting": metric, "chosen": True, "split": queries.split, "decision": "none"}
+    present = [(int(g), labels[g]) for g in np.unique(ranking.grade)]
     rows = []
-    for k in cutoffs:
-        measures = {f"mHR@{k}": hit_rate(ranking, k), f"mRR@{k}": reciprocal_rank(ranking, k)}
-        ways: tuple[Normalisation, ...] = ("k", "hits", "possible")
-        measures |= {f"mAP@{k} (by {way})": average_precision(ranking, k, way) for way in ways}
-        for metric, value in measures.items():
-            present = [g for g in range(len(grades)) if (ranking.grade == g).any()]
-            of_grade = {grades[g]: float(value[ranking.grade == g].mean()) for g in present}
-            count = {grades[g]: int((ranking.grade == g).sum()) for g in present}
-            whole = {"all": float(value.mean()), "macro": float(np.mean(list(of_grade.values())))}
-            for grade, mean in {**whole, **of_grade}.items():
-                rows.append({"metric": metric, "grade": grade, "value": mean, "queries": count.get(grade, len(value))})
+    for measure in retrieval_measures():
+        of_grades = [] if measure.startswith("macro_") else present
+        for grade, label in ((None, ""), *of_grades):
+            value = float(retrieval_means(ranking, measure, grade)[0])
+            rows.append({**same, "metric": measure, "label": label, "value": value, "synthetic": queries.synthetic})
     return rows

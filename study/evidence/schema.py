@@ -9,14 +9,17 @@ STUDY = pa.schema([
     ("profile", pa.string()), ("profile_changes", pa.string()),       # JSON {dotted key: value}
     ("spec", pa.string()),                                            # JSON of the resolved study file, profile applied
     ("dataset", pa.string()), ("root", pa.string()), ("synthetic", pa.bool_()),
+    ("cautions", pa.list_(pa.string())),                              # of pretrained weights: licence, evaluation data that they have seen
     ("kind", pa.string()),                                            # multilabel | classes | grades
     ("labels", pa.list_(pa.string())), ("num_views", pa.int8()),
     ("data_fingerprint", pa.string()), ("split_hash", pa.string()),
     ("split_counts", pa.string()),                                    # JSON {split: {"patients": n, "samples": n, label: n}}
+    ("generated", pa.string()),                                       # JSON [{"generator", "share", "epochs", "counts": {label: n}, ...}]
     ("skipped", pa.string()),                                         # JSON {reason: [sample, ...]}
     ("objective", pa.string()), ("num_trials", pa.int32()),
     ("search_space", pa.string()),                                    # JSON {parameter: {"type", "low", "high", "log", "choices"}}
     ("ablations", pa.string()),                                       # JSON {table: [variant, ...]}
+    ("extensions", pa.string()),                                      # JSON [{"when": time, "changes": [line, ...]}, ...]
 ])
 
 TRIAL = pa.schema([
@@ -31,10 +34,14 @@ TRIAL = pa.schema([
     ("params", pa.string()),                                          # JSON {parameter: value}
     ("spec", pa.string()),                                            # JSON of the TrialSpec
     ("objective", pa.string()), ("value", pa.float64()),              # validation value at the best epoch
+    ("head", pa.string()), ("setting", pa.string()),                  # the head whose decisions stand for the trial; its setting
     ("best_epoch", pa.int32()), ("num_epochs", pa.int32()),
-    ("num_parameters", pa.int64()),
+    ("objectives", pa.string()),                                      # JSON {name: value}, the first one being the objective
+    ("num_parameters", pa.int64()), ("multiply_adds", pa.int64()),    # of one sample, at the trial's image size
     ("seconds_training", pa.float64()), ("seconds_total", pa.float64()),
     ("device", pa.string()), ("host", pa.string()),
+    ("device_kind", pa.string()),                                     # cpu | cuda
+    ("num_devices", pa.float64()),                                    # CPU cores, or GPUs: parts of one where trials share it
     ("started", pa.timestamp("ms", tz="UTC")), ("ended", pa.timestamp("ms", tz="UTC")),
     ("provenance", pa.string()),                                      # JSON: commit, difference, lock, versions, command
     ("data_fingerprint", pa.string()), ("split_hash", pa.string()),
@@ -85,7 +92,40 @@ NEIGHBOURS = pa.schema([
     ("synthetic", pa.bool_()),
 ])
 
+HEATMAP_SAMPLES = pa.schema([
+    ("trial", pa.string()), ("sample", pa.string()), ("patient", pa.string()),
+    ("chosen", pa.string()),                                          # asked | random
+    ("label", pa.string()),                                           # the one that is shown where only one can be
+    ("target", pa.list_(pa.int8())), ("score", pa.list_(pa.float32())),
+    ("decided", pa.list_(pa.bool_())),                                # what the trial's head says, one a label
+    ("images", pa.list_(pa.binary())),                                # JPEG, cropped as the network saw them; one a view
+    ("synthetic", pa.bool_()),
+])
+
+HEATMAP_MAPS = pa.schema([
+    ("trial", pa.string()), ("sample", pa.string()), ("view", pa.int8()),  # 0 the left eye or only image, 1 the right eye
+    ("method", pa.string()),                                          # grad_cam | attention
+    ("name", pa.string()),                                            # of the label, or of the attention block
+    ("step", pa.string()),                                            # empty: trained; else the last part that was randomised
+    ("height", pa.int16()), ("width", pa.int16()),
+    ("values", pa.list_(pa.float32())),                               # row by row; one scale for both eyes, not normalised
+    ("synthetic", pa.bool_()),
+])
+
+HEATMAP_CHECKS = pa.schema([
+    ("trial", pa.string()), ("place", pa.int16()), ("step", pa.string()),  # in the order of the randomisation, from the head down
+    ("rank_correlation", pa.float64()), ("ssim", pa.float64()),       # with the trained map, mean over samples and labels
+    ("num_maps", pa.int32()),
+    ("synthetic", pa.bool_()),
+])
+
 TABLES = {
     "trial": TRIAL, "epochs": EPOCHS, "predictions": PREDICTIONS, "embeddings": EMBEDDINGS, "scores": SCORES, "neighbours": NEIGHBOURS,
 }
+HEATMAPS = {"heatmaps/samples": HEATMAP_SAMPLES, "heatmaps/maps": HEATMAP_MAPS, "heatmaps/checks": HEATMAP_CHECKS}  # of a run, not of a trial
 # fmt: on
+# Columns that files of earlier runs may lack; they are read as null.
+LATER = {
+    "study": ("cautions", "generated", "extensions"),
+    "trial": ("head", "setting", "objectives", "multiply_adds", "device_kind", "num_devices"),
+}

@@ -10,6 +10,8 @@ from study.evidence.decisions import decide, tune_thresholds
 from study.evidence.metrics import Kind, metrics_of, values
 from study.evidence.predictions import Predictions
 
+SWAP_CHANGE = "swap_change"
+
 
 def tuned_thresholds(val: Predictions) -> Float[np.ndarray, " l"]:
     """The threshold of each label with the best F1 on the validation predictions.
@@ -72,6 +74,16 @@ def _rows_of(
             by = "none" if metric.needs == "score" else decision
             rows.append(score_row(predictions, by, metric.name, float(value), label=label))
     return rows
+
+
+def swap_row(test: Predictions, exchanged: Float[np.ndarray, "n l"]) -> dict[str, Any]:
+    """The row of `swap_change`: mean over samples and labels of |p - p'|, p' of the patient's mirror image.
+
+    Args:
+        test: the network's predictions.
+        exchanged: its scores of the same samples with the eyes exchanged and mirrored.
+    """
+    return score_row(test, "none", SWAP_CHANGE, float(np.abs(exchanged - test.score).mean()))
 
 
 def score_row(

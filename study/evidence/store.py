@@ -2,6 +2,7 @@
 
     <run>/study.parquet
     <run>/trials/<key>/{trial,epochs,predictions,embeddings,scores,neighbours}.parquet (+ weights.safetensors)
+    <run>/heads/<key>/<head>/{predictions,scores}.parquet   heads that were fitted on the stored embeddings later
 
 A trial's folder appears at once: locally it is written under a hidden name and renamed; elsewhere `trial.parquet` is
 written last, and a folder without it does not exist for readers. Every trial has every table, an empty one where it has
@@ -21,8 +22,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from study.evidence.conform import Rows, conform
-from study.evidence.schema import STUDY, TABLES
-from study.evidence.trial_table import Filters, UnusableFileError, matching, read_trial_table
+from study.evidence.schema import LATER, STUDY, TABLES
+from study.evidence.trial_table import Filters, UnusableFileError, matching, of_schema, read_trial_table
 from study.spec.errors import StorageError
 
 WEIGHTS = "weights.safetensors"
@@ -127,6 +128,31 @@ class Store:
             self._fs.delete_dir(folder)
             raise
 
+    def add_head(self, key: str, head: str, predictions: pa.Table, scores: Rows) -> None:
+        """Keeps what a head says that was fitted on a finished trial's embeddings later; reading gives it with the trial's own.
+
+        Raises:
+            StorageError: writing failed.
+        """
+        tables = {"predictions": conform("predictions", predictions), "scores": conform("scores", scores)}
+        final = self._path("heads", key, head)
+        try:
+            if self._exists(final):
+                self._fs.delete_dir(final)  # damaged, or it would not have been fitted again
+            self._write_folder(final, tables, {})
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError(f"`{key}`: its head {head} could not be written to `{self.where}` ({error}).") from None
+
+    def _later_heads(self) -> dict[str, list[str]]:
+        """The heads that were added to each trial; one is there when its scores are."""
+        top = self._path("heads")
+        found: dict[str, list[str]] = {}
+        for info in self._fs.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True)):
+            key, *rest = info.path[len(top) :].strip("/").split("/")
+            if len(rest) == 2 and rest[1] == "scores.parquet" and not rest[0].startswith("."):
+                found.setdefault(key, []).append(rest[0])
+        return {key: sorted(heads) for key, heads in found.items()}
+
     def keys(self) -> list[str]:
         """Keys of all finished trials, sorted; anything else in the folder is named in `problems`."""
         trials = self._path("trials")
@@ -161,16 +187,19 @@ class Store:
         filters = filters or {}
         read = [*wanted, *(c for c in filters if c not in wanted)]
 
-        def read_one(key: str) -> pa.Table | None:
-            name = f"trials/{key}/{table}.parquet"
+        def read_one(key: str, folder: str) -> pa.Table | None:
+            name = f"{folder}/{table}.parquet"
             try:
-                return matching(read_trial_table(self._fs, self._path(name), schema, read, key), filters)
+                return matching(read_trial_table(self._fs, self._path(name), schema, read, key, LATER.get(table, ())), filters)
             except UnusableFileError as problem:
                 self._problem(name, str(problem))
                 return None
 
+        later = self._later_heads() if table in ("predictions", "scores") else {}
+        wanted_keys = self.keys() if keys is None else keys
+        files = [(key, f) for key in wanted_keys for f in (f"trials/{key}", *(f"heads/{key}/{head}" for head in later.get(key, ())))]
         with ThreadPoolExecutor(_NUM_READERS) as threads:
-            parts = [part for part in threads.map(read_one, self.keys() if keys is None else keys) if part is not None]
+            parts = [part for part in threads.map(read_one, *zip(*files, strict=True)) if part is not None] if files else []
         empty = pa.schema([schema.field(c) for c in read]).empty_table()
         return pa.concat_tables([empty, *parts]).select(wanted)
 
@@ -206,10 +235,9 @@ class Store:
             rows = pq.read_table(path, filesystem=self._fs)
         except (OSError, pa.ArrowException) as error:
             raise StorageError(f"`{self.where}`: must be a run's folder with a readable study.parquet ({error}).") from None
-        if not rows.schema.equals(STUDY) or len(rows) != 1:
+        if not of_schema(rows.schema, STUDY, LATER["study"]) or len(rows) != 1:
             raise StorageError(f"`{self.where}`: its study.parquet must be one row with the columns of the schema.")
-        row: dict[str, Any] = rows.to_pylist()[0]
-        return row
+        return {**dict.fromkeys(STUDY.names), **rows.to_pylist()[0]}
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes or replaces a small file of the run, such as `study.yaml`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from study.reporting import rendering
 from study.reporting.figure import Drawing, draw
 from study.reporting.page import SECTIONS, Face, Heading, page
+from study.reporting.places import publishable, without_folders
 from study.reporting.run import Run
 from study.reporting.summary import summary
 from study.reporting.table import Table
@@ -41,7 +42,7 @@ def build_tables(run: Run) -> tuple[tuple[str, Table], ...]:
             raise ValueError(f"`{name}.section`: must be a section of the page, got `{component.section}`.")
         table = component.build(run)
         if table is not None:
-            tables.append((component.section, table))
+            tables.append((component.section, publishable(table)))
     return tuple(tables)
 
 
@@ -71,8 +72,8 @@ def files(report: Report, images: Images | None = None) -> dict[str, bytes]:
         found[f"figures/{drawing.name}.png"] = drawing.png
     run = report.run
     meta = f"{run.study['dataset']} · {len(run.labels)} labels · {len(run.trials)} trials · {run.trials['ended'].max():%d %B %Y}"
-    heading = Heading(run.name, run.title, meta, run.synthetic)
-    html = page(heading, summary(run), report.tables, report.drawings, _faces(report, images or {}))
+    heading = Heading(run.name, without_folders(run.title), meta, run.synthetic)
+    html = page(heading, list(map(without_folders, summary(run))), report.tables, report.drawings, _faces(report, images or {}))
     return {**found, "index.html": html.encode()}
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
+from study.evidence.retrieval import is_retrieval, retrieval_means
 from study.evidence.score import decisions_of, tuned_thresholds
 from study.evidence.statistics.bootstrap import Estimate, Judged, Resamples, estimate, interval
 from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
-from study.reporting.retrieval import is_retrieval, ranking_of, weighted_means
+from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import Origin
 
@@ -67,13 +68,13 @@ class Estimates:
 
     def _retrieval(self, origin: Origin) -> Estimate | None:
         """Patients are resampled; several trainings are averaged, and their spread is added to that over patients."""
-        ranked = [ranking_of(self.run, trial) for trial in origin.trials]
+        ranked = [ranking_of(self.run, trial, origin.split) for trial in origin.trials]
         known = [found for found in ranked if found is not None]
         if not known or len(known) < len(ranked):
             return None
         resamples = self._resamples_of(origin.split)
         grade = self.run.labels.index(origin.label) if origin.label else None
-        resampled = np.stack([weighted_means(r, origin.measure, grade, resamples.weights(patients)) for r, patients in known])
+        resampled = np.stack([retrieval_means(r, origin.measure, grade, resamples.weights(patients)) for r, patients in known])
         points = [self.point(origin, trial) for trial in origin.trials]
         between = np.var(points, ddof=1) if len(points) > 1 else 0.0
         mixed = resampled.mean(axis=0)
@@ -102,9 +103,9 @@ class Estimates:
     def point(self, origin: Origin, trial: str) -> float:
         """The origin's number of one trial, computed from its predictions; NaN where there are none."""
         if is_retrieval(origin.measure):
-            ranked = ranking_of(self.run, trial)
+            ranked = ranking_of(self.run, trial, origin.split)
             grade = self.run.labels.index(origin.label) if origin.label else None
-            return float(weighted_means(ranked[0], origin.measure, grade, np.ones((len(ranked[1]), 1)))[0]) if ranked else math.nan
+            return float(retrieval_means(ranked[0], origin.measure, grade)[0]) if ranked else math.nan
         judged = self.judged(origin, trial)
         if judged is None:
             return math.nan

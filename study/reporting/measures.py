@@ -1,12 +1,14 @@
 """Which measures a report shows for which kind of data, and how it calls them."""
 
 from study.evidence.metrics import Kind
+from study.evidence.retrieval import is_retrieval
 
 HEADLINE: dict[Kind, tuple[str, ...]] = {
     "multilabel": ("macro_average_precision", "macro_auc", "macro_f1", "odir_kappa", "odir_final", "exact_match"),
     "classes": ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1", "macro_auc", "cohen_kappa"),
     "grades": ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc"),
 }
+RETRIEVAL_HEADLINE = ("macro_mhr@10", "mhr@10", "map@10", "macro_mrr@10")
 SHORT = {
     "macro_average_precision": "mAP",
     "macro_auc": "AUC",
@@ -43,16 +45,33 @@ LONG = {
 }
 
 
+RETRIEVAL_KINDS = {
+    "mhr": ("mHR", "hit rate among the first {k}"),
+    "mrr": ("mRR", "reciprocal rank of the first hit among the first {k}"),
+    "map": ("mAP", "average precision among the first {k}, divided by {k}"),
+    "map_hits": ("mAP (hits)", "average precision among the first {k}, divided by the hits"),
+    "map_possible": ("mAP (possible)", "average precision among the first {k}, divided by the most hits that are possible"),
+}
+
+
 def short(measure: str) -> str:
     """The heading of a column."""
+    if is_retrieval(measure):
+        kind, _, k = measure.removeprefix("macro_").partition("@")
+        return f"{'macro ' if measure.startswith('macro_') else ''}{RETRIEVAL_KINDS[kind][0]}@{k}"
     return SHORT.get(measure, measure.replace("_", " "))
 
 
 def long(measure: str) -> str:
     """The measure in words, to stand in a sentence."""
+    if is_retrieval(measure):
+        kind, _, k = measure.removeprefix("macro_").partition("@")
+        over = "grades" if measure.startswith("macro_") else "queries"
+        return f"mean over the {over} of the {RETRIEVAL_KINDS[kind][1].format(k=k)}"
     return LONG.get(measure, measure.replace("_", " "))
 
 
 def headline(kind: Kind, objective: str) -> tuple[str, ...]:
     """The measures of the leaderboard; the objective is always among them, and first."""
-    return tuple(dict.fromkeys((objective, *HEADLINE[kind])))
+    ranks = RETRIEVAL_HEADLINE if is_retrieval(objective) else ()
+    return tuple(dict.fromkeys((objective, *ranks, *HEADLINE[kind])))

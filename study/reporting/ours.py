@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from study.reporting.papers import PaperTable
 from study.reporting.results import ablation_trials, failed, measured
+from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import NOT_RUN, Cell, Origin, Text
 
 CHOSEN = "chosen"
+ALWAYS_THE_COMMONEST = "always_no_dr"
 KNN_OF_THE_PAPER = "knn_first"  # equal votes go to the first class, as in scikit-learn
 
 
@@ -41,6 +43,9 @@ def ours(run: Run, paper: PaperTable, row: str) -> Ours:
     """What stands for the row: the variant of that name, or that head or K on the base network's embedding."""
     if row == CHOSEN:
         return Ours((run.best,), words=run.best) if run.best else Ours()
+    if row == ALWAYS_THE_COMMONEST:
+        prior = run.baseline("prior")
+        return Ours((prior,), words="always the commonest grade of training") if prior and ranking_of(run, prior, "test") else Ours()
     if paper.rows_are == "variants":
         return of_variant(run, paper.name, row)
     base = base_trials(run, paper)

@@ -31,8 +31,9 @@ def picking_of(run: Run) -> Picking | None:
     keys = [str(key) for key in ranked.index[:MOST]]
     if len(keys) < 2 or run.objective not in run.measures:
         return None
-    found = predictions_of(run.store.read_table("predictions", keys, filters={"split": "val", "head": "network"}))
-    known = [p.known() for p in found]
+    own = {key: run.own_head(key) for key in keys}
+    found = predictions_of(run.store.read_table("predictions", keys, filters={"split": "val", "head": list(set(own.values()))}))
+    known = [p.known() for p in found if p.head == own[p.trial]]
     if len(known) < 2 or any(set(p.sample) != set(known[0].sample) for p in known):
         return None
     selection = selection_bootstrap(run.measures[run.objective], run.kind, known)

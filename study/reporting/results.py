@@ -6,13 +6,15 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from study.evidence.retrieval import is_retrieval
 from study.reporting.estimates import estimates_of
-from study.reporting.retrieval import is_retrieval
+from study.reporting.places import without_folders
 from study.reporting.run import Run
 from study.reporting.table import Cell, Origin, Text, Value
 
 HEAD_NAMES = {
     "network": "network",
+    "prior": "class prior",
     "knn": "KNN",
     "svm": "SVM",
     "svm_unscaled": "SVM, unscaled",
@@ -45,10 +47,13 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
 
 def trial_values(run: Run, origin: Origin) -> list[float]:
     """The origin's number in each of its trials: as stored, or computed where it is not stored."""
-    if origin.setting or is_retrieval(origin.measure):
-        return [estimates_of(run).point(origin, trial) for trial in origin.trials]
     o = origin
-    return [run.score(t, o.measure, split=o.split, decision=o.decision, head=o.head, label=o.label) for t in o.trials]
+    if o.setting:
+        return [estimates_of(run).point(o, trial) for trial in o.trials]
+    stored = [run.score(t, o.measure, split=o.split, decision=o.decision, head=o.head, label=o.label) for t in o.trials]
+    if not is_retrieval(o.measure):
+        return stored
+    return [estimates_of(run).point(o, t) if math.isnan(value) else value for t, value in zip(o.trials, stored, strict=True)]
 
 
 def ablation_trials(run: Run, table: str, variant: str) -> pd.DataFrame:
@@ -95,4 +100,4 @@ def setting(value: object) -> str:
     if isinstance(value, dict):
         rest = ", ".join(f"{k} {setting(v)}" for k, v in value.items() if k != "name")
         return f"{value['name']} ({rest})" if "name" in value and rest else str(value.get("name", rest))
-    return "none" if value is None else str(value)
+    return "none" if value is None else without_folders(str(value))

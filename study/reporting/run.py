@@ -11,8 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from study.evidence.metrics import Kind, Metric, metrics_of
+from study.evidence.judging import BEST_HEAD, measure_of
+from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind, Metric, metrics_of
 from study.evidence.predictions import Predictions, predictions_of
+from study.evidence.retrieval import HEAD as RETRIEVAL
+from study.evidence.retrieval import is_retrieval
+from study.evidence.score import SWAP_CHANGE
 from study.evidence.store import Store
 from study.reporting.other_settings import neighbour_predictions
 from study.spec.errors import StorageError
@@ -85,8 +89,24 @@ class Run:
 
     @property
     def objective(self) -> str:
-        """The metric on validation that chose."""
-        return str(self.study["objective"])
+        """The metric or measure of retrieval on validation that chose."""
+        return measure_of(str(self.study["objective"]))
+
+    @property
+    def by_best_head(self) -> bool:
+        """Whether the best head of each trial was judged, not its own."""
+        return str(self.study["objective"]).startswith(BEST_HEAD)
+
+    @property
+    def task(self) -> str:
+        """Classification or retrieval."""
+        task = self.study["spec"].get("task", "classification")
+        return str(task["name"] if isinstance(task, dict) else task)
+
+    @property
+    def head_measure(self) -> str:
+        """The metric by which heads are ranked: the objective, or for retrieval the one of the data's kind."""
+        return DEFAULT_OBJECTIVE[self.kind] if is_retrieval(self.objective) else self.objective
 
     @cached_property
     def measures(self) -> Mapping[str, Metric]:
@@ -156,7 +176,7 @@ class Run:
 
     def decided_by(self, measure: str, decision: str) -> str:
         """The rule under which a measure is stored: `none` for ranks, `argmax` for one label a sample, else as asked."""
-        if measure in self.measures and self.measures[measure].needs == "score":
+        if measure == SWAP_CHANGE or is_retrieval(measure) or (measure in self.measures and self.measures[measure].needs == "score"):
             return "none"
         return self.decision_rule(decision)
 
@@ -167,18 +187,19 @@ class Run:
         return "half" if decision == "none" else decision
 
     def own_head(self, trial: str) -> str:
-        """The head that the trial itself trained: `network`, or `prior` for the class prior."""
-        return "prior" if "prior" in self._lookup(trial)[1] else "network"
+        """The head that stands for the trial: the network's own, a post-hoc one that gave it its value, or `prior` for the class prior."""
+        return str(self.of_trial(trial, "head") or ("prior" if "prior" in self._lookup(trial)[1] else "network"))
 
     def score(self, trial: str, measure: str, *, split: str = "test", decision: str = "half", head: str = "", label: str = "") -> float:
-        """A stored score, NaN where there is none; an empty head is the trial's own."""
-        key = (head or self.own_head(trial), split, self.decided_by(measure, decision), measure, label)
+        """A stored score, NaN where there is none; an empty head is the trial's own. Retrieval has no heads."""
+        head = RETRIEVAL if is_retrieval(measure) else head or self.own_head(trial)
+        key = (head, split, self.decided_by(measure, decision), measure, label)
         return self._lookup(trial)[0].get(key, math.nan)
 
     def heads(self, trial: str) -> list[HeadChoice]:
         """Every head of a trial at its chosen setting with its validation value, the best first."""
         settings = self._lookup(trial)[1]
-        values = {head: self.score(trial, self.objective, split="val", head=head) for head in settings}
+        values = {head: self.score(trial, self.head_measure, split="val", head=head) for head in settings}
         found = [HeadChoice(head, settings[head], value) for head, value in values.items() if not math.isnan(value)]
         return sorted(found, key=lambda h: h.value, reverse=self.maximise)
 
@@ -213,14 +234,15 @@ def load_run(path: str) -> Run:
     """
     store = Store(path)
     study = dict(store.read_study())
-    for column in ("profile_changes", "spec", "split_counts", "skipped", "search_space", "ablations"):
+    for column in ("profile_changes", "spec", "split_counts", "generated", "skipped", "search_space", "ablations"):
         study[column] = _decoded(study[column])
+    study["cautions"] = list(study["cautions"] or ())
     trials = store.read("trial")
     if trials.empty:
         raise StorageError(f"`{path}`: must hold at least one finished trial, got none. Run the study first, or go on with it.")
     for column in ("params", "spec", "provenance"):
         trials[column] = trials[column].map(_decoded)
-    trials = trials.set_index("trial", drop=False)
+    trials = trials.fillna({"head": "", "setting": "", "device_kind": ""}).set_index("trial", drop=False)
     scores = store.read_table("scores", filters={"chosen": True})
     words = [i for i, f in enumerate(scores.schema) if pa.types.is_string(f.type)]
     for i in words:  # a million rows of a few words

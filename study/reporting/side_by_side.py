@@ -16,6 +16,7 @@ from study.reporting.figure import PALETTE, STYLE, Drawing, drawn, sheet
 from study.reporting.figures.budget import costs
 from study.reporting.measures import headline, long, short
 from study.reporting.page import Heading, page
+from study.reporting.places import publishable, without_folders
 from study.reporting.results import configuration, measured
 from study.reporting.run import Run
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value
@@ -34,12 +35,12 @@ def side_by_side(runs: Sequence[Run]) -> dict[str, bytes]:
     for what, values in (("kind of data", [r.kind for r in runs]), ("objective", [r.objective for r in runs])):
         if len(set(values)) > 1:
             raise SpecError(f"`RUN`: runs side by side must have one {what}, got {', '.join(dict.fromkeys(values))}. Report them apart.")
-    table = runs_table(runs)
+    table = publishable(runs_table(runs))
     drawing = _drawing(runs)
     synthetic = any(run.synthetic for run in runs)
     heading = Heading(" · ".join(names_of(runs)), f"{len(runs)} runs side by side", f"{long(runs[0].objective)}, test split", synthetic)
     drawings = [drawing] if drawing else []
-    html = page(heading, _paragraphs(runs), [(NAME, table)], drawings)
+    html = page(heading, list(map(without_folders, _paragraphs(runs))), [(NAME, table)], drawings)
     figures = {f"figures/{d.name}.{end}": content for d in drawings for end, content in (("svg", d.svg.encode()), ("png", d.png))}
     return {**table_files(table), **figures, "compared.html": html.encode()}
 

@@ -2,6 +2,7 @@
 
 import math
 
+from study.evidence.score import SWAP_CHANGE
 from study.reporting.comparing import LEVEL
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import long
@@ -13,7 +14,8 @@ from study.reporting.table import Origin
 
 def summary(run: Run) -> list[str]:
     """One paragraph a string, unescaped."""
-    return [part for part in (_question(run), _trials(run), _finding(run), _profile(run), _problems(run)) if part]
+    cautions: list[str] = run.study["cautions"]
+    return [part for part in (_question(run), _trials(run), _finding(run), *cautions, _profile(run), _problems(run)) if part]
 
 
 def _question(run: Run) -> str:
@@ -25,10 +27,12 @@ def _question(run: Run) -> str:
     searched = f" It searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})." if names else ""
     data = f"made-up images ({run.study['dataset']})" if run.synthetic else run.study["dataset"]
     most = "greatest" if run.maximise else "smallest"
+    heads = " by the best of its heads" if run.by_best_head else ""
     return (
         f"The question was: {_stopped(run.title)} "
         f"The data are {data}, {eyes} {who}, with {len(run.labels)} labels.{searched} "
-        f"Whatever had the {most} {long(run.objective)} on the validation split was chosen; the test split took no part in any choice."
+        f"Whatever had the {most} {long(run.objective)} on the validation split{heads} was chosen; "
+        "the test split took no part in any choice."
     )
 
 
@@ -61,7 +65,7 @@ def _finding(run: Run) -> str:
     found = estimates_of(run).of(Origin((run.best,), run.objective))
     interval = f" (95 % interval {found.low:.3f} to {found.high:.3f})" if found and not math.isnan(found.low) else ""
     text += f" On the test split its {long(run.objective)} is {value:.3f}{interval}."
-    return " ".join([text, *_rivals(run, run.best, value), *_luck(run)])
+    return " ".join([text, *_rivals(run, run.best, value), *_luck(run), *_swap(run, run.best)])
 
 
 def _rivals(run: Run, best: str, value: float) -> list[str]:
@@ -94,6 +98,14 @@ def _luck(run: Run) -> list[str]:
         f"Its validation value of {found.naive:.3f} is the best of {len(run.ranked)} and therefore flattered; "
         f"corrected for the choice it is {found.corrected:.3f} ({found.low:.3f} to {found.high:.3f})."
     ]
+
+
+def _swap(run: Run, best: str) -> list[str]:
+    """Whether it matters which eye is which."""
+    change = run.score(best, SWAP_CHANGE, head="network")
+    if math.isnan(change):
+        return []
+    return [f"Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that differ by {change:.3f} on average."]
 
 
 def _profile(run: Run) -> str:

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pkgutil
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -22,7 +22,9 @@ FOLDERS = {
     "fusion": "models.fusions",
     "head": "models.heads",
     "loss": "models.losses",
+    "generator": "models.generators",
     "dataset": "study.data.datasets",
+    "illumination": "study.data.illuminations",
     "table": "study.reporting.tables",
     "figure": "study.reporting.figures",
 }
@@ -126,8 +128,9 @@ def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Field names of the (nested) model at a place, to suggest the nearest one."""
     for part in loc:
         field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (inspect.isclass(inner) and issubclass(inner, BaseModel)):
+        options = (field.annotation, *get_args(field.annotation)) if field else ()  # a section may be null
+        inner = next((option for option in options if inspect.isclass(option) and issubclass(option, BaseModel)), None)
+        if inner is None:
             return []
         model = inner
     return list(model.model_fields)

@@ -59,6 +59,9 @@ def _with_holes(part: dict[str, Any], where: str, definitions: dict[str, Any]) -
         if kind != "backbone":
             return section
         part = {"anyOf": [{"type": "string"}, section]}
+    elif sections := [p for p in part.get("anyOf", []) if "$ref" in p]:  # a section or null
+        inner = {p["$ref"]: _with_holes(_resolved(p, definitions), where, definitions) for p in sections}
+        part = {**part, "anyOf": [inner.get(p.get("$ref"), p) for p in part["anyOf"]]}
     return {"anyOf": [part, {"$ref": "#/$defs/hole"}]} if searched else part
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from study.data.augmentation import GREY, Augmentation
+from study.data.augmentation import GREY, Augmentation, random_crops
 
 IMAGES = torch.rand(6, 2, 3, 9, 9, generator=torch.Generator().manual_seed(1))
 ALL = Augmentation(flip=True, rotate_deg=15.0, scale=0.1, brightness=0.2, contrast=0.2, saturation=0.2)
@@ -31,6 +31,71 @@ def test_a_flip_mirrors_both_eyes_and_exchanges_them():
 def test_a_single_image_is_only_mirrored():
     images, swapped = Augmentation(flip=True)(IMAGES[:, :1], seeded())
     assert torch.equal(images[swapped], IMAGES[:, :1][swapped].flip(-1))
+
+
+def test_a_vertical_flip_turns_all_views_and_leaves_the_eyes_in_their_places():
+    images, swapped = Augmentation(flip_vertical=True)(IMAGES, seeded())
+    turned = [not torch.equal(a, b) for a, b in zip(images, IMAGES, strict=True)]
+    assert not swapped.any()
+    assert 0 < sum(turned) < len(IMAGES)
+    for image, before, was_turned in zip(images, IMAGES, turned, strict=True):
+        assert torch.equal(image, before.flip(-2) if was_turned else before)
+
+
+def whereabouts(num, px=64):
+    """Images whose first two channels say where a pixel comes from, x and y in -1 to 1."""
+    axis = (torch.arange(px) * 2 + 1) / px - 1
+    x, y = torch.meshgrid(axis, axis, indexing="xy")
+    return torch.stack([x, y, torch.ones(px, px)]).expand(num, 2, 3, px, px)
+
+
+@pytest.mark.parametrize("smallest", [0.08, 0.5, 0.8])
+def test_a_crop_keeps_an_upright_rectangle_within_its_bounds(smallest):
+    num, px = 150, 64
+    images, _ = Augmentation(crop=smallest)(whereabouts(num, px), seeded())
+    flat = images.flatten(0, 1)
+    assert (flat[:, 2] > 0.999).float().mean() > 0.97  # the border of a full-width crop is half a pixel outside
+    inner = slice(8, px - 8)
+    x, y = flat[:, 0, inner, inner], flat[:, 1, inner, inner]
+    assert (x - x[:, :1]).abs().max() < 1e-4
+    assert (y - y[:, :, :1]).abs().max() < 1e-4
+    step = 2 * (px - 17) / px
+    width, height = (x[:, 0, -1] - x[:, 0, 0]) / step, (y[:, -1, 0] - y[:, 0, 0]) / step
+    middle_x, middle_y = (x[:, 0, 0] + x[:, 0, -1]) / 2, (y[:, 0, 0] + y[:, -1, 0]) / 2
+    assert (middle_x.abs() + width <= 1 + 1e-4).all()
+    assert (middle_y.abs() + height <= 1 + 1e-4).all()
+    area, ratio = width * height, width / height
+    assert smallest - 1e-4 <= area.min() < smallest + 0.15
+    assert area.mean() == pytest.approx((1 + smallest) / 2, abs=0.06)
+    assert 3 / 4 - 1e-3 <= ratio.min() < 0.95
+    assert 4 / 3 + 1e-3 >= ratio.max() > 1.05
+    assert not torch.allclose(width.view(num, 2)[:, 0], width.view(num, 2)[:, 1])
+
+
+def test_a_crop_follows_the_rotation_in_one_sampling():
+    images = whereabouts(5)
+    turned, _ = Augmentation(rotate_deg=30.0, scale=0.2)(images, seeded(3))
+    both, _ = Augmentation(rotate_deg=30.0, scale=0.2, crop=0.3)(images, seeded(3))
+    generator = seeded(3)
+    torch.rand(10, generator=generator), torch.rand(10, generator=generator)
+    crops = random_crops(10, 0.3, generator)
+    for image, before, crop in zip(both.flatten(0, 1), turned.flatten(0, 1), crops, strict=True):
+        for row, column in [(20, 20), (32, 40), (45, 30)]:
+            x, y = (float(crop[i, i]) * ((at * 2 + 1) / 64 - 1) + float(crop[i, 2]) for i, at in enumerate((column, row)))
+            left, top = ((at + 1) * 64 / 2 - 0.5 for at in (x, y))
+            i, j = int(top), int(left)
+            down, right = top - i, left - j
+            around = before[:, i : i + 2, j : j + 2]
+            expected = (around * torch.tensor([[(1 - down) * (1 - right), (1 - down) * right], [down * (1 - right), down * right]])).sum(
+                (1, 2)
+            )
+            if (around[2] > 0.999).all():
+                assert torch.allclose(image[:2, row, column], expected[:2], atol=1e-4)
+
+
+def test_what_is_switched_off_draws_no_random_number():
+    settings = {"rotate_deg": 10.0, "scale": 0.05, "brightness": 0.1}
+    assert torch.equal(*(Augmentation(**settings, **more)(IMAGES, seeded())[0] for more in ({}, {"crop": 1.0, "flip_vertical": False})))
 
 
 def test_same_seed_same_images_other_seed_others():

@@ -15,7 +15,9 @@ from study.data.datasets.phantom import Phantom
 from study.data.images import read_image
 from study.data.pairs import pairs_table
 from study.data.preprocessing import Preprocessing
+from study.spec.components import Component
 from study.spec.errors import DataError, StorageError
+from study.spec.study_file import CropBoxSpec
 
 SMALL = Preprocessing(16)
 
@@ -58,9 +60,16 @@ def test_each_image_is_decoded_once(eyes, tmp_path):
 def test_settings_and_fingerprint_have_caches_of_their_own(eyes, tmp_path):
     folders = {
         ImageCache.build(pairs, settings, tmp_path / "cache").folder
-        for pairs, settings in [(eyes, SMALL), (eyes, replace(SMALL, fit="stretch")), (replace(eyes, fingerprint="other"), SMALL)]
+        for pairs, settings in [
+            (eyes, SMALL),
+            (eyes, replace(SMALL, fit="stretch")),
+            (eyes, replace(SMALL, illumination=Component(name="graham"))),
+            (eyes, replace(SMALL, illumination=Component(name="graham", args={"fill": 0}))),
+            (eyes, replace(SMALL, crop_box=CropBoxSpec(left=0, top=0, right=20, bottom=20))),
+            (replace(eyes, fingerprint="other"), SMALL),
+        ]
     }
-    assert len(folders) == 3
+    assert len(folders) == 6
 
 
 def test_bad_images_are_counted_and_listed(eyes, tmp_path):
@@ -74,6 +83,13 @@ def test_bad_images_are_counted_and_listed(eyes, tmp_path):
     assert cache.pairs.table["sample"].tolist() == ["s0", "s2"]
     assert cache.pairs.skipped == {"bad_image": ["s1", "s3"]}
     assert cache.bad["s3_left.png"] == "empty file"
+
+
+def test_images_that_a_box_does_not_fit_are_named(eyes, tmp_path, write_image):
+    write_image(tmp_path / "eyes" / "s2_right.png", size=(24, 40))
+    boxed = replace(SMALL, crop="none", crop_box=CropBoxSpec(left=0, top=0, right=24, bottom=30))
+    with pytest.raises(DataError, match=r"got 7 that are not:\n  s0_left.png: 24 x 20 pixels, beyond which `data.crop_box` reaches"):
+        ImageCache.build(eyes, boxed, tmp_path / "cache")
 
 
 def test_only_the_first_ten_bad_images_are_listed(make_pairs, tmp_path):

@@ -1,38 +1,15 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.data.preprocessing import Preprocessing, field_of_view
-
-
-def disc(height=120, width=200, radius=50, value=200, noise=0):
-    y, x = np.mgrid[:height, :width]
-    image = np.random.default_rng(0).integers(0, noise + 1, (height, width, 3)).astype(np.uint8)
-    image[(y - height / 2) ** 2 + (x - width / 2) ** 2 < radius**2] = (value, value // 3, value // 6)
-    return image
-
-
-@pytest.mark.parametrize("value", [255, 120, 40])
-def test_the_crop_finds_the_disc_at_any_brightness(value):
-    assert field_of_view(disc(value=value, noise=value // 20)) == pytest.approx((10, 110, 50, 150), abs=2)
-
-
-def test_large_frames_are_searched_coarsely():
-    assert field_of_view(disc(1200, 2000, 500)) == pytest.approx((100, 1100, 500, 1500), abs=8)
-
-
-def test_near_black_and_tiny_fields_are_not_cropped():
-    whole = (0, 120, 0, 200)
-    assert field_of_view(disc(value=12)) == whole
-    assert field_of_view(disc(radius=10)) == whole
-    assert field_of_view(np.zeros((120, 200, 3), dtype=np.uint8)) == whole
-
-
-def test_print_in_a_corner_does_not_widen_the_field():
-    image = disc()
-    image[2:4, 2:6] = 255
-    assert field_of_view(image) == pytest.approx((10, 110, 50, 150), abs=2)
+from study.data.illuminations.graham import Graham
+from study.data.images import BadImageError
+from study.data.preprocessing import Preprocessing
+from study.spec.components import Component
+from study.spec.study_file import CropBoxSpec, DataSpec
 
 
 def test_pad_keeps_the_aspect_ratio_and_stretch_does_not():
@@ -57,3 +34,60 @@ def test_every_size_becomes_the_square(height, width, crop, fit):
     assert result.shape == (16, 16, 3)
     assert result.dtype == np.uint8
     assert result.max() == 90
+
+
+NUMBERED = np.arange(60, dtype=np.uint8)[:, None, None] + np.arange(0, 160, 2, dtype=np.uint8)[None, :, None] + np.zeros(3, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ({"left": 10, "top": 5, "right": 50, "bottom": 45}, slice(5, 45), slice(10, 50)),
+        ({"left": 10, "top": 50, "right": 50, "bottom": 10, "origin": "bottom_left"}, slice(10, 50), slice(10, 50)),
+        ({"left": 0, "top": 60, "right": 60, "bottom": 0, "origin": "bottom_left"}, slice(0, 60), slice(0, 60)),
+    ],
+)
+def test_a_box_is_cut_out_before_anything_else(box, rows, columns):
+    expected = NUMBERED[rows, columns]
+    prepared = Preprocessing(len(expected), crop="none", crop_box=CropBoxSpec(**box))(NUMBERED)
+    assert np.array_equal(prepared, expected)
+
+
+def test_the_papers_box_is_300_wide_and_250_high_from_the_lower_edge():
+    image = np.zeros((480, 640, 3), dtype=np.uint8)
+    image[180:430, 100:400] = 200
+    box = CropBoxSpec(left=100, top=300, right=400, bottom=50, origin="bottom_left")
+    assert (Preprocessing(32, crop="none", fit="stretch", crop_box=box)(image) == 200).all()
+
+
+@pytest.mark.parametrize("box", [(0, 0, 81, 60), (0, 0, 80, 61), (0, 61, 80, 0)])
+def test_a_box_beyond_the_image_is_refused(box):
+    left, top, right, bottom = box
+    origin = "bottom_left" if top > bottom else "top_left"
+    preprocessing = Preprocessing(16, crop="none", crop_box=CropBoxSpec(left=left, top=top, right=right, bottom=bottom, origin=origin))
+    with pytest.raises(BadImageError, match=r"80 x 60 pixels, beyond which `data.crop_box` reaches"):
+        preprocessing(NUMBERED)
+
+
+def test_the_light_is_corrected_last():
+    image = np.random.default_rng(0).integers(0, 255, (50, 70, 3)).astype(np.uint8)
+    graham = Component(name="graham", args={"gain": 2.0})
+    corrected = Preprocessing(40, crop="none", illumination=graham)(image)
+    assert np.array_equal(corrected, Graham(gain=2.0)(Preprocessing(40, crop="none")(image)))
+
+
+def test_the_settings_of_a_trial_become_those_of_its_images():
+    box = {"left": 0, "top": 0, "right": 9, "bottom": 9}
+    data = DataSpec(dataset="phantom", image_px=48, crop="none", fit="stretch", crop_box=box, illumination={"name": "msr", "clip": 0.02})
+    wanted = Preprocessing(48, "none", "stretch", CropBoxSpec(**box), Component(name="msr", args={"clip": 0.02}))
+    assert Preprocessing.of(data) == wanted
+    changes = [{"image_px": 32}, {"crop": "fov", "crop_box": None}, {"fit": "pad"}, {"illumination": "msr"}, {"crop_box": None}]
+    texts = {repr(Preprocessing.of(DataSpec.model_validate({**dict(data), **change}))) for change in [{}, *changes]}
+    assert len(texts) == 6
+
+
+def test_preprocessing_can_be_sent_to_another_process_after_its_use():
+    preprocessing = Preprocessing(16, illumination=Component(name="clahe_lab"))
+    image = np.random.default_rng(0).integers(0, 255, (30, 30, 3)).astype(np.uint8)
+    before = preprocessing(image)
+    assert np.array_equal(pickle.loads(pickle.dumps(preprocessing))(image), before)

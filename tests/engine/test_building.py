@@ -9,7 +9,7 @@ from torch import nn
 from models.losses.bce import Bce
 from models.siamese import Output
 from study.data.source import open_dataset
-from study.engine.building import Criterion, build_criterion, build_network, check_fits, without_weights
+from study.engine.building import Criterion, build_criterion, build_network, check_fits, label_sets, without_weights
 from study.spec.components import Component, load
 from study.spec.errors import SpecError, WeightsError
 from study.spec.study_file import TrialSpec
@@ -25,8 +25,8 @@ def spec(**parts: Any) -> TrialSpec:
 
 def test_a_head_says_what_its_logits_are_compared_with() -> None:
     powerset = spec(model={"backbone": "tiny", "head": "powerset"}, loss="cross_entropy")
-    net = build_network(powerset, 8, 2)
     targets = torch.from_numpy(PAIRS.targets).float()
+    net = build_network(powerset, 8, 2, label_sets(targets))
     criterion = build_criterion(powerset, net, targets)
     output = net.eval()(torch.randn(4, 2, 3, 32, 32))
     encoded = net.head.encode(targets[:4])  # type: ignore[operator]
@@ -87,6 +87,11 @@ def test_an_attention_stands_where_it_is_asked_for() -> None:
         ({"model": {"backbone": "tiny", "fusion": "difference"}}, SINGLES, r"difference needs both eyes"),
         ({"loss": {"name": "focal", "gamma": -1}}, PAIRS, r"gamma"),
         ({"model": {"backbone": "resnet51"}}, PAIRS, r"`backbone.name`.*resnet51"),
+        (
+            {"model": {"backbone": "timm/hrnet_w18_small"}, "optimiser": {"layer_decay": 0.7}},
+            PAIRS,
+            r"`optimiser.layer_decay`: must be 1 for timm/hrnet_w18_small, whose stages are not known",
+        ),
         ({"model": {"backbone": {"name": "tiny", "freeze": 9}}}, PAIRS, r"`backbone.freeze`: must be none, all, or up to"),
     ],
 )
@@ -107,7 +112,8 @@ def test_what_does_not_fit_is_refused_before_any_training(parts: dict[str, Any],
 )
 def test_what_fits_is_accepted(parts: dict[str, Any], pairs: Any) -> None:
     check_fits(spec(**parts), pairs)
-    assert build_network(spec(**parts), len(pairs.labels), pairs.num_views) is not None
+    sets = label_sets(torch.from_numpy(pairs.targets).float())
+    assert build_network(spec(**parts), len(pairs.labels), pairs.num_views, sets) is not None
 
 
 def test_a_missing_weights_file_is_a_weights_error() -> None:

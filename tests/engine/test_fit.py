@@ -123,6 +123,41 @@ def test_the_backbone_has_its_own_rate_and_vectors_do_not_decay() -> None:
         assert decay == (0.1 if parameter.ndim > 1 else 0.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "depths"),
+    [
+        ("tiny", {f"net.stage{i}.": 5 - i for i in range(5)}),
+        ("resnet18", {f"net.{i}.": 5 - i for i in range(5)}),
+        ("vit_tiny_patch16_224", {"net.net.cls_token": 12, "net.net.patch_embed.": 12, "net.net.norm.": 1}
+         | {f"net.net.blocks.{i}.": 12 - i for i in range(12)}),
+    ],
+    ids=["tiny", "resnet18", "vit"],
+)  # fmt: skip
+def test_the_rate_decays_from_the_output_to_the_first_stage(name: str, depths: dict[str, int]) -> None:
+    backbone = build_backbone(name, image_px=32)
+    if name == "tiny":
+        backbone.attend(nn.BatchNorm2d, "every_stage")
+        depths = {f"net.{i}.": 5 - i for i in range(5)}
+    fusion = Concat(backbone.out_channels, 2)
+    net = SiameseNet(backbone, nn.Identity(), nn.Identity(), fusion, MultiLabel(fusion.out_features, 3))
+    groups = parameter_groups(net, loss(), OptimiserSpec(lr=1e-3, weight_decay=0.1, backbone_lr_scale=0.2, layer_decay=0.65))
+    where = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    seen = set()
+    for parameter_name, parameter in net.named_parameters():
+        lr, decay = where[id(parameter)]
+        assert decay == (0.1 if parameter.ndim > 1 else 0.0)
+        inside = parameter_name.removeprefix("backbone.")
+        start = next((s for s in depths if inside.startswith(s)), None)
+        seen.add(start)
+        if not parameter_name.startswith("backbone."):
+            assert lr == 1e-3
+        elif start is not None:
+            assert lr == pytest.approx(1e-3 * 0.2 * 0.65 ** depths[start]), parameter_name
+    assert seen == {*depths, None}
+    assert len(where) == len(list(net.parameters()))
+    assert groups[-1]["lr"] == 1e-3  # the rate that is shown
+
+
 def test_a_frozen_backbone_is_left_alone() -> None:
     net = network()
     net.backbone.freeze("all")  # type: ignore[operator]

@@ -31,7 +31,7 @@ def run_search(p: Plan, num: int) -> list[str]:
         order = p.next()
         assert order is not None
         keys.append(order.key)
-        p.finish(order.key, "complete", 1 - abs(order.params["optimiser.lr"] - 1e-3))
+        p.finish(order.key, "complete", [1 - abs(order.params["optimiser.lr"] - 1e-3)])
     return keys
 
 
@@ -65,7 +65,7 @@ def test_ablations_wait_for_the_search() -> None:
     assert last is not None
     assert p.next() is None
     assert not p.done
-    p.finish(last.key, "failed", None)
+    p.finish(last.key, "failed")
     following = p.next()
     assert following is not None
     assert following.role == "ablation"
@@ -77,8 +77,8 @@ def test_the_sampler_is_told_how_each_trial_ended() -> None:
     for state in states:
         order = p.next()
         assert order is not None
-        p.finish(order.key, state, 0.5 if state == "complete" else None)
-    told = [t.state for t in p._study.get_trials(deepcopy=False)]
+        p.finish(order.key, state, [0.5] if state == "complete" else [])
+    told = [t.state for t in p._suggestions._study.get_trials(deepcopy=False)]
     assert told == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE]
 
 
@@ -86,8 +86,8 @@ def test_a_non_finite_value_is_a_failure() -> None:
     p = plan()
     order = p.next()
     assert order is not None
-    p.finish(order.key, "complete", float("nan"))
-    assert p._study.get_trials(deepcopy=False)[0].state is TrialState.FAIL
+    p.finish(order.key, "complete", [float("nan")])
+    assert p._suggestions._study.get_trials(deepcopy=False)[0].state is TrialState.FAIL
     assert p.best is None
 
 
@@ -97,13 +97,13 @@ def test_a_poor_trial_is_stopped_and_ablations_never_are() -> None:
         order = p.next()
         assert order is not None
         assert not any(p.report(order.key, epoch, value) for epoch in (1, 2, 3))
-        p.finish(order.key, "complete", value)
+        p.finish(order.key, "complete", [value])
     poor = p.next()
     assert poor is not None
     assert not p.report(poor.key, 1, 0.1)  # min_epochs
     assert p.report(poor.key, 2, 0.1)
     assert p.was_stopped(poor.key)
-    p.finish(poor.key, "pruned", 0.1)
+    p.finish(poor.key, "pruned", [0.1])
     run_search(p, 3)
     ablation = p.next()
     assert ablation is not None
@@ -114,11 +114,11 @@ def test_the_records_alone_are_enough_to_go_on() -> None:
     undisturbed = plan()
     run_search(undisturbed, 3)
     rows = [record(t, n, json.loads(json.dumps(trial.params)), "complete", trial.value)
-            for n, (t, trial) in enumerate(zip(undisturbed.finished, undisturbed._study.get_trials(), strict=True))]  # fmt: skip
+            for n, (t, trial) in enumerate(zip(undisturbed.finished, undisturbed._suggestions._study.get_trials(), strict=True))]  # fmt: skip
     rows.append(record("search-00003", 3, {"model.context": "none", "optimiser.lr": 2e-3}, "pruned", 0.2))
     again = plan(rows, [{"trial": "search-00003", "epoch": 1, "value": 0.2}])
-    assert [t.state for t in again._study.get_trials()] == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED]
-    assert again._study.get_trials()[3].intermediate_values == {1: 0.2}
+    assert [t.state for t in again._suggestions._study.get_trials()] == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED]
+    assert again._suggestions._study.get_trials()[3].intermediate_values == {1: 0.2}
     assert again.best == undisturbed.best
     assert run_search(again, 2) == ["search-00004", "search-00005"]
 
@@ -128,15 +128,15 @@ def test_an_interrupted_trial_goes_on_with_its_number_and_parameters() -> None:
     run_search(first, 1)
     order = first.next()
     assert order is not None
-    rows = [record("search-00000", 0, first._study.get_trials()[0].params)]
+    rows = [record("search-00000", 0, first._suggestions._study.get_trials()[0].params)]
     again = plan(rows, interrupted=[order])
     assert again.num_left == first.num_left + 1
     resumed = again.next()
     assert resumed == order
-    assert [t.params for t in again._study.get_trials()][1] == order.params
-    again.finish(order.key, "complete", 0.7)
+    assert [t.params for t in again._suggestions._study.get_trials()][1] == order.params
+    again.finish(order.key, "complete", [0.7])
     assert run_search(again, 4)[-1] == "search-00005"
-    assert [t.state for t in again._study.get_trials()] == [TrialState.COMPLETE] * 6
+    assert [t.state for t in again._suggestions._study.get_trials()] == [TrialState.COMPLETE] * 6
 
 
 def test_a_finished_study_has_nothing_left() -> None:
@@ -144,7 +144,7 @@ def test_a_finished_study_has_nothing_left() -> None:
     run_search(p, 6)
     untrained = p.next()
     assert untrained is not None
-    p.finish(untrained.key, "complete", 0.1)
+    p.finish(untrained.key, "complete", [0.1])
     assert p.num_left == 0
     assert p.done
     assert p.next() is None
@@ -158,5 +158,5 @@ def test_the_same_seed_suggests_the_same_trials(sampler: str, pruner: str) -> No
     for _ in range(2):
         p = plan(search=search)
         run_search(p, 5)
-        suggested.append([t.params for t in p._study.get_trials()])
+        suggested.append([t.params for t in p._suggestions._study.get_trials()])
     assert suggested[0] == suggested[1]

@@ -37,6 +37,15 @@ def test_embeddings_survive_the_way_through_a_table(embeddings):
     assert predictions_of(PREDICTIONS.empty_table()) == []
 
 
+def test_generated_samples_are_synthetic_among_real_ones(embeddings):
+    some = dataclasses.replace(embeddings("train", 4), synthetic=False, generated=np.array([False, True, True, False]))
+    some.target[1, 0] = -1
+    table = some.table()
+    assert table["synthetic"].to_pylist() == [False, True, True, False]
+    assert same(some, embeddings_of(table)[0])
+    assert some.known().table()["synthetic"].to_pylist() == [False, True, False]
+
+
 def test_only_samples_without_unknown_labels_are_known(predictions):
     some = predictions(num_samples=6)
     some.target[2, 1] = -1

@@ -63,7 +63,8 @@ def check_blocks() -> list[bool]:
     results = []
     for kind, variants in VARIANTS.items():
         for spec in [*({"name": name} for name in components.names(kind)), *variants]:
-            wired = {"fusion": (CHANNELS, 2), "head": (CHANNELS, LABELS)}.get(kind, (CHANNELS,))
+            sets = (torch.eye(LABELS),) if spec["name"] == "powerset" else ()
+            wired = {"fusion": (CHANNELS, 2), "head": (CHANNELS, LABELS, *sets)}.get(kind, (CHANNELS,))
             module = build(kind, spec, *wired)
             x = torch.randn(4, 2, CHANNELS, 5, 6)
             paired = kind == "fusion" or getattr(module, "binocular", False)

@@ -130,7 +130,7 @@ def test_vgg_keeps_its_map_before_the_last_pooling() -> None:
     assert backbone.stage_channels == (64, 128, 256, 512, 512)
 
 
-@pytest.mark.parametrize("name", ["resnet152", "vit_b_16", "swin_t", "vit_small_patch14_reg4_dinov2", "timm/resnet50", "retfound_mae"])
+@pytest.mark.parametrize("name", ["resnet152", "vit_b_16", "swin_t", "regnet_x_400mf", "vit_small_patch14_reg4_dinov2", "retfound_mae"])
 def test_networks_are_built_on_the_meta_device(name: str) -> None:
     px = 98 if "patch14" in name else 96
     with torch.device("meta"):
@@ -258,8 +258,19 @@ def test_without_a_network_the_message_says_which_file_to_put_where(monkeypatch:
         build_backbone("timm/resnet10t", weights="imagenet", image_px=32)
     with pytest.raises(ValueError, match="tiny has no pretrained weights"):
         build_backbone("tiny", weights="imagenet", image_px=32)
-    with pytest.raises(ValueError, match="retfound_mae comes as a file of its authors"):
-        build_backbone("retfound_mae", weights="imagenet", image_px=32)
+    with pytest.raises(ValueError, match=r"vit_small_patch16_dinov3 could not be fetched.*form at huggingface.co/timm/.* token: `hf auth login`"):
+        build_backbone("timm/vit_small_patch16_dinov3", weights="imagenet", image_px=32)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("retfound_mae", "RETFound_mae_natureCFP.pth"), ("retfound_dinov2", "RETFound_dinov2_meh.pth"), ("flair", "pytorch_model.bin")],
+)
+@pytest.mark.parametrize("weights", ["imagenet", "/nowhere/model.pth"])
+def test_a_foundation_model_says_which_file_it_needs_and_whether_a_form_is_in_the_way(name: str, file: str, weights: str) -> None:
+    with pytest.raises(ValueError, match=rf"`backbone.weights`.*{name}.*Fetch {file} of huggingface.co/.*weights: /path/to/{file}") as caught:
+        build_backbone(name, weights=weights, image_px=32)
+    assert ("form there and a token" in str(caught.value)) == backbone_info(name).gated
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from study.spec import components
 
 torch.set_num_threads(1)
 CHANNELS, LABELS = 16, 4
+SETS = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1]])
 VARIANTS = {
     "attention": [
         {"name": "spatial_channel", "order": "channel_spatial"},
@@ -43,7 +44,7 @@ VARIANTS = {
         {"name": "dual_synergy", "ccam": False, "dim": 32},
         {"name": "dual_synergy", "ccam": False, "ciam": False, "dim": 32},
     ],
-    "head": [{"name": "powerset", "max_labels": 2}],
+    "head": [{"name": "multi_label", "dropout": 0.5}],
 }
 CASES = [(kind, spec) for kind in VARIANTS for spec in [*({"name": n} for n in components.names(kind)), *VARIANTS[kind]]]
 FUSIONS = [spec for kind, spec in CASES if kind == "fusion"]
@@ -54,11 +55,18 @@ def label(case: object) -> str:
     return "-".join(map(str, case.values())) if isinstance(case, dict) else str(case)
 
 
+def fresh(kind: str, spec: dict[str, object], channels: int) -> nn.Module:
+    """The component with what the platform wires."""
+    sets = (SETS,) if getattr(components.load(kind, str(spec["name"])), "wants_label_sets", False) else ()
+    wired = {"fusion": (channels, 2), "head": (channels, LABELS, *sets)}.get(kind, (channels,))
+    module: nn.Module = components.build(kind, components.parse(kind, spec, kind), *wired)
+    return module
+
+
 def build(kind: str, spec: dict[str, object], channels: int = CHANNELS) -> nn.Module:
     """The component with weights and statistics far from their start, so that what starts as the identity shows."""
     torch.manual_seed(0)
-    wired = {"fusion": (channels, 2), "head": (channels, LABELS)}.get(kind, (channels,))
-    module: nn.Module = components.build(kind, components.parse(kind, spec, kind), *wired)
+    module = fresh(kind, spec, channels)
     for parameter in module.parameters():
         nn.init.uniform_(parameter, 0.05, 0.3) if parameter.ndim < 2 else nn.init.normal_(parameter, 0, 0.2)
     for norm in module.modules():
@@ -133,14 +141,13 @@ def test_a_sample_gives_the_same_alone_and_in_a_batch(kind: str, spec: dict[str,
 def test_copies_and_restored_weights_give_the_same(kind: str, spec: dict[str, object]) -> None:
     module = build(kind, spec)
     torch.manual_seed(7)
-    wired = {"fusion": (CHANNELS, 2), "head": (CHANNELS, LABELS)}.get(kind, (CHANNELS,))
-    fresh = components.build(kind, components.parse(kind, spec, kind), *wired).eval()
-    fresh.load_state_dict(module.state_dict())
+    other = fresh(kind, spec, CHANNELS).eval()
+    other.load_state_dict(module.state_dict())
     x = inputs(kind, module, 2)
     with torch.no_grad():
         y = module(*x)
-        for other in (fresh, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-            torch.testing.assert_close(other(*x), y)
+        for same in (other, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+            torch.testing.assert_close(same(*x), y)
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
@@ -195,7 +202,7 @@ def test_a_binocular_block_needs_both_eyes(kind: str, name: str) -> None:
         ("fusion", {"name": "dual_synergy", "layers": 0}, "layers and growth"),
         ("fusion", {"name": "bilinear", "rank": 0}, "rank"),
         ("fusion", {"name": "ffm", "width": 0}, "width and hidden"),
-        ("head", {"name": "powerset", "max_labels": 0}, "max_labels"),
+        ("head", {"name": "powerset", "dropout": 1.0}, "dropout"),
         ("head", {"name": "multi_label", "dropout": -0.1}, "dropout"),
     ],
     ids=label,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from models.heads.multi_label import MultiLabel
 from models.heads.pairwise import Pairwise
@@ -12,6 +13,10 @@ from models.heads.softmax import Softmax
 torch.manual_seed(0)
 X = torch.randn(5, 8)
 SETS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 1, 1]])
+
+
+def wired(make: type[nn.Module]) -> tuple[torch.Tensor, ...]:
+    return (SETS,) if make is Powerset else ()
 
 
 def test_scores() -> None:
@@ -44,11 +49,11 @@ def test_powerset_encodes_known_sets_exactly_and_others_as_the_most_similar() ->
     torch.testing.assert_close(head.scores(50 * head.encode(SETS)), SETS)
 
 
-def test_powerset_knows_all_sets_up_to_a_size_where_none_are_given() -> None:
-    head = Powerset(8, 4, max_labels=2)
-    assert len(head.sets) == 1 + 4 + 6
-    assert head.sets.sum(1).max() == 2
-    torch.testing.assert_close(head.encode(head.sets), torch.eye(11))
+def test_powerset_keeps_its_label_sets_with_its_weights() -> None:
+    head, other = Powerset(8, 3, SETS), Powerset(8, 3, SETS.flip(0))
+    other.load_state_dict(head.state_dict())
+    torch.testing.assert_close(other.sets, SETS)
+    torch.testing.assert_close(other.scores(other(X)), head.scores(head(X)))
 
 
 @pytest.mark.parametrize("head", [MultiLabel(8, 3), Softmax(8, 3), Pairwise(8, 3)], ids=lambda h: type(h).__name__)
@@ -58,7 +63,7 @@ def test_other_heads_take_targets_as_they_are(head: MultiLabel) -> None:
 
 @pytest.mark.parametrize("make", [MultiLabel, Softmax, Pairwise, Powerset])
 def test_dropout_acts_in_training_only(make: type[MultiLabel]) -> None:
-    head = make(8, 3, dropout=0.5)
+    head = make(8, 3, *wired(make), dropout=0.5)
     assert not torch.equal(head(X), head(X))
     head.eval()
     assert torch.equal(head(X), head(X))
@@ -66,6 +71,6 @@ def test_dropout_acts_in_training_only(make: type[MultiLabel]) -> None:
 
 def test_a_head_that_is_exclusive_encodes_one_class_per_sample() -> None:
     for make in (MultiLabel, Softmax, Pairwise, Powerset):
-        head = make(8, 3)
+        head = make(8, 3, *wired(make))
         rows = head.encode(torch.eye(3) if not head.multilabel_data else SETS)
         assert bool((rows.sum(1) == 1).all()) == head.exclusive

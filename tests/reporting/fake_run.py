@@ -13,6 +13,7 @@ from study.evidence.baselines import prior_predictions
 from study.evidence.heads import Sweep, sweep
 from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind
 from study.evidence.predictions import Embeddings, Predictions
+from study.evidence.schema import STUDY, TRIAL
 from study.evidence.score import score_rows
 from study.evidence.store import Store
 
@@ -57,17 +58,18 @@ class FakeRun:
     def study(self, **overrides: Any) -> None:
         """The row of the study itself."""
         counts = {s: {"patients": self.patients, "samples": self.patients, **self._label_counts(s)} for s in self.truth}
-        row = {
+        row = dict.fromkeys(STUDY.names) | {
             "study": self.folder.name, "title": "Which fusion reads both eyes best?", "identity": "f" * 64, "profile": "laptop",
             "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96}), "spec": json.dumps({"search": {"trials": 12}}),
             "dataset": "odir5k", "root": "" if self.synthetic else "/data/odir5k", "synthetic": self.synthetic, "kind": self.kind,
+            "cautions": [],
             "labels": list(self.labels), "num_views": 2, "data_fingerprint": "a" * 64, "split_hash": "b" * 64,
-            "split_counts": json.dumps(counts), "skipped": json.dumps({"one eye only": ["p1", "p2"]}),
+            "split_counts": json.dumps(counts), "skipped": json.dumps({"one eye only": ["p1", "p2"]}), "generated": "[]",
             "objective": self.objective, "num_trials": 12,
             "search_space": json.dumps({"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "step": None, "log": True},
                                         "model.backbone": {"type": "categorical", "choices": list(BACKBONES)},
                                         "model.fusion": {"type": "categorical", "choices": list(FUSIONS)}}),
-            "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}), **overrides,
+            "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}), "extensions": "[]", **overrides,
         }  # fmt: skip
         self.store.write_study(row)
 
@@ -98,11 +100,13 @@ class FakeRun:
         scores = score_rows(predicted, self.kind, self.labels) if state == "complete" else []
         value = next((r["value"] for r in scores if r["split"] == "val" and r["metric"] == self.objective and not r["label"]), 0.3)
         self.clock += timedelta(minutes=3)
-        trial = {
+        own = predicted[0].head if state == "complete" else ""
+        trial = dict.fromkeys(TRIAL.names) | {
             "study": self.folder.name, "trial": key, "role": role, "number": None, "table": "", "variant": "", "seed": 0, "fold": 0,
             "state": state, "outcome": "", "message": "", "params": "{}", "spec": "{}", "objective": self.objective, "value": value,
             "best_epoch": 3, "num_epochs": 5, "num_parameters": 11_200_000, "seconds_training": 42.0, "seconds_total": 44.5,
-            "device": "cpu", "host": "node-1", "started": self.clock, "ended": self.clock + timedelta(seconds=44),
+            "head": own, "setting": "", "device": "cpu", "device_kind": "cpu", "num_devices": 2.0, "host": "node-1",
+            "started": self.clock, "ended": self.clock + timedelta(seconds=44),
             "provenance": json.dumps(PROVENANCE),
             "data_fingerprint": "a" * 64, "split_hash": "b" * 64, "synthetic": self.synthetic, **row,
         }  # fmt: skip

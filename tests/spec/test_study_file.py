@@ -40,6 +40,9 @@ def test_a_trial_is_read_back_as_it_was_written() -> None:
         ({"model.context": {"name": "osim", "kernel": "big"}}, r"`model.context.osim.kernel`: input should be"),
         ({"optimiser.lr": -1}, r"`optimiser.lr`: input should be greater than 0, got -1"),
         ({"training.epochs": "many"}, r"`training.epochs`: input should be a valid integer.*got 'many'"),
+        ({"data.generated": {"share": 0}}, r"`data.generated.share`: input should be greater than 0"),
+        ({"data.generated": {"generator": "dcgn"}}, r"`data.generated.generator`: must be a known generator, got `dcgn`. .*`dcgan`"),
+        ({"data.generated.epochs": {"type": "int", "low": 1, "high": 9}}, r"`data.generated.epochs`: must be one value or a list of choices"),
         ({"study": "a/b"}, r"`study`: string should match pattern"),
         ({"search.trials": {"type": "int", "low": 1, "high": 9}}, r"`search.trials`: must be one value, since all trials share it"),
         ({"data.split.seed": {"type": "int", "low": 1, "high": 9}}, r"`data.split.seed`: must be one value"),
@@ -51,6 +54,15 @@ def test_a_trial_is_read_back_as_it_was_written() -> None:
 def test_what_is_wrong_is_named_with_the_nearest_right_word(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         StudySpec.read(override(MINIMAL, changes))
+
+
+def test_generated_images_may_be_searched_with_their_share() -> None:
+    share = {"type": "float", "low": 0.2, "high": 0.8}
+    hole = {"type": "categorical", "choices": [None, {"share": share, "epochs": 3}]}
+    spec = StudySpec.read(override(MINIMAL, {"data.generated": hole}))
+    found = [trial.data.generated for trial in spec.corners()]
+    assert found[0] is None
+    assert [(g.generator.name, g.share, g.epochs, g.seed) for g in found if g] == [("dcgan", 0.2, 3, 0), ("dcgan", 0.8, 3, 0)]
 
 
 def test_a_missing_part_is_named() -> None:
@@ -94,5 +106,8 @@ def test_the_schema_knows_components_and_holes() -> None:
     context = schema["properties"]["model"]["properties"]["context"]["anyOf"]
     assert "osim" in context[0]["anyOf"][0]["enum"]
     assert context[1] == {"$ref": "#/$defs/hole"}
+    section, null = schema["properties"]["data"]["properties"]["generated"]["anyOf"][0]["anyOf"]
+    assert null == {"type": "null"}
+    assert section["properties"]["generator"]["anyOf"][0]["anyOf"][0] == {"enum": ["dcgan"]}
     assert schema["additionalProperties"] is False
     assert {"study", "data", "model"} <= set(schema["required"])

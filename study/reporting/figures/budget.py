@@ -4,7 +4,6 @@ Source: Dodge et al. 2019, Show your work.
 Differs: the cost is trials, hours and, where there is a GPU, GPU hours.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,10 +64,9 @@ class Budget:
 
 
 def costs(trials: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Cost of each trial in trials, hours, and GPU hours where every trial had a GPU."""
+    """Cost of each trial in trials, hours, and GPU hours (parts of a GPU count as such) where every trial had one."""
     hours = trials["seconds_total"].fillna(0).to_numpy(float) / 3600
     found = {"trials": np.ones(len(trials)), "hours": hours}
-    gpus = [int(m[1]) if (m := re.search(r"x (\d+)$", str(d))) else 1 for d in trials["device"]]
-    if len(trials) and all("cpu" not in str(d) for d in trials["device"]):
-        found["GPU hours"] = hours * np.array(gpus)
+    if len(trials) and (trials["device_kind"] == "cuda").all():
+        found["GPU hours"] = hours * trials["num_devices"].to_numpy(float)
     return found

@@ -29,6 +29,7 @@ class Provenance:
             "data": ("Data", [" at ".join(filter(None, (run.study["dataset"], run.study["root"])))]),
             "data_fingerprint": ("Data fingerprint", [_short(f) for f in run.trials["data_fingerprint"]]),
             "split_hash": ("Split", [_short(h) for h in run.trials["split_hash"]]),
+            "pretraining": ("Pretrained weights", run.study["cautions"]),
             "profile": ("Profile", [_profile(run)]),
             **_code(list(run.trials["provenance"])),
             "device": ("Device", run.trials["device"]),

@@ -5,6 +5,8 @@ Differs: nothing.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from study.reporting.run import Run
 from study.reporting.table import Cell, Column, Row, Table, Text, Value
@@ -31,6 +33,7 @@ class Split:
         rows += [self._row(label, f"Label {label}", counts, splits, share=True) for label in run.labels]
         skipped: dict[str, list[str]] = run.study["skipped"]
         remarks = tuple(f"Left out, {reason}: {len(samples)}." for reason, samples in skipped.items() if samples)
+        remarks += tuple(_generated(made) for made in run.study["generated"])
         title, caption = "Patients and labels in each split", "Every patient is in one split only."
         return Table("split", title, tuple(columns), tuple(rows), caption, remarks, run.synthetic)
 
@@ -42,3 +45,11 @@ class Split:
             cells.append(Value(count, digits=0))
             cells.append(Value(100 * count / total, digits=1) if share and total else Text(""))
         return Row(key, tuple(cells))
+
+
+def _generated(made: Mapping[str, Any]) -> str:
+    """What was generated for the training of some trials, in words."""
+    images = " and ".join(f"{n} of {label}" for label, n in made["counts"].items())
+    place = "in place of" if made["share"] == 1 else "beside"
+    how = f"{made['generator']}, {made['epochs']} epochs, share {made['share']:g}"
+    return f"Generated for the training of some trials, {place} the real samples: {images} ({how})."

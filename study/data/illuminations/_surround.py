@@ -1,0 +1,45 @@
+"""What an image's light is compared with: the weighted mean of the surround of each pixel."""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from scipy.ndimage import gaussian_filter, uniform_filter  # type: ignore[attr-defined]  # named when scipy is loaded
+
+GREY = 128.0
+CUT = 3.0  # standard deviations at which the bell ends
+BOXES = 3
+
+
+def detail(image: UInt8[np.ndarray, "h w 3"], gain: float, sigma_px: float) -> UInt8[np.ndarray, "h w 3"]:
+    """J = gain·(I - G_σ * I) + 128 in each channel, G_σ a Gaussian, the image mirrored at its border."""
+    plain = image.astype(np.float32)
+    surround = gaussian_filter(plain, (sigma_px, sigma_px, 0), mode="mirror", truncate=CUT)
+    return to_bytes(gain * (plain - surround) + GREY)
+
+
+def field_mean(
+    image: Float32[np.ndarray, "h w 3"], field: Bool[np.ndarray, "h w"], window_px: int, times: int = 1
+) -> Float32[np.ndarray, "h w 3"]:
+    """Mean of the pixels of the field in a square window around each pixel; several `times` over it is nearly a Gaussian's.
+
+    Dividing by the share of the window that lies in the field keeps its rim as bright as its middle. Outside the field the
+    values mean nothing.
+    """
+    weight = field[..., None].astype(np.float32)
+    total, share = image * weight, weight
+    for _ in range(times):
+        total, share = (uniform_filter(part, (window_px, window_px, 1), mode="constant") for part in (total, share))
+    mean: Float32[np.ndarray, "h w 3"] = total / np.maximum(share, 1e-6)
+    return mean
+
+
+def bell_window(sigma_px: float) -> int:
+    """Odd side of the window which, taken three times, has a Gaussian's variance: 3·(w² - 1)/12 = σ²."""
+    return 2 * round((math.sqrt(12 * sigma_px**2 / BOXES + 1) - 1) / 2) + 1
+
+
+def to_bytes(values: Float32[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Rounded to 0 to 255."""
+    rounded: np.ndarray = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return rounded

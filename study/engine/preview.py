@@ -1,0 +1,72 @@
+"""A study before it begins: what it will take, and how many trials share a GPU, from a probe of each kind of trial."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from study.data.pairs import Pairs
+from study.data.source import open_dataset
+from study.data.suitable import check_suits
+from study.engine.building import check_fits
+from study.engine.cluster_room import Node, arrange, live_nodes, measure_on_a_node, promised_nodes, this_machine
+from study.engine.forecast import Forecast, Kind, forecast, free_memory, gpu_share, image_bytes
+from study.engine.probe import Measure, Probe, heaviest, measure_apart
+from study.spec.study_file import ResourcesSpec, StudySpec, TrialSpec
+
+
+def preview(spec: StudySpec, cache: Path, nodes: list[Node], measure: Measure) -> Forecast:
+    """Probes a study without decoding an image or writing a record.
+
+    Args:
+        spec: the study.
+        cache: folder of the image caches.
+        nodes: where trials would run.
+        measure: runs the probes, in a process of its own.
+
+    Raises:
+        StudyError: the study is wrong, or cannot fit this machine.
+    """
+    fillings, data = spec.corners(), spec.corners()[0].data
+    pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
+    for filling in fillings:
+        check_suits(filling, pairs)
+        check_fits(filling, pairs)
+    probes = probe_kinds(spec, pairs, nodes, measure)
+    share = gpu_share(list(probes.values()), image_bytes(fillings, pairs))
+    found = forecast(spec, fillings, pairs, probes, arrange(spec.resources, nodes, share).concurrent)
+    if spec.resources.address == "local":
+        found.require_fit(free_memory(), cache, spec.storage)
+    return found
+
+
+def machines(resources: ResourcesSpec) -> tuple[list[Node], Measure]:
+    """Where a study's trials would run, this machine or the connected cluster, and what runs a probe there."""
+    if resources.address == "local":
+        return [this_machine()], measure_apart
+    nodes = [*live_nodes(), *promised_nodes()]
+    return nodes, measure_on_a_node(any(node.gpus for node in nodes))
+
+
+def measured_share(spec: StudySpec, pairs: Pairs, nodes: list[Node], measure: Measure) -> float:
+    """The part of a GPU that a trial needs by its memory, where the study leaves it open; 1 without a GPU."""
+    asked = spec.resources
+    if asked.gpus_per_worker is not None or asked.workers > 1 or not any(node.gpus for node in nodes):
+        return 1.0
+    return gpu_share(list(probe_kinds(spec, pairs, nodes, measure).values()), image_bytes(spec.corners(), pairs))
+
+
+def probe_kinds(spec: StudySpec, pairs: Pairs, nodes: list[Node], measure: Measure) -> dict[Kind, Probe]:
+    """One probe of each backbone, image size and batch of the study."""
+    kinds = heaviest([*spec.corners(), *_variants(spec)], pairs)
+    labels = replace(pairs, load=_no_image)  # what decodes images need not travel
+    threads = max(1, int(arrange(spec.resources, nodes).cpus_per_worker))
+    return dict(zip(kinds, measure(list(kinds.values()), labels, threads), strict=True))
+
+
+def _variants(spec: StudySpec) -> list[TrialSpec]:
+    return [spec.variant(table, name, a.seeds[0], {}) for table, a in spec.ablations.items() for name in a.variants]
+
+
+def _no_image(key: str) -> np.ndarray:
+    raise LookupError(key)

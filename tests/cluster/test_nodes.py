@@ -1,0 +1,95 @@
+"""A cluster of several raylets on this machine: nodes come and go while a study runs, and it loses and doubles nothing."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from study.engine.pending import Pending
+from study.evidence.store import Store
+
+ROOT = Path(__file__).parents[2]
+TRIALS = 6
+STUDY: dict[str, Any] = {
+    "study": "small",
+    "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 64},
+    "model": {"backbone": "tiny"},
+    "optimiser": {"lr": {"type": "float", "low": 1e-3, "high": 1e-2, "log": True}},
+    "training": {"epochs": 40, "patience": 40, "warmup_epochs": 0},
+    "search": {"trials": TRIALS, "startup": 2, "pruner": "none"},
+    "resources": {"cpus_per_worker": 1},
+}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_health_check_failure_threshold": "2"}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A head without room for trials; nodes are added by the test."""
+    for key, value in QUIET.items():
+        monkeypatch.setenv(key, value)
+    token = tmp_path / "token"
+    token.write_text("0" * 64)
+    token.chmod(0o600)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    from ray.cluster_utils import Cluster  # reads the environment
+
+    with tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp") as folder:  # a socket's path is short
+        args = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "object_store_memory": 10**8}
+        nodes = Cluster(initialize_head=True, head_node_args=args)
+        try:
+            yield nodes
+        finally:
+            nodes.shutdown()
+
+
+def add(cluster: Any) -> Any:
+    return cluster.add_node(num_cpus=1, object_store_memory=10**8, wait=False)
+
+
+def start(folder: Path, address: str) -> "subprocess.Popen[bytes]":
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    command = [sys.executable, "-m", "study.run", str(path), "--address", address]
+    environment = {**os.environ, "STUDY_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+
+
+def wait(there: Callable[[], bool], process: "subprocess.Popen[bytes]", said: Path) -> None:
+    until = time.monotonic() + 240
+    while not there():
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < until, said.read_text()
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_nodes_come_and_one_is_killed(cluster: Any, tmp_path: Path) -> None:
+    process, said = start(tmp_path, cluster.address), tmp_path / "said"
+    store = Store(tmp_path / "runs" / "small")
+    pending, finished = Pending(store), lambda: [key for key in store.keys() if key.startswith("search-")]  # noqa: SIM118
+    wait(lambda: "waiting for the cluster to start its first worker" in said.read_text(), process, said)
+    first = add(cluster)
+    wait(lambda: bool(finished()), process, said)
+    assert len(pending.orders()) <= 1
+    add(cluster)
+    add(cluster)
+    wait(lambda: len(pending.orders()) == 3, process, said)
+    cluster.remove_node(first, allow_graceful=False)
+    process.wait(timeout=400)
+    assert process.returncode == 0, said.read_text()
+    trials, epochs = store.read("trial"), store.read("epochs")
+    search = trials[trials["role"] == "search"]
+    assert sorted(search["number"]) == list(range(TRIALS))
+    assert set(search["state"]) == {"complete"}, said.read_text()
+    assert trials["trial"].is_unique
+    assert not epochs.duplicated(["trial", "epoch"]).any()
+    assert set(epochs.groupby("trial")["epoch"].count()) == {STUDY["training"]["epochs"]}
+    assert pending.orders() == []

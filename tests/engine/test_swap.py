@@ -1,0 +1,73 @@
+"""How much a finished trial minds which eye is which."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from study.data.cohort import open_cohort
+from study.engine.order import Order, Site
+from study.engine.training import Built, run_order
+from study.evidence.store import Store
+from study.spec.study_file import TrialSpec
+
+CPU = torch.device("cpu")
+SPEC: dict[str, Any] = {
+    "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 32},
+    "model": {"backbone": "tiny"},
+    "training": {"epochs": 1, "batch_size": 16, "warmup_epochs": 0},
+}
+
+
+def stored(folder: Path, order: Order) -> pd.DataFrame:
+    """The swap rows of a trial."""
+    cohort = open_cohort(order.trial_spec().data, folder / "cache")
+    site = Site("a", str(folder / "run"), str(folder / "cache"), "{}", cohort.pairs.fingerprint, cohort.split_hash)
+    last = run_order(order, site, lambda row: False, CPU)
+    assert last["state"] == "complete", last
+    return Store(folder / "run").read("scores", filters={"metric": "swap_change"})
+
+
+def order(**changes: Any) -> Order:
+    return Order("search-00000", "search", TrialSpec.read({**SPEC, **changes}).dump(), number=0, trains=False)
+
+
+@pytest.mark.parametrize("align", ["none", "flip_right"])
+def test_the_mean_change_of_a_probability_is_stored(tmp_path: Path, align: str) -> None:
+    aligned = order(data={**SPEC["data"], "align": align})
+    rows = stored(tmp_path, aligned)
+    assert rows[["head", "split", "decision", "label", "chosen"]].values.tolist() == [["network", "test", "none", "", True]]
+    built = Built.from_spec(aligned.trial_spec(), tmp_path / "cache", CPU)
+    net, changes = built.net.eval(), []
+    mean, std = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    for row in built.cohort.rows("test"):
+        left, right = (
+            (torch.from_numpy(built.cohort.cache.images[i].copy()).permute(2, 0, 1) / 255 - mean) / std for i in built.cohort.cache.index[row]
+        )
+        pairs = torch.stack([torch.stack([left, right]), torch.stack([right.flip(2), left.flip(2)])])
+        if align == "flip_right":
+            pairs[:, 1] = pairs[:, 1].flip(3)
+        with torch.no_grad():
+            scores = net.head.scores(net(pairs).logits)  # type: ignore[operator]
+        changes.append((scores[0] - scores[1]).abs().mean().item())
+    assert rows["value"].item() == pytest.approx(sum(changes) / len(changes), rel=1e-3)
+    assert rows["value"].item() > 0
+
+
+def test_nothing_changes_for_a_symmetric_fusion_of_aligned_eyes(tmp_path: Path) -> None:
+    symmetric = order(data={**SPEC["data"], "align": "flip_right"}, model={"backbone": "tiny", "fusion": "difference"})
+    assert stored(tmp_path, symmetric)["value"].item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": {"name": "contrastive", "margin": 1.0}},
+        {"data": {**SPEC["data"], "dataset": "folders"}, "model": {"backbone": "tiny", "head": "softmax"}, "loss": "cross_entropy"},
+    ],
+    ids=["no head was trained", "single images"],
+)
+def test_no_value_where_there_is_nothing_to_exchange_or_to_judge(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert stored(tmp_path, order(**changes)).empty
