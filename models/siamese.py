@@ -111,7 +111,7 @@ class SiameseNet(nn.Module):
             ValueError: the images do not have three channels.
         """
         if images.shape[2] != 3:
-            raise ValueError(f"`images`: must have 3 channels, got {images.shape[2]}. Repeat grey ones, `images.expand(-1, -1, 3, -1, -1)`.")
+            raise ValueError(f"`images`: must have 3 channels, got {images.shape[2]}. Repeat a grey one three times.")
         maps = self._maps(images)
         pool = self.pooling or global_average
         views = pool_views(maps, pool)

@@ -17,7 +17,7 @@ from rich.table import Table
 from study.engine.cluster import connected
 from study.engine.cluster_room import await_a_node, has_gpu, slots
 from study.engine.conductor import Conductor, Watcher
-from study.engine.console import Live, settings, shown
+from study.engine.console import Live, by_section, shown
 from study.engine.journal import Journal
 from study.engine.lock import driving
 from study.engine.preview import machines, measured_share, preview
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     again = cli.add_mutually_exclusive_group()
     again.add_argument("--extend", action="store_true", help="go on with more than the run had: trials, ablations, choices, wider bounds")
     again.add_argument("--fresh", action="store_true", help="put an earlier run of the same name aside and start anew")
-    cli.add_argument("--dry-run", action="store_true", help="check everything, say what the study will take, and end before anything starts")
+    cli.add_argument("--dry-run", action="store_true", help="check everything, say what the study will take, and start nothing")
     cli.add_argument("--write-schema", type=Path, metavar="FILE", help="write the study file's JSON Schema for editors, and end")
     return cli
 
@@ -131,7 +131,7 @@ def announcement(resolved: Resolved, ready: Started) -> Table:
     spec, pairs, counts = resolved.spec, ready.cohort.pairs, ready.cohort.counts()
     table = Table.grid(padding=(0, 2))
     table.add_row("[bold]study", f"[bold]{spec.study}[/]  {escape(spec.title)}")
-    table.add_row("profile", resolved.profile + (f": {escape(settings(resolved.changes))}" if resolved.changes else ""))
+    table.add_row("profile", resolved.profile + (f": {escape(by_section(resolved.changes))}" if resolved.changes else ""))
     if pairs.synthetic:
         wanted = components.parse("dataset", resolved.data["data"]["dataset"], "data.dataset").name
         real = f"Give the real one with --set data.root=FOLDER or STUDY_ROOT_{wanted.upper()}." if wanted != "phantom" else ""
@@ -169,11 +169,9 @@ def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> Non
     watchers: list[Watcher] = [progress, Journal.beside(ready.store, spec, ready.objectives)]
     conductor = Conductor(ready.plan, ready.store, site, synthetic, spec.keep_weights, halves, watchers, stop_group)
     with progress:
-        run_plan(conductor, slot, str((logs / "tune").absolute()))
+        run_plan(conductor, slot, str((logs / "tune").absolute()), lambda: console.print("stopping: finished trials are kept"))
     if conductor.problem is not None:
         raise conductor.problem
-    if not ready.plan.done:
-        console.print("stopping: finished trials are kept")
 
 
 def _finish(ready: Started, console: Console) -> int:

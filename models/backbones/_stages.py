@@ -77,7 +77,7 @@ class Backbone(nn.Module):
         names = [name for name, _ in self.net.named_modules()]
         inside = [[i for i, n in enumerate(names) if n == stage or n.startswith(f"{stage}.")] for stage in self.stages]
         if not all(inside):
-            raise ValueError("`backbone`: neither leading stages nor layer_decay fit a network without named stages. Take freeze: none or all.")
+            raise ValueError("`backbone`: leading stages and layer_decay need a network with named stages. Take freeze: none or all.")
         return [found[-1] + 1 for found in inside]
 
     def depths(self) -> dict[str, int]:

@@ -40,7 +40,8 @@ def build_timm(name: str, weights: str, image_px: int) -> Backbone:
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if weights != "imagenet":
             raise ValueError(f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). Choose another `image_px`.") from None
-        form = f" Access may need a form at huggingface.co/{cfg.hf_hub_id} and a token: `hf auth login`." if backbone_info(name).gated else ""
+        gated = backbone_info(name).gated
+        form = f" Access may need a form at huggingface.co/{cfg.hf_hub_id} and a token: `hf auth login`." if gated else ""
         raise ValueError(
             f"`backbone.weights`: weights of {name} could not be fetched ({error}). Put them into the Hugging Face cache "
             f"(`hf download {cfg.hf_hub_id}`) or name a local file, `weights: /path/to/model.safetensors`.{form}"

@@ -67,7 +67,7 @@ def _arguments(name: str, image_px: int) -> dict[str, object]:
 def _imagenet(name: str) -> State:
     best = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
     try:
-        state: State = best.get_state_dict(progress=False, check_hash=True)
+        state: State = best.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError) as error:
         folder = f"{torch.hub.get_dir()}/checkpoints"
         raise ValueError(

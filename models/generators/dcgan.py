@@ -18,20 +18,23 @@ SMALLEST_BATCH = 2  # batch norm needs two samples
 class Dcgan(nn.Module):
     """Generator G(z), z ~ N(0, 1), and discriminator D: min_G max_D of log D(x) + log(1 - D(G(z)))."""
 
-    def __init__(self, *, latent: int = 100, width: int = 64) -> None:
+    def __init__(self, *, latent: int = 100, width: int = 64, batch_size: int = 64) -> None:
         """Builds both networks.
 
         Args:
             latent: length of the noise vector, at least 1.
             width: channels of the widest map's eighth, at least 1.
+            batch_size: real images of a training step at most, at least 2; with a hundred images in all, 64 leave two steps an epoch.
 
         Raises:
-            ValueError: an argument below 1.
+            ValueError: an argument below its least.
         """
         super().__init__()
         if min(latent, width) < 1:
             raise ValueError(f"`dcgan`: latent and width must be at least 1, got {latent} and {width}. The paper has 100 and 64.")
-        self.latent, self.image_px = latent, IMAGE_PX
+        if batch_size < SMALLEST_BATCH:
+            raise ValueError(f"`dcgan.batch_size`: must be at least {SMALLEST_BATCH} for batch norm, got {batch_size}.")
+        self.latent, self.batch_size, self.image_px = latent, batch_size, IMAGE_PX
         self.generator = _generator(latent, width)
         self.discriminator = _discriminator(width)
         self.apply(_start)
@@ -51,15 +54,14 @@ class Dcgan(nn.Module):
         self.train(training)
         return images
 
-    def train_on(
-        self, images: Float[Tensor, "n 3 h w"], *, epochs: int, batch_size: int = 64, lr: float = 2e-4, seed: int = 0
-    ) -> Iterator[tuple[float, float]]:
+    def train_on(self, images: Float[Tensor, "n 3 h w"], *, epochs: int, lr: float = 2e-4, seed: int = 0) -> Iterator[tuple[float, float]]:
         """Trains both networks on real images; yields the mean losses of discriminator and generator after each epoch.
+
+        A rest of one image is left out of an epoch.
 
         Args:
             images: of one class of the training split, in [-1, 1]; resized to 64 px.
             epochs: passes over the images; 500 to 2000 for a few hundred images.
-            batch_size: at most; a rest of one image is left out.
             lr: learning rate of both.
             seed: of order and noise.
 
@@ -73,7 +75,7 @@ class Dcgan(nn.Module):
         source = torch.Generator().manual_seed(seed)
         judge, maker = (torch.optim.Adam(net.parameters(), lr, (0.5, 0.999)) for net in (self.discriminator, self.generator))
         for _ in range(epochs):
-            batches = [i for i in torch.split(torch.randperm(len(real), generator=source), batch_size) if len(i) >= SMALLEST_BATCH]
+            batches = [i for i in torch.split(torch.randperm(len(real), generator=source), self.batch_size) if len(i) >= SMALLEST_BATCH]
             losses = [self._step(real[i].to(device), judge, maker, source) for i in batches]
             of_judge, of_maker = torch.tensor(losses).mean(0).tolist()
             yield of_judge, of_maker

@@ -51,4 +51,3 @@ class Powerset(nn.Module):
         either = targets.sum(1, keepdim=True) + self.sets.sum(1) - both
         overlap = torch.where(either > 0, both / either.clamp(min=1), 1.0)
         return nn.functional.one_hot(overlap.argmax(1), len(self.sets)).to(targets)
-

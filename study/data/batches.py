@@ -157,9 +157,9 @@ class Batches:
         return torch.from_numpy(self.cache.images[wanted]).to(self.device)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # with generated images, training and evaluation use two in turn
 def resident_images(folder: Path, device: str) -> UInt8[Tensor, "m px px 3"]:
-    """All pixels of a cache on a device, kept for the next trial of this process; the last cache asked for stays."""
+    """All pixels of a cache on a device, kept for the next trial of this process; the last two asked for stay."""
     mapped = np.load(folder / IMAGES, mmap_mode="r")
     images = torch.empty(mapped.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(mapped), 1024):

@@ -1,5 +1,6 @@
 """Image files, decoded to 8-bit RGB or refused with a reason."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +27,11 @@ class ImageFolder:
     folder: str
 
     def __call__(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Decodes the file `key`; raises `BadImageError` as `read_image` does."""
-        return read_image(Path(self.folder) / key)
+        """Decodes the file `key`; raises `BadImageError` as `read_image` does, and for a path that leads out of the folder."""
+        folder, path = (Path(os.path.normpath(p)) for p in (self.folder, Path(self.folder) / key))
+        if not path.is_relative_to(folder):
+            raise BadImageError("its path leads out of the data's folder")
+        return read_image(path)
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:

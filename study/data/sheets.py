@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from jaxtyping import Int8
 from pyarrow.lib import ArrowException
 
 from study.spec.errors import DataError
 
+MOST_BYTES = 2 * 10**9  # a million patients with a hundred columns are less
 HEADER_ROWS = 2  # the first data row is the second line of a sheet
 
 
@@ -27,8 +30,11 @@ def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
     try:
         match path.suffix.lower():
             case ".parquet":
+                _require_modest(path, sum(g.total_byte_size for g in _row_groups(path)))
                 frame = pd.read_parquet(path)
             case ".xlsx":
+                with ZipFile(path) as archive:
+                    _require_modest(path, sum(part.file_size for part in archive.infolist()))
                 frame = pd.read_excel(path, dtype=types)
             case _:
                 frame = pd.read_csv(path, dtype=types)
@@ -43,6 +49,17 @@ def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
     if frame.empty:
         raise DataError(f"`{path}`: must hold at least one row, got none.")
     return frame
+
+
+def _row_groups(path: Path) -> list[Any]:
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+
+
+def _require_modest(path: Path, num_bytes: int) -> None:
+    """A small file can unpack to more than the memory."""
+    if num_bytes > MOST_BYTES:
+        raise DataError(f"`{path}`: must unpack to at most {MOST_BYTES / 1e9:.0f} GB, got {num_bytes / 1e9:.1f} GB. Save it again as CSV.")
 
 
 def binary_targets(frame: pd.DataFrame, columns: Sequence[str], where: Path) -> Int8[np.ndarray, "n l"]:

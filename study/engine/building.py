@@ -89,7 +89,8 @@ def rebuild_network(spec: TrialSpec, num_labels: int, num_views: int, state: Map
 
 def label_sets(targets: Tensor) -> Tensor:
     """The distinct rows of labels, in a fixed order."""
-    return torch.unique(targets, dim=0)
+    rows: Tensor = torch.unique(targets, dim=0)
+    return rows
 
 
 def _head(head: Component, in_features: int, num_labels: int, sets: Tensor | None) -> nn.Module:
@@ -141,7 +142,8 @@ def _require_depths(spec: TrialSpec, net: SiameseNet) -> None:
         try:
             net.backbone.depths()  # type: ignore[operator]
         except ValueError as error:
-            raise SpecError(f"`optimiser.layer_decay`: must be 1 for {spec.model.backbone.name}, whose stages are not known. {error}") from None
+            name = spec.model.backbone.name
+            raise SpecError(f"`optimiser.layer_decay`: must be 1 for {name}, whose stages are not known. {error}") from None
 
 
 def check_fits(spec: TrialSpec, pairs: Pairs) -> None:

@@ -26,6 +26,7 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # what is unfinished stays pending anyway, so Ctrl-C need not wait for it
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # the plan takes the values, not Tune
     "TUNE_MAX_PENDING_TRIALS_PG": "64",  # the search itself asks for no more trials than there is room for
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "-1",
     "PYTHONWARNINGS": "ignore",

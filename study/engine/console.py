@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +34,7 @@ class Live:
         self.done_before = len(plan.finished)
         self.epochs: dict[str, str] = {}
         self.width = max((len(short(key)) for key in plan.keys), default=0)
+        self.names = names_of(plan.spec.holes())
         self._live = LiveDisplay(console=console, refresh_per_second=4, transient=True, get_renderable=self.line)
 
     def __enter__(self) -> "Live":
@@ -62,24 +63,22 @@ class Live:
             (f"{state:<9}", STYLES[state]),
             (f"{shown(value):>6}", "bold" if state == "complete" else ""),
             f" {len(rows):>3} ep {seconds:>5.0f} s  ",
-            (message or settings(order.params), "dim"),
+            (message or settings(order.params, self.names), "dim"),
         )
         line.truncate(max(40, self.console.width), overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
 
     def line(self) -> Text:
-        """The live line: what is done, what runs, the best value, the time left."""
+        """The live line: what is done, what runs, the best value, the time left; as much of it as one line holds."""
         states = [state for state, _ in self.plan.finished.values()]
-        best = self.plan.best
-        parts = [f"{len(states)}/{self.total} done", f"{self.plan.running} running"]
-        parts += [f"{states.count(state)} {state}" for state in ("pruned", "failed") if states.count(state)]
-        parts.append(f"best {self.objective} {shown(best[0] if best else None)}")
-        parts.append(f"{self._left()} left")
-        line = Text(" · ".join(parts), style="bold")
+        best = shown(self.plan.best[0] if self.plan.best else None)
+        done, left = f"{len(states)}/{self.total} done", f"{self._left()} left"
+        ended = [f"{states.count(state)} {state}" for state in ("pruned", "failed") if states.count(state)]
+        now = f"{self.plan.running} running"
         running = ", ".join(f"{short(key)} {at}" for key, at in self.epochs.items() if at)
-        line.append(f"  ({running})" if running else "", style="dim")
-        line.truncate(self.console.width, overflow="ellipsis")
-        return line
+        long = " · ".join([done, now, *ended, f"best {self.objective} {best}", left])
+        forms = [f"{long}  ({running})", long, " · ".join([done, now, *ended, f"best {best}", left]), " · ".join([done, f"best {best}", left])]
+        return Text(next((form for form in forms if len(form) <= self.console.width), forms[-1]), style="bold", no_wrap=True)
 
     def _left(self) -> str:
         """Time left by the pace so far, unknown before the first trial is done."""
@@ -87,7 +86,8 @@ class Live:
         if done == 0:
             return "?"
         seconds = (time.monotonic() - self.began) / done * (self.total - len(self.plan.finished))
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+        hours, minutes = int(seconds) // 3600, int(seconds) // 60 % 60
+        return f"{hours}:{minutes:02d}:{int(seconds) % 60:02d}" if hours else f"{minutes}:{int(seconds) % 60:02d}"
 
 
 def shown(value: float | None) -> str:
@@ -100,16 +100,35 @@ def short(key: str) -> str:
     return key.removeprefix("ablation-").removeprefix("baseline-")[:NAME_WIDTH]
 
 
-def settings(params: Mapping[str, Any]) -> str:
-    """Settings in short: the last part of each name, numbers with three digits, holes by their choices or bounds."""
-    return ", ".join(f"{name.split('.')[-1]} {_brief(value)}" for name, value in params.items())
+def settings(params: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Settings in short by the given names: numbers with three digits, holes by their choices or bounds."""
+    return ", ".join(f"{names.get(name, name)} {_brief(value)}" for name, value in params.items())
+
+
+def names_of(keys: Collection[str]) -> dict[str, str]:
+    """The shortest dotted end of each key that no other key has."""
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        ends = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        names[key] = next((e for e in ends if not any(o != key and f".{o}".endswith(f".{e}") for o in keys)), key)
+    return names
+
+
+def by_section(changes: Mapping[str, Any]) -> str:
+    """Settings by dotted key in short, each section named once: `training: epochs 12, seed 0; search: trials 10`."""
+    sections: dict[str, list[str]] = {}
+    for key, value in changes.items():
+        section, _, rest = key.partition(".")
+        sections.setdefault(section, []).append(f"{rest} {'left out' if value is None else _brief(value)}".strip())
+    return "; ".join(f"{section}: {', '.join(parts)}" for section, parts in sections.items())
 
 
 def _brief(value: Any) -> str:
     if isinstance(value, Mapping) and is_hole(value):
         return " | ".join(map(_brief, value["choices"])) if "choices" in value else f"{_brief(value['low'])} to {_brief(value['high'])}"
     if isinstance(value, Mapping):
-        inner = settings({k: v for k, v in value.items() if k != "name"})
+        inner = settings({k: v for k, v in value.items() if k != "name"}, {})
         return f"{value.get('name', '')}({inner})" if inner else str(value.get("name", value))
     if isinstance(value, list):
         return " ".join(map(_brief, value))

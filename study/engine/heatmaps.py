@@ -19,6 +19,7 @@ from models.siamese import SiameseNet
 from study.data.batches import Batches
 from study.data.cohort import open_images
 from study.data.pairs import Pairs
+from study.data.preprocessing import NORMALISE
 from study.data.source import open_dataset
 from study.engine.apply import chosen_trial, stored_network
 from study.engine.attention_maps import attention_maps
@@ -49,19 +50,16 @@ class Shown:
     Attributes:
         key: of the trial.
         spec: its specification.
-        predictions: of the head that gave the trial its value, on the test samples with known labels.
+        predictions: of the head whose decisions stand for the trial, on the test samples with known labels.
         decided: which labels each of these samples is said to carry.
+        trains_head: whether the network's own head has learnt anything; else its embedding is explained.
     """
 
     key: str
     spec: TrialSpec
     predictions: Predictions
     decided: Bool[np.ndarray, "n l"]
-
-    @property
-    def trains_head(self) -> bool:
-        """Whether the network's own head says the labels, not its neighbours."""
-        return self.predictions.head == "network"
+    trains_head: bool
 
 
 def trials_to_show(store: Store, keys: Sequence[str]) -> list[Shown]:
@@ -89,7 +87,8 @@ def _by_itself(store: Store) -> list[str]:
     best = str(chosen_trial(store, None)["trial"])
     trials = store.read("trial", columns=["trial", "role", "state", "table", "variant", "value"])
     variants = trials[(trials["role"] == "ablation") & (trials["state"] == "complete") & (trials["trial"] != best)]
-    kept = variants[[_kept_weights(store, key) for key in variants["trial"]]].sort_values("value", ascending=False, kind="stable")
+    variants = variants.sort_values("value", ascending=False, kind="stable")
+    kept = variants[np.array([_kept_weights(store, key) for key in variants["trial"]], dtype=bool)]
     same = [key for key in kept.drop_duplicates(["table", "variant"])["trial"] if _samples(store, key) == _samples(store, best)]
     return [best, *same[: MOST_TRIALS - 1]]
 
@@ -104,13 +103,15 @@ def _samples(store: Store, key: str) -> set[str]:
 
 
 def _shown(store: Store, key: str) -> Shown:
-    spec = TrialSpec.read(json.loads(str(chosen_trial(store, key)["spec"])))
-    head = "network" if components.load("loss", spec.loss.name).trains_head else "knn"
+    record = chosen_trial(store, key)
+    spec = TrialSpec.read(json.loads(str(record["spec"])))
+    trains_head = bool(components.load("loss", spec.loss.name).trains_head)
+    head = str(record["head"] or ("network" if trains_head else "knn"))
     found = [p.known() for p in predictions_of(store.read_table("predictions", [key], filters={"split": "test", "head": head}))]
     if not found or not found[0].sample:
         raise StorageError(f"`{key}`: must have predictions of test samples with known labels, got none. Take another trial.")
     kind = store.read_study()["kind"]
-    return Shown(key, spec, found[0], next(iter(decisions_of(found[0], kind).values())))
+    return Shown(key, spec, found[0], next(iter(decisions_of(found[0], kind).values())), trains_head)
 
 
 def make_heatmaps(store: Store, trials: Sequence[Shown], cases: Sequence[Case], progress: Callable[[str], None]) -> Rows:
@@ -150,7 +151,6 @@ class _Work:
     trial: Shown
     cases: Sequence[Case]
     pairs: Pairs
-    pixels: UInt8[np.ndarray, "n v px px 3"]
     images: Float[Tensor, "n v 3 px px"]
     net: SiameseNet
     evidence: Evidence
@@ -161,11 +161,11 @@ class _Work:
         if missing := [case.sample for case in cases if case.sample not in trial.predictions.sample]:
             raise SpecError(f"`--trial`: must have the same test samples, but {trial.key} has none named {missing[0]}. Show it alone.")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        pairs, pixels, images = _load(spec.data, [case.sample for case in cases], device)
+        pairs, images = _load(spec.data, [case.sample for case in cases], device)
         net = stored_network(store, trial.key, spec, len(pairs.labels), pairs.num_views).to(device).eval().requires_grad_(False)
         _require_stored_scores(store, trial.key, net, pairs, images)
         evidence = evidence_of(net) if trial.trains_head else _nearest_mean(store, trial.key, device)
-        return cls(trial, cases, pairs, pixels, images, net, evidence)
+        return cls(trial, cases, pairs, images, net, evidence)
 
     def cams(self) -> Float[Tensor, "n l v h w"]:
         return grad_cam(self.net, self.images, self.evidence)
@@ -181,11 +181,13 @@ class _Work:
     def samples(self) -> list[dict[str, Any]]:
         """Rows of HEATMAP_SAMPLES."""
         found, rows = self.trial.predictions, []
+        mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in NORMALISE[self.trial.spec.data.normalise])
+        pixels = (self.images.cpu() * std + mean).clamp(0, 1).mul(255).round().byte().movedim(2, -1).numpy()
         for i, case in enumerate(self.cases):
             at = found.sample.index(case.sample)
             row = {"trial": self.trial.key, "sample": case.sample, "patient": found.patient[at], "chosen": case.chosen, "label": case.label}
             said = {"target": found.target[at].tolist(), "score": found.score[at].tolist(), "decided": self.trial.decided[at].tolist()}
-            rows.append({**row, **said, "images": [_jpeg(eye) for eye in self.pixels[i]], "synthetic": self.pairs.synthetic})
+            rows.append({**row, **said, "images": [_jpeg(eye) for eye in pixels[i]], "synthetic": self.pairs.synthetic})
         return rows
 
     def maps(self, method: str, name: str, maps: Float[Tensor, "n v h w"], step: str = TRAINED) -> list[dict[str, Any]]:
@@ -216,16 +218,17 @@ class _Work:
                 "num_maps": int(known.sum()), "synthetic": self.pairs.synthetic}  # fmt: skip
 
 
-def _load(data: DataSpec, samples: list[str], device: torch.device) -> tuple[Pairs, np.ndarray, Tensor]:
-    """The samples, their pixels as the trial prepares them, and the same normalised; the cache of these few lasts no longer than that."""
+def _load(data: DataSpec, samples: list[str], device: torch.device) -> tuple[Pairs, Float[Tensor, "n v 3 px px"]]:
+    """The samples and their images as the network sees them; the cache of these few lasts no longer than that."""
     pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
     at = {name: i for i, name in enumerate(pairs.table["sample"])}
     if missing := [name for name in samples if name not in at]:
         raise DataError(f"`data.root`: must hold the samples of the run, got none named {missing[0]} in `{pairs.root or 'the phantom'}`.")
     with tempfile.TemporaryDirectory() as folder:
         images = open_images(data, pairs.subset(np.array([at[name] for name in samples])), Path(folder))
-        batches = Batches(images, np.arange(len(samples)), batch_size=len(samples), device=device, normalise=data.normalise)
-        return images.pairs, np.array(images.images[images.index]), next(iter(batches)).images
+        rows = np.arange(len(samples))
+        batches = Batches(images, rows, batch_size=len(rows), device=device, normalise=data.normalise, align=data.align)
+        return images.pairs, next(iter(batches)).images
 
 
 def _require_stored_scores(store: Store, key: str, net: SiameseNet, pairs: Pairs, images: Float[Tensor, "n v 3 px px"]) -> None:

@@ -8,7 +8,8 @@ The file is a copy: it may be deleted at any time, and what cannot be read is wr
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,14 @@ class Journal:
 
     def _opened(self, path: Path, records: Sequence[Mapping[str, Any]]) -> optuna.Study | None:
         try:
-            try:
-                return self._reconciled(path, records)
-            except Exception as error:
-                LOG.warning("%s is written anew: %s", path, error)
-                path.unlink(missing_ok=True)
-                return self._reconciled(path, records)
-        except OSError as error:
-            LOG.warning("%s cannot be written: %s", path, error)
+            return self._reconciled(path, records)
+        except Exception as error:  # whatever is wrong with a copy, the study goes on
+            LOG.warning("%s is written anew: %s", path, error)
+        try:
+            path.unlink(missing_ok=True)
+            return self._reconciled(path, records)
+        except Exception as error:
+            LOG.warning("%s is given up: %s", path, error)
             return None
 
     def _reconciled(self, path: Path, records: Sequence[Mapping[str, Any]]) -> optuna.Study:
@@ -71,7 +72,9 @@ class Journal:
         _cut_torn_line(path)
         storage = JournalStorage(JournalFileBackend(str(path)))
         study = optuna.create_study(storage=storage, study_name=self._spec.study, directions=self._directions, load_if_exists=True)
-        study.set_metric_names(self._names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(self._names)
         there = {trial.user_attrs.get("trial", ""): trial for trial in study.get_trials(deepcopy=False)}
         if unknown := {key for key, trial in there.items() if trial.state.is_finished()} - {row["trial"] for row in records}:
             raise ValueError(f"it holds trials that the records do not: {sorted(unknown)[:3]}")
@@ -96,22 +99,34 @@ class Journal:
 
     def started(self, order: Order) -> None:
         """Notes a trial of the search as running."""
-        if self._study is None or order.role != "search" or order.key in self._ids:
-            return
-        self._study.enqueue_trial(order.params, user_attrs={"trial": order.key})
-        trial = self._study.ask(fixed_distributions={name: self._distributions[name] for name in order.params})
+        if order.role == "search" and order.key not in self._ids:
+            self._note(lambda study: self._start(study, order))
+
+    def _start(self, study: optuna.Study, order: Order) -> None:
+        study.enqueue_trial(order.params, user_attrs={"trial": order.key})
+        trial = study.ask(fixed_distributions={name: self._distributions[name] for name in order.params})
         self._ids[order.key] = trial._trial_id
 
     def epoch(self, order: Order, row: dict[str, Any]) -> None:
         """Notes an epoch's first objective."""
-        if self._study is not None and order.key in self._ids and math.isfinite(row["value"]):
-            self._study._storage.set_trial_intermediate_value(self._ids[order.key], row["epoch"], row["value"])
+        if order.key in self._ids and math.isfinite(row["value"]):
+            place = (self._ids[order.key], row["epoch"], row["value"])
+            self._note(lambda study: study._storage.set_trial_intermediate_value(*place))
 
     def ended(self, order: Order, state: str, values: Sequence[float], message: str, rows: list[dict[str, Any]]) -> None:
         """Notes how a trial ended."""
-        if self._study is not None and order.key in self._ids:
-            number = self._study._storage.get_trial(self._ids.pop(order.key)).number
-            _end(self._study, number, state, values)
+        if order.key in self._ids:
+            identity = self._ids.pop(order.key)
+            self._note(lambda study: _end(study, study._storage.get_trial(identity).number, state, values))
+
+    def _note(self, write: Callable[[optuna.Study], None]) -> None:
+        """Writes; a journal that cannot be written is left alone from then on."""
+        try:
+            if self._study is not None:
+                write(self._study)
+        except OSError as error:
+            LOG.warning("the Optuna journal is given up: %s", error)
+            self._study = None
 
 
 def _end(study: optuna.Study, number: int, state: str, values: Sequence[float]) -> None:

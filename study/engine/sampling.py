@@ -75,7 +75,8 @@ class SobolPoint(BaseSampler):
 
     def __init__(self, names: list[str], seed: int, number: int) -> None:
         points = qmc.Sobol(max(1, len(names)), scramble=True, seed=seed)
-        points.fast_forward(number)
+        if number:
+            points.fast_forward(number)
         self._point = dict(zip(names, points.random(1)[0], strict=False))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,13 +85,14 @@ def key_of(trial: Trial) -> str:
     return key
 
 
-def run_plan(conductor: Conductor, slots: Slots, tune_folder: str) -> None:
+def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Callable[[], None]) -> None:
     """Runs the plan to its end, or until Ctrl-C; what is unfinished then stays pending.
 
     Args:
         conductor: the plan with its records.
         slots: what each trial gets and how many run at a time.
         tune_folder: where Tune keeps its own snapshots, which nothing here reads.
+        stopping: called at once on Ctrl-C.
     """
     shared = {
         "site": json.dumps(vars(conductor.site)),
@@ -121,8 +121,10 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str) -> None:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
-    with suppress(KeyboardInterrupt):
+    try:
         tuner.fit()
+    except KeyboardInterrupt:
+        stopping()
 
 
 def group_stopper() -> Callable[[str], None]:

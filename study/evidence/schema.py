@@ -98,7 +98,7 @@ HEATMAP_SAMPLES = pa.schema([
     ("label", pa.string()),                                           # the one that is shown where only one can be
     ("target", pa.list_(pa.int8())), ("score", pa.list_(pa.float32())),
     ("decided", pa.list_(pa.bool_())),                                # what the trial's head says, one a label
-    ("images", pa.list_(pa.binary())),                                # JPEG, cropped as the network saw them; one a view
+    ("images", pa.list_(pa.binary())),                                # JPEG, as the network saw them; one a view
     ("synthetic", pa.bool_()),
 ])
 

@@ -10,6 +10,7 @@ from study.reporting.run import Run
 from study.reporting.table import NOT_RUN, Cell, Origin, Text
 
 CHOSEN = "chosen"
+OTHER_NETWORKS = "svkma_table8"
 ALWAYS_THE_COMMONEST = "always_no_dr"
 KNN_OF_THE_PAPER = "knn_first"  # equal votes go to the first class, as in scikit-learn
 
@@ -67,6 +68,17 @@ def of_variant(run: Run, table: str, variant: str) -> Ours:
     lost = len(trials) - len(complete)
     notes = (f"{lost} of {len(trials)} seeds or folds failed and are left out.",) if lost else ()
     return Ours(tuple(map(str, complete.index)), words=f"mean of {len(complete)}" if len(complete) > 1 else "", notes=notes)
+
+
+def compared_variants(run: Run) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """The ablation whose networks are drawn beside each other and its complete trials by variant: SVK_MA's Table 8, else the first."""
+    trials = run.of_role("ablation", "complete")
+    tables = list(dict.fromkeys(trials["table"]))
+    if not tables:
+        return "", {}
+    table = OTHER_NETWORKS if OTHER_NETWORKS in tables else str(tables[0])
+    mine = trials[trials["table"] == table]
+    return table, {str(name): tuple(map(str, group.index)) for name, group in mine.groupby("variant", sort=False)}
 
 
 def base_trials(run: Run, paper: PaperTable) -> tuple[str, ...]:

@@ -122,13 +122,13 @@ class _Curves:
 
 
 def equal_budgets(runs: Sequence[Run]) -> list[_Curves]:
-    """Best value so far of every run in trials and in hours, all up to the smallest total."""
+    """Best value so far of every run in trials, minutes and, where all runs had GPUs, GPU hours; up to the smallest total."""
     found = []
-    for unit in ("trials", "hours"):
+    of_runs = [(run.of_role("search"), costs(run.of_role("search"))) for run in runs]
+    for unit in (u for u in of_runs[0][1] if all(u in cost for _, cost in of_runs)):
         spent, curves = [], {}
-        for run in runs:
-            trials = run.of_role("search")
-            cost = costs(trials)[unit]
+        for trials, by_unit in of_runs:
+            cost = by_unit[unit]
             value = trials["value"].where(trials["state"] == "complete").to_numpy(float)
             if len(cost) < 2 or not (cost > 0).all() or not np.isfinite(value).any():
                 return []

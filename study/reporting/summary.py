@@ -105,7 +105,7 @@ def _swap(run: Run, best: str) -> list[str]:
     change = run.score(best, SWAP_CHANGE, head="network")
     if math.isnan(change):
         return []
-    return [f"Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that differ by {change:.3f} on average."]
+    return [f"Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that differ by {change:.3f}."]
 
 
 def _profile(run: Run) -> str:

@@ -223,7 +223,7 @@ class OptimiserSpec(Section):
 
     Attributes:
         backbone_lr_scale: the backbone's learning rate as a share of `lr`.
-        layer_decay: each stage of the backbone (block of a transformer) learns at this share of the rate of the one after it; 1 for all alike.
+        layer_decay: rate of each stage of the backbone (block of a transformer) as a share of that of the one after it.
     """
 
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-4

@@ -7,6 +7,7 @@ address, processes, a home (an overlay) and an sshd of their own; they, and all 
 outside of them is touched: `ray stop`, which ends every Ray that it can see, sees none but theirs.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,13 @@ PROJECT = Path(__file__).parents[2]
 TOOLS = ("ssh", "ssh-keygen", "rsync", "ip", "unshare", "/usr/sbin/sshd")
 CLIENT, MACHINES = "10.77.0.1", {"head": "10.77.0.2", "worker": "10.77.0.3"}
 JOBS = "http://127.0.0.1:8265"
-CHATTER = re.compile(r" V*(INFO|WARN|WARNING) |Shared connection|Permanently added|please use a directory|^(trials|report)/")
+CHATTER = re.compile(r" V*(INFO|WARN|WARNING) |Shared connection|Permanently added|please use a directory|^(trials|report)/|^[0-9a-f]{64}$")
 STUDY: dict[str, Any] = {
     "study": "small",
     "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 64},
     "model": {"backbone": "tiny"},
     "optimiser": {"lr": {"type": "float", "low": 1e-3, "high": 1e-2, "log": True}},
-    "training": {"epochs": 20, "patience": 20, "warmup_epochs": 0},
+    "training": {"epochs": 4, "warmup_epochs": 0},
     "search": {"trials": 6, "startup": 2, "pruner": "none"},
     "resources": {"cpus_per_worker": len(os.sched_getaffinity(0))},  # one trial a machine
 }
@@ -136,7 +138,7 @@ class Lab:
         cluster["setup_commands"] = [here if c == fetched[1] else c for c in cluster["setup_commands"] if c != fetched[0]]
         self.file.write_text(yaml.safe_dump(cluster))
 
-    def run(self, *command: str, fails: bool = False, timeout_s: float = 300) -> str:
+    def run(self, *command: str, fails: bool = False, timeout_s: float = 600) -> str:
         """Runs a command as a user beside the project would; what it says goes to the transcript."""
         began = time.monotonic()
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -177,6 +179,7 @@ def _bring_up(lab: Lab) -> None:
     (Path(lab.environment["HOME"]) / ".ray/auth_token").chmod(0o600)
     assert "problem" not in lab.run("python", "-m", "study.doctor", str(lab.file))
     lab.run("ray", "up", str(lab.file), "-y", "--no-config-cache")
+    _await(lambda: bool(lab.on("worker", "pgrep raylet")), "Ray on the worker")
     listening = lab.on("head", "ss -ltnH '( sport = :8265 )'").split()
     assert "127.0.0.1:8265" in listening, listening
     with pytest.raises(ConnectionRefusedError, match="refused"):  # the dashboard answers on loopback only
@@ -192,7 +195,7 @@ def _run_study(lab: Lab) -> None:
         _await_port("127.0.0.1", 8265)
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{JOBS}/api/jobs/", timeout=20)
-        said = lab.run("ray", "job", "submit", "--address", JOBS, "--", "bash", "-c", command, timeout_s=500)
+        said = lab.run("ray", "job", "submit", "--address", JOBS, "--", "bash", "-c", command, timeout_s=1200)
         assert "succeeded" in said
     finally:
         tunnel.terminate()
@@ -217,23 +220,24 @@ def _check_records(lab: Lab) -> None:
 
 def _take_down(lab: Lab) -> None:
     lab.run("ray", "down", str(lab.file), "-y")
-    until, left = time.monotonic() + 60, "?"
-    while left and time.monotonic() < until:
-        left = "".join(lab.on(machine, "pgrep -a 'raylet|gcs_server'") for machine in MACHINES)
-        time.sleep(1)
-    assert not left, left
+    _await(lambda: not any(lab.on(machine, "pgrep 'raylet|gcs_server'") for machine in MACHINES), "the end of Ray on both machines")
 
 
 def _await_port(host: str, port: int, log: Path | None = None) -> None:
-    until = time.monotonic() + 60
-    while True:
-        try:
+    def answers() -> bool:
+        with contextlib.suppress(OSError):
             socket.create_connection((host, port), timeout=2).close()
-            return
-        except OSError:
-            if time.monotonic() > until:
-                raise AssertionError(f"nobody answers at {host}:{port}\n{log.read_text() if log else ''}") from None
-            time.sleep(0.2)
+            return True
+        return False
+
+    _await(answers, f"an answer at {host}:{port} {log.read_text() if log else ''}")
+
+
+def _await(there: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 240
+    while not there():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,13 @@ def test_foundation_models_from_a_local_file(name: str, dataset: str, seen: bool
 
 
 def test_one_line_names_all_backbones_of_the_study() -> None:
-    trials = [trial("flair", "/a.bin"), trial("urfound", "/b.pth"), trial("flair", "/a.bin"), trial("resnet18", "imagenet"), trial("tiny", "none")]
+    trials = [
+        trial("flair", "/a.bin"),
+        trial("urfound", "/b.pth"),
+        trial("flair", "/a.bin"),
+        trial("resnet18", "imagenet"),
+        trial("tiny", "none"),
+    ]
     (line,) = cautions(trials, "odir5k")
     assert line == f"{SEEN} odir5k, so that results on it flatter: flair (trained with labels as text), urfound (licence of the code)."
 

@@ -44,7 +44,8 @@ def test_the_mean_change_of_a_probability_is_stored(tmp_path: Path, align: str) 
     mean, std = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     for row in built.cohort.rows("test"):
         left, right = (
-            (torch.from_numpy(built.cohort.cache.images[i].copy()).permute(2, 0, 1) / 255 - mean) / std for i in built.cohort.cache.index[row]
+            (torch.from_numpy(built.cohort.cache.images[i].copy()).permute(2, 0, 1) / 255 - mean) / std
+            for i in built.cohort.cache.index[row]
         )
         pairs = torch.stack([torch.stack([left, right]), torch.stack([right.flip(2), left.flip(2)])])
         if align == "flip_right":

@@ -43,8 +43,8 @@ def test_samples_are_the_same_for_the_same_seed_and_leave_the_mode_as_it_was() -
 def test_training_moves_samples_toward_the_images_and_repeats() -> None:
     def run() -> tuple[float, list[tuple[float, float]]]:
         torch.manual_seed(0)
-        net = Dcgan(latent=8, width=4)
-        losses = list(net.train_on(bright_or_dark(9), epochs=20, batch_size=3, lr=1e-2))
+        net = Dcgan(latent=8, width=4, batch_size=3)
+        losses = list(net.train_on(bright_or_dark(9), epochs=20, lr=1e-2))
         return net.sample(8, 32, seed=0).mean().item(), losses
 
     mean, losses = run()
@@ -67,3 +67,13 @@ def test_too_few_images_or_no_width_are_refused() -> None:
         next(Dcgan(latent=8, width=4).train_on(bright_or_dark(1), epochs=1))
     with pytest.raises(ValueError, match="latent and width"):
         Dcgan(latent=0)
+    with pytest.raises(ValueError, match=r"`dcgan.batch_size`: must be at least 2"):
+        Dcgan(batch_size=1)
+
+
+def test_an_epoch_is_a_step_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    net = Dcgan(latent=8, width=4, batch_size=3)
+    monkeypatch.setattr(net, "_step", lambda real, *_: sizes.append(len(real)) or (0.0, 0.0))
+    assert len(list(net.train_on(bright_or_dark(7), epochs=2))) == 2
+    assert sizes == [3, 3] * 2  # the one that is left would be no batch

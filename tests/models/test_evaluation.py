@@ -88,7 +88,7 @@ def test_a_batch_of_one_pair(training: bool) -> None:
 def test_images_of_one_channel_are_refused_with_the_remedy() -> None:
     net = network(build_backbone("tiny", image_px=32), {"name": "concat"}).eval()
     grey = torch.randn(2, 2, 1, 32, 32)
-    with pytest.raises(ValueError, match=r"`images`: must have 3 channels, got 1\. Repeat grey ones"):
+    with pytest.raises(ValueError, match=r"`images`: must have 3 channels, got 1\. Repeat a grey one three times"):
         net(grey)
     assert net(grey.expand(-1, -1, 3, -1, -1)).logits.isfinite().all()
 

@@ -6,6 +6,7 @@ from study.reporting.other_settings import split_setting
 from study.reporting.page import SECTIONS
 from study.reporting.run import Run
 from study.spec import components
+from tests.reporting.fake_run import TABLE3
 
 
 def data(name: str, run: Run):  # type: ignore[no-untyped-def]
@@ -88,7 +89,7 @@ def test_roc_has_the_stored_auc_as_its_area(run: Run) -> None:
 
 def test_budget_counts_pruned_and_failed_trials_as_cost(run: Run) -> None:
     found = data("budget", run)
-    assert set(found.curves) == {"trials", "hours"}
+    assert set(found.curves) == {"trials", "minutes"}
     assert found.curves["trials"].budget[-1] == 12
     assert found.curves["trials"].observed[-1] == run.ranked["value"].iloc[0]
 
@@ -136,3 +137,20 @@ def test_label_bars_are_the_stored_scores_with_the_labels_share(run: Run) -> Non
 )
 def test_a_setting_splits_into_k_and_the_way(setting: str, parts: tuple[int, str]) -> None:
     assert split_setting(setting) == parts
+
+
+def test_variants_are_drawn_beside_each_other(retina: Run, run: Run) -> None:
+    confusion, roc = data("variant_confusion", retina), data("variant_roc", retina)
+    assert confusion.table == roc.table == "dmsnet_table3"
+    assert list(confusion.panels) == list(roc.curves) == list(TABLE3)
+    counts = sum(
+        (found.target > 0).T.astype(int) @ np.eye(5, dtype=int)[found.score.argmax(axis=1)]
+        for seed in (0, 1)
+        if (found := retina.predictions(f"ablation-dmsnet_table3-aspp-s{seed}")) is not None
+    )
+    np.testing.assert_array_equal(confusion.panels["aspp"], counts)
+    false_positive, sensitivity = roc.curves["osim"]
+    assert (false_positive[0], sensitivity[0], false_positive[-1], sensitivity[-1]) == (0, 0, 1, 1)
+    assert data("variant_confusion", run) is data("variant_roc", run) is None
+    assert draw("variant_confusion", retina) is not None
+    assert draw("variant_roc", retina) is not None

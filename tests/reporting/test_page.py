@@ -126,5 +126,8 @@ def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
     assert f"is {run.score(str(run.best), run.objective):.3f}" in text
     assert "The class prior reaches" in text
     assert "corrected for the choice it is" in text
+    found = run.predictions(str(run.best))
+    assert found is not None
+    assert f"with the eyes exchanged, a patient of the test split gets probabilities that differ by {found.score.mean() / 10:.3f}." in text
     assert "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96." in text
     assert not re.search(r"nan|None", text)

@@ -35,8 +35,8 @@ def test_the_better_run_is_bold_where_patients_are_the_same(run: Run, weak: Run)
 
 
 def test_budgets_end_where_the_smallest_run_ends(run: Run, weak: Run) -> None:
-    trials, hours = equal_budgets([run, weak])
-    assert (trials.unit, hours.unit) == ("trials", "hours")
+    trials, minutes = equal_budgets([run, weak])
+    assert (trials.unit, minutes.unit) == ("trials", "minutes")
     assert {curve.budget[-1] for curve in trials.curves.values()} == {5}
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_the_split_counts_patients_and_labels(run: Run) -> None:
     count, share = value(table, "D", "test").value, value(table, "D", "test_share").value
     assert share == pytest.approx(100 * count / 50)
     assert table.remarks == ("Left out, one eye only: 2.",)
+
+
+def test_the_split_says_what_was_generated_and_does_not_count_it(ultrasound: Run) -> None:
+    label = ultrasound.labels[0]
+    made = [{"generator": "dcgan", "epochs": 500, "share": share, "counts": {label: 7}} for share in (1.0, 0.5)]
+    table = build("split", replace(ultrasound, study={**ultrasound.study, "generated": made}))
+    before = "Generated for the training of some trials"
+    assert table.remarks[-2:] == (
+        f"{before}, in place of the real samples: 7 of {label} (dcgan, 500 epochs, share 1).",
+        f"{before}, beside the real samples: 7 of {label} (dcgan, 500 epochs, share 0.5).",
+    )
+    assert table.rows == build("split", ultrasound).rows
 
 
 def test_outcomes_group_equal_ends(hostile: Run) -> None:

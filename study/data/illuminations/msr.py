@@ -3,7 +3,8 @@
 Source: Jobson, Rahman and Woodell 1997, IEEE TIP 6(7), with equal weights and three widths.
 Differs: Gaussians are three box filters over the field of view only; widths are shares of the image's side, where the source has
 15, 80 and 250 pixels of a 512-pixel image; the result is stretched between two quantiles of the field, over all channels, and
-black outside. No colour restoration, so that colours come out paler.
+black outside. No colour restoration, so that colours come out paler, and a channel with hardly any light (blue in a dark frame)
+shows its noise.
 """
 
 from typing import Annotated

@@ -1,7 +1,7 @@
 """The best value so far against what it cost.
 
 Source: Dodge et al. 2019, Show your work.
-Differs: the cost is trials, hours and, where there is a GPU, GPU hours.
+Differs: the cost is trials, minutes and, where there is a GPU, GPU hours.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class _BudgetData:
 
 
 class Budget:
-    """Best so far against trials, hours and GPU hours."""
+    """Best so far against trials, minutes and GPU hours."""
 
     title = "Value for the budget"
     section = "search"
@@ -64,9 +64,9 @@ class Budget:
 
 
 def costs(trials: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Cost of each trial in trials, hours, and GPU hours (parts of a GPU count as such) where every trial had one."""
+    """Cost of each trial in trials, minutes, and GPU hours (parts of a GPU count as such) where every trial had one."""
     hours = trials["seconds_total"].fillna(0).to_numpy(float) / 3600
-    found = {"trials": np.ones(len(trials)), "hours": hours}
+    found = {"trials": np.ones(len(trials)), "minutes": 60 * hours}
     if len(trials) and (trials["device_kind"] == "cuda").all():
         found["GPU hours"] = hours * trials["num_devices"].to_numpy(float)
     return found

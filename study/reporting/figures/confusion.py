@@ -51,7 +51,7 @@ class Confusion:
         """Shade is the share of the row; numbers are counts."""
         if len(data.panels) == 1:
             figure = sheet(3.6, 3.3)
-            _matrix(figure.subplots(), *data.panels[0], first=True)
+            matrix(figure.subplots(), *data.panels[0], first=True)
             return figure
         columns = 4
         rows = -(-len(data.panels) // columns)
@@ -59,7 +59,7 @@ class Confusion:
         grid = figure.subplots(rows, columns, squeeze=False).flat
         for i, axes in enumerate(grid):
             if i < len(data.panels):
-                _matrix(axes, *data.panels[i], first=i % columns == 0)
+                matrix(axes, *data.panels[i], first=i % columns == 0)
             else:
                 axes.set_axis_off()
         return figure
@@ -69,7 +69,8 @@ class Confusion:
         return f"Test split, {data.key}, plain decisions. Rows are true, columns are called; the shade is the share of the row."
 
 
-def _matrix(axes: Axes, title: str, names: tuple[str, ...], counts: np.ndarray, *, first: bool) -> None:
+def matrix(axes: Axes, title: str, names: tuple[str, ...], counts: np.ndarray, *, first: bool) -> None:
+    """Draws counts true × called; `first` in its row names the axis."""
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     edges = np.arange(len(names) + 1) - 0.5
     axes.pcolormesh(edges, edges, share, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1)

@@ -45,11 +45,12 @@ class HeatMaps:
 
     def caption(self, data: Shelf) -> str:
         """How to read it, and of what it warns."""
-        pair = "; the share of both maps' heat on each eye stands below" if data.num_views == 2 else ""
+        pair = (
+            "Both eyes of a sample have one scale; the share of their heat that lies on each stands below. " if data.num_views == 2 else ""
+        )
         return (
-            "Grad-CAM of the named label on test samples: warm regions raise the network's evidence for it, grey ones do not. Both eyes of "
-            f"a sample have one scale, each model its own{pair}. The number is the label's probability, green where the decision on it is "
-            "right. "
+            "Grad-CAM of the named label on test samples: warm regions raise the network's evidence for it, grey ones do not. "
+            f"{pair}Each model has its own scale. The number is the label's probability, green where the decision on it is right. "
             f"Random samples were drawn half among those that {data.maps.trials[0]} has right and half among those that it has wrong. "
             "The maps are as coarse as the network's last map, and show association, not cause."
         )

@@ -1,0 +1,136 @@
+"""How many trials fit, on nodes that are there and on nodes that would come."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from study.engine import cluster_room
+from study.engine.cluster import ClusterError, await_true
+from study.engine.cluster_room import Growth, Node, Slots, arrange, promised_nodes, trials_on
+from study.spec.study_file import ResourcesSpec
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "cpus", "gpus", "trials"),
+    [
+        ([Node(8, 0)], 1, 1, 0, 8),
+        ([Node(1, 0), Node(1, 0)], 1, 2, 0, 0),  # a worker does not stretch over two nodes
+        ([Node(1, 0), Node(1, 0)], 2, 1, 0, 1),  # a trial may
+        ([Node(8, 2)], 1, 2, 1, 2),
+        ([Node(8, 2)], 1, 2, 0.5, 4),
+        ([Node(16, 1)], 1, 1, 0.3333, 3),
+        ([Node(4, 1, count=8), Node(0, 0)], 1, 4, 1, 8),
+        ([Node(2, 0)], 1, 0.2, 0, 10),
+    ],
+)
+def test_trials_on_nodes(nodes: list[Node], workers: int, cpus: float, gpus: float, trials: int) -> None:
+    assert trials_on(nodes, workers, cpus, gpus) == trials
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes", "share", "cpus", "gpus", "concurrent"),
+    [
+        ({}, [Node(4, 0)], 1.0, 1.0, 0.0, 4),
+        ({}, [Node(16, 2)], 1.0, 8.0, 1.0, 2),
+        ({}, [Node(16, 2)], 0.25, 2.0, 0.25, 8),
+        ({"gpus_per_worker": 0}, [Node(16, 2)], 0.25, 1.0, 0.0, 16),
+        ({"gpus_per_worker": 0.5}, [Node(16, 2)], 1.0, 4.0, 0.5, 4),
+        ({"concurrent": 3}, [Node(16, 0)], 1.0, 1.0, 0.0, 3),
+        ({"workers": 2}, [Node(4, 2)], 1.0, 1.9, 1.0, 1),
+        ({}, [Node(64, 8), Node(4, 1)], 1.0, 4.0, 1.0, 9),
+    ],
+)
+def test_what_a_trial_gets(asked: dict[str, Any], nodes: list[Node], share: float, cpus: float, gpus: float, concurrent: int) -> None:
+    found = arrange(ResourcesSpec(**asked), nodes, share)
+    assert (found.cpus_per_worker, found.gpus_per_worker, found.concurrent) == (pytest.approx(cpus), gpus, concurrent)
+
+
+def test_a_trial_that_fits_on_no_node_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ClusterError, match="one trial of 1 workers with 8 CPUs and 0 GPUs each, got nodes with 4 CPUs and 0 GPUs"):
+        arrange(ResourcesSpec(cpus_per_worker=8), [Node(4, 0), Node(4, 0)])
+
+
+def test_nodes_to_come_are_read_from_the_file_that_ray_up_leaves(tmp_path: Path) -> None:
+    file = tmp_path / "ray_bootstrap_config.yaml"
+    assert promised_nodes(file) == []
+    kinds = {
+        "head": {"resources": {"CPU": 0}},
+        "gpu": {"resources": {"CPU": 4, "GPU": 1, "memory": 10**9}, "max_workers": 20},
+        "unknown": {"resources": {}, "max_workers": 2},
+    }
+    file.write_text(yaml.safe_dump({"available_node_types": kinds, "head_node_type": "head", "max_workers": 8}))
+    assert promised_nodes(file) == [Node(4, 1, 8)]
+    file.write_text("!!python/object/apply:os.system [exit]")
+    assert promised_nodes(file) == []
+
+
+def test_waiting_is_said_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.engine.cluster.alive", lambda: [{}])
+    monkeypatch.setattr("study.engine.cluster.time.sleep", lambda s: None)
+    said: list[str] = []
+    answers = iter([False, False, True])
+    await_true(lambda: next(answers), "a node", said.append)
+    assert len(said) == 1
+    assert "waiting for the cluster to start a node" in said[0]
+    with pytest.raises(ClusterError, match=r"must start a node within 0 minutes, got 1 nodes without it"):
+        await_true(lambda: False, "a node", said.append, wait_s=0.0)
+
+
+class Group:
+    """A placement group that is there when the test says so."""
+
+    def __init__(self, bundles: list[dict[str, float]]) -> None:
+        self.bundles, self.there = bundles, False
+
+    def wait(self, timeout_seconds: float) -> bool:
+        return self.there
+
+
+@pytest.fixture
+def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Group]:
+    groups: list[Group] = []
+
+    def make(bundles: list[dict[str, float]]) -> Group:
+        groups.append(Group(bundles))
+        return groups[-1]
+
+    monkeypatch.setattr(cluster_room, "placement_group", make)
+    monkeypatch.setattr(cluster_room, "remove_placement_group", groups.remove)
+    monkeypatch.setattr(cluster_room, "LOOK_EVERY_S", 0.0)
+    return groups
+
+
+def test_wishes_bring_nodes_and_make_room_for_trials(wishes: list[Group]) -> None:
+    nodes, left = [Node(0, 0), Node(4, 1)], [10]
+    slots = Slots(1, 4, 1, 1, None, elastic=True)
+    growth = Growth(slots, lambda: left[0], lambda: nodes, lambda: [Node(4, 1, 3)])
+    assert growth.room() == 1
+    assert [group.bundles for group in wishes] == [[{"CPU": 4, "GPU": 1}]] * 2  # three nodes are promised, one is there
+    nodes.append(Node(4, 1))
+    wishes[0].there = True  # the new node's place was taken by a wish, and is freed for a trial
+    assert growth.room() == 2
+    assert len(wishes) == 1
+    nodes.pop()
+    assert growth.room() == 1
+    left[0] = 0
+    growth.on_step_end(0, [])
+    assert wishes == []
+
+
+def test_one_wish_where_the_number_of_nodes_is_unknown_and_none_beyond_the_limit(wishes: list[Group]) -> None:
+    growth = Growth(Slots(2, 1, 0, 1, None, elastic=True), lambda: 10, lambda: [Node(4, 0)], lambda: [])
+    assert growth.room() == 1
+    assert [len(group.bundles) for group in wishes] == [2]
+    growth.on_experiment_end([])
+    assert wishes == []
+    limited = Growth(Slots(1, 1, 0, 4, 4, elastic=True), lambda: 10, lambda: [Node(8, 0)], lambda: [Node(8, 0, 3)])
+    assert limited.room() == 4
+    assert wishes == []
+
+
+def test_a_cluster_of_this_machine_wishes_nothing(wishes: list[Group]) -> None:
+    growth = Growth(Slots(1, 1, 0, 2, None), lambda: 10, lambda: pytest.fail("asked"), lambda: pytest.fail("asked"))
+    assert growth.room() == 2
+    assert wishes == []

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from study.report import main
+from study.reporting.figures.budget import costs
+from study.reporting.run import load_run
+from study.reporting.table import Value
+from study.reporting.tables.heads import Heads
+from study.reporting.tables.svkma_table7 import SvkmaTable7
+from tests.reporting.fake_run import fake_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_run(tmp_path_factory.mktemp("runs") / "ultrasound", kind="classes", num_search=4, patients=40)
+
+
+def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder), "--heads", "gaussian_nb, svm"]) == 0
+    assert "fitting gaussian_nb on the embedding of search-0000" in capsys.readouterr().out
+    run = load_run(str(folder))
+    table = SvkmaTable7().build(run)
+    assert table is not None
+    cell = table.cell("gaussian_nb", "accuracy")
+    assert isinstance(cell, Value)
+    assert run.best is not None
+    assert cell.value == run.score(run.best, "accuracy", head="gaussian_nb")
+    assert table.cell("random_forest", "line").text == "ours: not run"
+    heads = Heads().build(run)
+    assert heads is not None
+    assert {row.key for row in heads.rows} == {"network", "knn", "gaussian_nb", "svm"}
+    validation = [cell.value for row in heads.rows if isinstance(cell := heads.cell(row.key, "validation"), Value)]
+    assert validation == sorted(validation, reverse=True)
+    assert main([str(folder), "--verify"]) == 0
+
+
+def test_an_unknown_head_is_one_message(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder), "--heads", "svn"]) == 2
+    assert "got `svn`. Did you mean `svm`" in capsys.readouterr().err
+
+
+def test_gpu_hours_count_the_devices_of_each_trial(folder: Path) -> None:
+    trials = load_run(str(folder)).of_role("search")
+    assert set(costs(trials)) == {"trials", "minutes"}
+    on_gpus = trials.assign(device_kind="cuda", num_devices=np.linspace(0.5, 2, len(trials)))
+    np.testing.assert_allclose(costs(on_gpus)["GPU hours"], 44.5 / 3600 * np.linspace(0.5, 2, len(trials)))
+    assert "GPU hours" not in costs(on_gpus.assign(device_kind=["cuda"] * (len(trials) - 1) + [""]))

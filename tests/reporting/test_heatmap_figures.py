@@ -1,0 +1,167 @@
+"""The heat map figures from stored arrays: what stands where, and that the page takes them without torch."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from study.evidence.heatmaps import ATTENTION, GRAD_CAM, write_heatmaps
+from study.reporting.building import build_report, files
+from study.reporting.figure import draw
+from study.reporting.overlays import FIGURES, heat_over, share_words, shelf_of
+from study.reporting.run import Run, load_run
+from study.reporting.strips import few
+from study.spec import components
+from tests.reporting.fake_run import HOSTILE, ODIR, fake_run
+
+TRIALS = ("search-00001", "ablation-dmsnet_table3-osim-s0")
+STEPS = ("head", "fusion", "backbone 2/2", "backbone 1/2")
+
+
+def jpeg(level: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.full((60, 60, 3), level, np.uint8)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def stored(run: Run, num_views: int = 2, likeness: float = 0.05, patient: str = "p") -> None:
+    """Two trials' maps of four samples; the first trial has the second half of them wrong."""
+    random = np.random.default_rng(0)
+    rows: dict[str, list[dict[str, Any]]] = {"samples": [], "maps": [], "checks": []}
+    for trial in TRIALS:
+        names = [(GRAD_CAM, label, "") for label in ODIR] + [(ATTENTION, "fusion: place", "")] * (trial == TRIALS[0])
+        names += [(GRAD_CAM, "D", step) for step in STEPS]
+        for i in range(4):
+            truth = [int(label == "D") for label in ODIR]
+            decided = [bool(t) for t in truth] if i < 2 or trial == TRIALS[1] else [False] * 8
+            rows["samples"].append(
+                {"trial": trial, "sample": f"test-{i}", "patient": patient, "chosen": "random", "label": "D", "target": truth,
+                 "score": [0.9 if d else 0.1 for d in decided], "decided": decided, "images": [jpeg(100 + 50 * v) for v in range(num_views)],
+                 "synthetic": run.synthetic}
+            )  # fmt: skip
+            for method, name, step in names:
+                for view in range(num_views):
+                    rows["maps"].append(
+                        {"trial": trial, "sample": f"test-{i}", "view": view, "method": method, "name": name, "step": step, "height": 4,
+                         "width": 4, "values": random.random(16).tolist(), "synthetic": run.synthetic}
+                    )  # fmt: skip
+        rows["checks"] += [
+            {"trial": trial, "place": p, "step": step, "rank_correlation": likeness, "ssim": 0.2, "num_maps": 32, "synthetic": run.synthetic}
+            for p, step in enumerate(STEPS)
+        ]
+    write_heatmaps(run.store, rows)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = load_run(str(fake_run(tmp_path_factory.mktemp("heat") / "plain", num_search=3, patients=20)))
+    stored(run)
+    return run
+
+
+def test_without_stored_maps_there_is_no_figure(run: Run) -> None:
+    assert [draw(name, run) for name in FIGURES] == [None] * 5
+
+
+def test_every_heat_map_figure_is_a_component() -> None:
+    assert [name for name in components.names("figure") if name.startswith("heatmaps")] == sorted(FIGURES)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_is_svg_with_small_pictures_and_png(name: str, shown: Run) -> None:
+    drawing = draw(name, shown)
+    assert drawing is not None
+    assert drawing.section == "heatmaps"
+    assert drawing.png.startswith(b"\x89PNG")
+    assert "data:image/png" not in drawing.svg
+    assert len(drawing.svg) < 500_000
+    assert drawing == draw(name, shown)
+
+
+def test_right_ones_stand_before_wrong_ones_and_models_side_by_side(shown: Run) -> None:
+    drawing = draw("heatmaps", shown)
+    assert drawing is not None
+    assert drawing.svg.count("data:image/jpeg") == 4 * 2 * 3
+    assert drawing.svg.count(">right<") == drawing.svg.count(">wrong<") == 2
+    assert drawing.svg.index(">right<") < drawing.svg.index(">wrong<")
+    assert ">search-00001<" in drawing.svg
+    assert ">osim<" in drawing.svg
+    assert "left eye" in drawing.svg
+
+
+def test_few_are_half_right_and_half_wrong(shown: Run) -> None:
+    shelf = shelf_of(shown)
+    assert shelf is not None
+    assert [shelf.is_right(TRIALS[0], sample) for sample in few(shelf)] == [True, True, False, False]
+    assert [shelf.is_right(TRIALS[1], sample) for sample in few(shelf)] == [True] * 4
+
+
+def test_the_check_warns_of_maps_that_stay(shown: Run, tmp_path: Path) -> None:
+    drawing = draw("heatmaps_check", shown)
+    assert drawing is not None
+    assert "0.05 for search-00001, 0.05 for osim" in drawing.caption
+    assert "should not be read" not in drawing.caption
+    run = load_run(str(fake_run(tmp_path / "same", num_search=3, patients=20)))
+    stored(run, likeness=0.8)
+    warned = draw("heatmaps_check", run)
+    assert warned is not None
+    assert "The maps of search-00001, osim hardly depend on what was learnt and should not be read" in warned.caption
+
+
+def test_the_page_shows_them_and_says_synthetic(tmp_path: Path) -> None:
+    run = load_run(str(fake_run(tmp_path / "hostile", num_search=3, patients=20, synthetic=True, hostile=True)))
+    stored(run, patient=HOSTILE)
+    report = build_report(run)
+    mine = [drawing for drawing in report.drawings if drawing.name in FIGURES]
+    assert len(mine) == 5
+    assert all("SYNTHETIC" in drawing.svg for drawing in mine)
+    found = files(report)
+    page = found["index.html"].decode()
+    assert '<section id="heatmaps">' in page
+    assert page.count("<script") == 1
+    assert {"figures/heatmaps.svg", "figures/heatmaps.png"} <= set(found)
+
+
+def test_single_images_have_one_cell(tmp_path: Path) -> None:
+    run = load_run(str(fake_run(tmp_path / "single", num_search=3, patients=20)))
+    stored(run, num_views=1)
+    drawing = draw("heatmaps", run)
+    assert drawing is not None
+    assert drawing.svg.count("data:image/jpeg") == 4 * 3
+    assert "left eye" not in drawing.svg
+    assert "Both eyes" not in drawing.caption
+
+
+def test_maps_of_trials_that_are_gone_are_not_shown(tmp_path: Path) -> None:
+    run = load_run(str(fake_run(tmp_path / "gone", num_search=1, patients=20)))
+    stored(run)
+    assert shelf_of(run) is None
+
+
+def test_heat_covers_the_hot_side_and_leaves_the_cold_one_grey() -> None:
+    photo = np.full((40, 40, 3), 128, np.uint8)
+    photo[:, :, 0] = 200
+    seen = heat_over(photo, np.array([[0.0, 1.0], [0.0, 1.0]]), 1.0)
+    cold, hot = seen[20, 2].astype(int), seen[20, 37].astype(int)
+    assert cold.max() - cold.min() <= 1
+    assert hot.max() - hot.min() > 60
+    even = heat_over(photo, np.ones((2, 2)), 1.0, least=1.0)
+    assert (even.max(2) - even.min(2)).max() <= 1
+
+
+def test_shares_of_both_eyes_add_up() -> None:
+    assert share_words({0: np.ones((2, 2)), 1: 3 * np.ones((2, 2))}) == {0: "25%", 1: "75%"}
+    assert share_words({0: np.zeros((2, 2)), 1: np.zeros((2, 2))}) == {0: "no heat", 1: "no heat"}
+
+
+def test_the_figures_need_no_torch(shown: Run) -> None:
+    code = (
+        "import sys; from study.reporting.run import load_run; from study.reporting.figure import draw;"
+        f"assert draw('heatmaps', load_run({shown.store.where!r})) is not None; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
