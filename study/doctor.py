@@ -79,6 +79,15 @@ def _say(findings: list[Finding], console: Console) -> None:
 
 
 def _list_components(console: Console) -> None:
+    from models.backbones import FOUNDATIONS  # needs torch, without which the command must still say what is wrong
+
+    console.print("[bold]backbone[/]\n  tiny, any classification network of torchvision, any network of timm (timm/NAME forces it), and:")
+    for name, foundation in FOUNDATIONS.items():
+        info = foundation.info
+        seen = f"pretrained on {', '.join(info.pretrained_on)}" + (f" ({info.note})" if info.note else "")
+        licence = f"{info.licence}, gated" if info.gated else info.licence
+        console.print(f"  [bold cyan]{name}[/]  {foundation.network}; {licence}; {escape(seen)}")
+        console.print(f"      Source: {escape(info.file)}")
     for kind in components.FOLDERS:
         console.print(f"\n[bold]{kind}[/]")
         for entry in entries(kind):

@@ -1,7 +1,7 @@
 """`python -m study.heatmaps RUN`: where the networks of finished trials look, for chosen and for random test patients.
 
 It leaves `RUN/heatmaps/*.parquet`, from which `python -m study.report RUN` puts the figures into the page, and the figures as SVG
-and PNG in `RUN/report/figures/`. It needs the trials' weights: `keep_weights` in the study file says how many trials keep them.
+and PNG in `RUN/report/figures/`. It needs the trials' weights: `keep_weights` in the study file says how many of the search's keep them.
 """
 
 import argparse
@@ -44,9 +44,9 @@ def _heatmaps(options: argparse.Namespace, console: Console) -> None:
     with console.status("") as status:
         write_heatmaps(store, make_heatmaps(store, trials, cases, lambda said: status.update(escape(said))))
         for name in FIGURES:
-            if drawing := draw(name, run):
-                store.write_bytes(f"report/figures/{name}.svg", drawing.svg.encode())
-                store.write_bytes(f"report/figures/{name}.png", drawing.png)
+            drawing = draw(name, run)
+            for end, content in (("svg", drawing.svg.encode()), ("png", drawing.png)) if drawing else ():
+                store.write_bytes(f"report/figures/{name}.{end}", content)
     found = read_heatmaps(store)
     if found is None:
         raise StorageError(f"`{store.where}/heatmaps`: must be readable after it was written, got: {'; '.join(store.problems)}")
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trial", nargs="+", action="extend", default=[], metavar="KEY",
         help="trials side by side; left out, the search's best and the best of each ablation variant that kept weights. "
-        "The study file's `keep_weights` says how many trials keep theirs",
+        "The study file's `keep_weights` says how many of the search's keep theirs",
     )  # fmt: skip
     parser.add_argument("--sample", nargs="+", action="extend", default=[], metavar="ID", help="samples of the test split to show")
     parser.add_argument(

@@ -19,7 +19,7 @@ from models.backbones._torchvision import build_torchvision, is_torchvision
 from models.backbones._weights import copy_weights, read_weights
 from models.backbones.tiny import WIDTHS, tiny
 
-__all__ = ["Backbone", "BackboneInfo", "backbone_info", "build_backbone"]
+__all__ = ["FOUNDATIONS", "Backbone", "BackboneInfo", "backbone_info", "build_backbone"]
 
 
 def build_backbone(

@@ -3,12 +3,14 @@
 Beside them lies a thumbnail of each image, the same for all settings, by which `study.data.audit` compares patients.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -62,7 +64,7 @@ class ImageCache:
         Args:
             pairs: The samples; their fingerprint and the settings name the cache.
             preprocessing: What is done to each image.
-            folder: Folder of all caches; several processes may build at once, the first one to finish wins.
+            folder: Folder of all caches; of several processes that want the same one, the first builds it and the others wait.
             missing_eye: `skip` drops samples with one eye, `duplicate` shows the one eye in both places.
             on_bad_image: `skip` drops samples with an image that cannot be decoded.
             progress: Called with the number of images done and their total.
@@ -73,7 +75,9 @@ class ImageCache:
         """
         home = folder / digest(VERSION, pairs.fingerprint, preprocessing)[:20]
         if not (home / INDEX).is_file():
-            _write(pairs, preprocessing, home, progress)
+            with _one_at_a_time(home.parent):
+                if not (home / INDEX).is_file():
+                    _write(pairs, preprocessing, home, progress)
         stored = json.loads((home / INDEX).read_text(encoding="utf-8"))
         kept, skipped = _survivors(pairs, stored["bad"], missing_eye, on_bad_image)
         if not kept:
@@ -103,6 +107,22 @@ class ImageCache:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the pixels, which the other process maps itself."""
         return {name: value for name, value in self.__dict__.items() if name not in ("images", "thumbs")}
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Trials that start together on a new node wait for the first of them, which decodes for all; its lock ends with its process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StorageError(f"`{folder}`: the cache of images must be writable, got: {error}. Choose another folder.") from None
+    try:
+        with suppress(OSError):  # a file system without locks: each decodes for itself, and the first one to finish wins
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _write(pairs: Pairs, preprocessing: Preprocessing, home: Path, progress: Callable[[int, int], None] | None) -> None:

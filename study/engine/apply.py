@@ -40,6 +40,7 @@ def chosen_trial(store: Store, key: str | None) -> Mapping[str, Any]:
         SpecError: no such trial, or none is complete.
     """
     trials = store.read("trial", columns=["trial", "role", "state", "value", "spec", "head"])
+    trials["head"] = trials["head"].fillna("")  # records of earlier versions say nothing
     complete = trials[(trials["state"] == "complete") & (trials["role"] != "baseline")]
     if key is not None:
         complete = complete[complete["trial"] == key]

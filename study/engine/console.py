@@ -77,7 +77,8 @@ class Live:
         now = f"{self.plan.running} running"
         running = ", ".join(f"{short(key)} {at}" for key, at in self.epochs.items() if at)
         long = " · ".join([done, now, *ended, f"best {self.objective} {best}", left])
-        forms = [f"{long}  ({running})", long, " · ".join([done, now, *ended, f"best {best}", left]), " · ".join([done, f"best {best}", left])]
+        middle, least = " · ".join([done, now, *ended, f"best {best}", left]), " · ".join([done, f"best {best}", left])
+        forms = [f"{long}  ({running})", long, middle, least]
         return Text(next((form for form in forms if len(form) <= self.console.width), forms[-1]), style="bold", no_wrap=True)
 
     def _left(self) -> str:
@@ -126,10 +127,17 @@ def by_section(changes: Mapping[str, Any]) -> str:
 
 def _brief(value: Any) -> str:
     if isinstance(value, Mapping) and is_hole(value):
-        return " | ".join(map(_brief, value["choices"])) if "choices" in value else f"{_brief(value['low'])} to {_brief(value['high'])}"
+        return " | ".join(map(_label, value["choices"])) if "choices" in value else f"{_brief(value['low'])} to {_brief(value['high'])}"
+    if isinstance(value, Mapping) and "variants" in value:
+        return f"({len(value['variants'])} variants)"
     if isinstance(value, Mapping):
         inner = settings({k: v for k, v in value.items() if k != "name"}, {})
         return f"{value.get('name', '')}({inner})" if inner else str(value.get("name", value))
     if isinstance(value, list):
         return " ".join(map(_brief, value))
     return "none" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _label(choice: Any) -> str:
+    """A choice by its name, where it has one."""
+    return str(choice["name"]) if isinstance(choice, Mapping) and "name" in choice else _brief(choice)

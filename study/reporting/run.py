@@ -242,7 +242,7 @@ def load_run(path: str) -> Run:
         raise StorageError(f"`{path}`: must hold at least one finished trial, got none. Run the study first, or go on with it.")
     for column in ("params", "spec", "provenance"):
         trials[column] = trials[column].map(_decoded)
-    trials = trials.fillna({"head": "", "setting": "", "device_kind": ""}).set_index("trial", drop=False)
+    trials = trials.fillna({"head": "", "setting": "", "device_kind": "", "objectives": ""}).set_index("trial", drop=False)
     scores = store.read_table("scores", filters={"chosen": True})
     words = [i for i, f in enumerate(scores.schema) if pa.types.is_string(f.type)]
     for i in words:  # a million rows of a few words

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from study.evidence.retrieval import HEAD as RETRIEVAL
+from study.evidence.retrieval import is_retrieval
 from study.evidence.statistics.comparison import Comparison
 from study.reporting import rendering
 from study.reporting.building import Report
@@ -73,17 +75,17 @@ def explain(run: Run, origin: Origin) -> list[str]:
         f"mean of    {len(origin.trials)} training{'s' if len(origin.trials) > 1 else ''}, {origin.split} split",
     ]
     for trial in origin.trials:
+        ranks, row = is_retrieval(origin.measure), run.trials.loc[trial]
         head = origin.head or run.own_head(trial)
         predictions = run.predictions(trial, split=origin.split, head=head, setting=origin.setting)
-        row = run.trials.loc[trial]
         count = f"{len(predictions.sample)} samples of {len(set(predictions.patient))} patients" if predictions else "no predictions"
         lines += [
-            f"trial      {trial}: {found.point(origin, trial):.6f} ({head_name(head, origin.setting)}; {count})",
+            f"trial      {trial}: {found.point(origin, trial):.6f} ({RETRIEVAL if ranks else head_name(head, origin.setting)}; {count})",
             f"           seed {row['seed']}, fold {row['fold']}, best epoch {row['best_epoch']}, {row['device']}, ended {row['ended']}",
             f"           settings {_settings(run, trial)}",
             f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
             f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
-            f"           {run.store.where}/trials/{trial}/predictions.parquet",
+            f"           {run.store.where}/trials/{trial}/{'embeddings' if ranks else 'predictions'}.parquet",
         ]
     if origin.less:
         lines.append(f"less       {origin.less:.4f}, the published number")

@@ -179,7 +179,8 @@ def _bring_up(lab: Lab) -> None:
     (Path(lab.environment["HOME"]) / ".ray/auth_token").chmod(0o600)
     assert "problem" not in lab.run("python", "-m", "study.doctor", str(lab.file))
     lab.run("ray", "up", str(lab.file), "-y", "--no-config-cache")
-    _await(lambda: bool(lab.on("worker", "pgrep raylet")), "Ray on the worker")
+    cores = len(MACHINES) * len(os.sched_getaffinity(0))
+    _await(lambda: f"/{cores}.0 CPU" in lab.run("ray", "exec", str(lab.file), "ray status"), "the worker")
     listening = lab.on("head", "ss -ltnH '( sport = :8265 )'").split()
     assert "127.0.0.1:8265" in listening, listening
     with pytest.raises(ConnectionRefusedError, match="refused"):  # the dashboard answers on loopback only
@@ -211,7 +212,7 @@ def _check_records(lab: Lab) -> None:
     search = trials[trials["role"] == "search"]
     assert sorted(search["number"]) == list(range(STUDY["search"]["trials"]))
     assert set(search["state"]) == {"complete"}
-    assert set(search["host"]) == set(MACHINES), "both machines trained"
+    assert set(search["host"]) == set(MACHINES), search[["trial", "host"]]  # both machines trained
     for machine in MACHINES:  # decoded once, by itself
         assert len(lab.on(machine, "ls ~/.cache/eyepair-study").split()) == 1, machine
     lab.transcript.append(search[["trial", "state", "value", "host"]].to_string(index=False) + "\n")
@@ -234,7 +235,7 @@ def _await_port(host: str, port: int, log: Path | None = None) -> None:
 
 
 def _await(there: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + 240
+    until = time.monotonic() + 300
     while not there():
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.5)

@@ -4,8 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
+from models.backbones import FOUNDATIONS
 from study import doctor, run
 from study.engine.doctoring import Finding, check_machine
+from study.spec import components
 
 STUDY: dict[str, Any] = {
     "study": "small",
@@ -99,8 +101,12 @@ def test_broken_libraries_are_a_finding_and_no_crash(
 def test_components_are_listed_with_arguments_source_and_difference(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--components"]) == 0
     said = capsys.readouterr().out
-    for kind in ("attention", "context", "fusion", "head", "loss", "dataset", "table", "figure"):
-        assert f"\n{kind}\n" in said
+    listed = said.split("\n\n")
+    for kind, part in zip(("backbone", *components.FOLDERS), listed, strict=True):
+        assert part.startswith(f"{kind}\n")
+        for name in FOUNDATIONS if kind == "backbone" else components.names(kind):
+            assert f"\n  {name}  " in part
+            assert "\n      Source: " in part.partition(f"\n  {name}  ")[2]
     place = said.index("\n  cbam  ")
     cbam = said[place : said.index("\n  channel  ")]
     assert "reduction: int = 16" in cbam

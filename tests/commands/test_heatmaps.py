@@ -182,7 +182,7 @@ def test_a_trial_without_weights_says_which_have_some(run: Path, capsys: pytest.
     said = refused([str(run), "--trial", "search-00000"], capsys)
     assert "`search-00000`: must have its weights, but only the best trials keep them" in said
     assert "Those that have: ablation-contexts-osim-s0, search-00001" in said
-    assert "raise `keep_weights`" in said
+    assert "`keep_weights` in the study file, raised before it runs" in said
     assert not (run / "heatmaps").exists()
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C keeps what is finished and leaves no process; a killed driver loses nothing; several workers train one network."""
+"""Ctrl-C, kills of the driver, of a trial and of a worker, a second driver: nothing is lost, and no process stays."""
 
 import os
 import signal
@@ -43,25 +43,57 @@ def wait_for_trials(folder: Path, num: int, process: "subprocess.Popen[str]") ->
         time.sleep(0.2)
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Command lines of processes that were started from this run's environment and still live."""
-    found = []
+def processes(folder: Path) -> dict[int, str]:
+    """Command lines of processes that were started from this run's environment and still live, by their id."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"STUDY_MARK={folder}".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-    return [line for line in found if line]
+    return {pid: line for pid, line in found.items() if line}
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines of all of them."""
+    return list(processes(folder).values())
+
+
+def kill_one(folder: Path, name: str, process: "subprocess.Popen[str]") -> None:
+    """Kills a process of the run by its name as soon as there is one."""
+    until = time.monotonic() + 240
+    while not (found := [pid for pid, line in processes(folder).items() if name in line]):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.kill(found[0], signal.SIGKILL)
+
+
+def require_whole(folder: Path) -> None:
+    """Every trial of the search is there once and complete, and each of its epochs once."""
+    store = Store(folder / "runs" / "small")
+    trials, epochs = store.read("trial"), store.read("epochs")
+    assert store.problems == []
+    assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
+    assert set(trials["state"]) == {"complete"}
+    assert not epochs[["trial", "epoch"]].duplicated().any()
+    assert Pending(store).orders() == []
+    assert left_behind(folder) == []
 
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
     first = start(tmp_path)
     wait_for_trials(tmp_path, 1, first)
+    beside = start(tmp_path)
+    said = beside.communicate(timeout=120)[0]
+    assert beside.returncode == 2, said
+    assert f"a run has one driver at a time, got a second one beside process {first.pid}" in " ".join(said.split())
     first.send_signal(signal.SIGINT)
     said = first.communicate(timeout=120)[0]
     assert first.returncode == 130, said
+    assert "stopping: finished trials are kept" in said
     assert "the same command goes on" in said
     assert "Traceback" not in said
     assert left_behind(tmp_path) == []
@@ -99,6 +131,16 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
     assert before.items() <= {row.trial: row.ended for row in trials.itertuples()}.items()
     for key, params in (interrupted or {}).items():
         assert yaml.safe_load(trials.set_index("trial").loc[key, "params"]) == params
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "name"), [(1, "ray::ImplicitFunc"), (2, "RayTrainWorker")])
+def test_a_killed_trial_goes_on_by_itself(tmp_path: Path, workers: int, name: str) -> None:
+    process = start(tmp_path, f"resources.workers={workers}", "resources.cpus_per_worker=0.9", "training.epochs=12")
+    kill_one(tmp_path, name, process)
+    said = process.communicate(timeout=580)[0]
+    assert process.returncode == 0, said
+    require_whole(tmp_path)
 
 
 @pytest.mark.slow

@@ -143,5 +143,5 @@ def test_single_images_have_maps_too() -> None:
 def test_blocks_inside_the_backbone_are_told_apart() -> None:
     found = attention_maps(network(attention="spatial", attention_at="every_stage"), images())
     assert len(found) == 5
-    assert list(found)[0] == "backbone: spatial gate"
+    assert next(iter(found)) == "backbone: spatial gate"
     assert found["backbone: spatial gate"].shape == (2, 2, 48, 48)

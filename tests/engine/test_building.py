@@ -86,6 +86,8 @@ def test_an_attention_stands_where_it_is_asked_for() -> None:
         ({"loss": "cross_entropy"}, PAIRS, r"`loss`: `cross_entropy` does not fit the head `multi_label`.* Take one of .*bce"),
         ({"model": {"backbone": "tiny", "fusion": "difference"}}, SINGLES, r"difference needs both eyes"),
         ({"loss": {"name": "focal", "gamma": -1}}, PAIRS, r"gamma"),
+        ({"optimiser": {"layer_decay": 0}}, PAIRS, r"`optimiser.layer_decay`: .*greater than 0, got 0"),
+        ({"optimiser": {"layer_decay": 1.1}}, PAIRS, r"`optimiser.layer_decay`: .*less than or equal to 1, got 1.1"),
         ({"model": {"backbone": "resnet51"}}, PAIRS, r"`backbone.name`.*resnet51"),
         (
             {"model": {"backbone": "timm/hrnet_w18_small"}, "optimiser": {"layer_decay": 0.7}},

@@ -48,3 +48,11 @@ def test_a_profile_names_each_section_once() -> None:
     assert by_section(changes) == (
         "training: epochs 12, seed 0; model: backbone tiny | squeezenet1_1; ablations: dmsnet_table1 left out, dmsnet_table3.seeds 0"
     )
+
+
+def test_tables_and_choices_of_a_profile_go_by_their_names() -> None:
+    changes = {
+        "bundles.attention": {"type": "categorical", "choices": [{"name": "none", "model.attention": "none"}, {"name": "ram"}]},
+        "ablations.svkma_table6": {"variants": {"svk": {"model.attention": "none"}, "svk_ma": {}}},
+    }
+    assert by_section(changes) == "bundles: attention none | ram; ablations: svkma_table6 (2 variants)"

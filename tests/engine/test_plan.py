@@ -116,8 +116,8 @@ def test_a_poor_trial_is_stopped_and_ablations_never_are() -> None:
 def test_the_records_alone_are_enough_to_go_on() -> None:
     undisturbed = plan()
     run_search(undisturbed, 3)
-    rows = [record(t, n, json.loads(json.dumps(trial.params)), "complete", trial.value)
-            for n, (t, trial) in enumerate(zip(undisturbed.finished, undisturbed._suggestions._study.get_trials(), strict=True))]  # fmt: skip
+    seen = zip(undisturbed.finished, undisturbed._suggestions._study.get_trials(), strict=True)
+    rows = [record(t, n, json.loads(json.dumps(trial.params)), "complete", trial.value) for n, (t, trial) in enumerate(seen)]
     rows.append(record("search-00003", 3, {"model.context": "none", "optimiser.lr": 2e-3}, "pruned", 0.2))
     again = plan(rows, [{"trial": "search-00003", "epoch": 1, "value": 0.2}])
     assert [t.state for t in again._suggestions._study.get_trials()] == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED]

@@ -34,7 +34,9 @@ SAMPLERS = ["tpe", "gp", "cmaes", "random", "qmc"]
 
 def value_of(params: dict[str, Any]) -> float:
     """Best at a rate of 0.001 and a decay of 0.03."""
-    return 1 - abs(np.log10(params["optimiser.lr"]) + 3) - 5 * abs(params["optimiser.weight_decay"] - 0.03) + 0.1 * (params["loss"] == "focal")
+    return (
+        1 - abs(np.log10(params["optimiser.lr"]) + 3) - 5 * abs(params["optimiser.weight_decay"] - 0.03) + 0.1 * (params["loss"] == "focal")
+    )
 
 
 def search(sampler: str, num: int, records: list[dict[str, Any]] | None = None, **settings: Any) -> list[dict[str, Any]]:

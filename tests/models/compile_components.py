@@ -26,7 +26,10 @@ VARIANTS = {
     ],
     "head": [],
 }
-BACKBONES = ["tiny", "resnet18", "vit_tiny_patch16_224"]
+BACKBONES = [
+    "tiny", "resnet18", "alexnet", "vgg11", "squeezenet1_1", "mobilenet_v2", "resnext50_32x4d", "swin_t", "vit_b_32",
+    "timm/resnet10t", "convnext_atto", "tf_efficientnet_b0", "vit_tiny_patch16_224",
+]  # fmt: skip
 
 
 def check(what: str, module: nn.Module, *inputs: Tensor) -> bool:
@@ -77,13 +80,28 @@ def check_blocks() -> list[bool]:
 def check_networks() -> list[bool]:
     results = []
     for name in BACKBONES:
-        backbone = build_backbone(name, image_px=32)
+        backbone = build_backbone(name, image_px=64)
         channels = backbone.out_channels
         blocks = build("context", {"name": "osim"}, channels), build("attention", {"name": "mirror", "flips": "image"}, channels // 2)
         fusion = build("fusion", {"name": "difference"}, channels // 2, 2)
         net = SiameseNet(backbone, *blocks, fusion, build("head", {"name": "multi_label"}, 16, LABELS), embedding_dim=16, l2norm=True)
-        results.append(check(f"network {name}", net, torch.randn(4, 2, 3, 32, 32)))
+        results.append(check(f"network {name}", net, torch.randn(2, 2, 3, 64, 64)))
+    results.append(check("network with a head for each eye", per_eye("concat"), torch.randn(2, 2, 3, 32, 32)))
+    results.append(check("network that joins logits", per_eye("late"), torch.randn(2, 2, 3, 32, 32)))
     return results
+
+
+def per_eye(fusion: str) -> SiameseNet:
+    """Both kinds of networks that give logits of each eye; the attention stands inside the backbone."""
+    backbone = build_backbone("tiny", image_px=32).attend(lambda c: build("attention", {"name": "cbam"}, c), "every_stage")
+    channels = backbone.out_channels
+    fused = build("fusion", {"name": fusion}, channels, 2)
+    sets = torch.eye(LABELS)
+    heads = [build("head", {"name": "powerset"}, width, LABELS, sets) for width in (fused.out_features, channels)]
+    return SiameseNet(
+        backbone, build("context", {"name": "none"}, channels), build("attention", {"name": "none"}, channels), fused, heads[0],
+        pooling=build("pooling", {"name": "gem"}, channels), view_head=heads[1],
+    )  # fmt: skip
 
 
 class Cost(nn.Module):

@@ -92,9 +92,11 @@ def test_shares_start_where_the_docstring_says_and_stay_inside_0_and_1() -> None
     m = Casfm(8, 2, dim=8, heads=2)
     torch.testing.assert_close(m.mix().flatten(), torch.tensor([0.5, 0.5]))
     torch.testing.assert_close(m.alpha().flatten(), torch.full((2,), 0.8808), rtol=1e-3, atol=0)
-    for raw in (-50.0, 50.0):
-        nn.init.constant_(m.mix.raw, raw)
-        assert 0 <= m.mix().min() <= m.mix().max() <= 1
+    torch.testing.assert_close(m.beta(), m.alpha())
+    for share in (m.mix, m.alpha, m.beta):
+        for raw in (-12.0, 12.0):
+            nn.init.constant_(share.raw, raw)
+            assert 0 < share().min() <= share().max() < 1
 
 
 def test_casfm_in_evaluation_is_deterministic_and_drops_out_in_training() -> None:

@@ -113,6 +113,15 @@ def test_gradients_reach_both_eyes_and_every_part() -> None:
 
 
 @pytest.mark.parametrize("slot", ["attention", "context"])
+def test_flips_of_the_map_encode_nothing_twice(slot: str) -> None:
+    net = build(**({"context": MirrorPair(96)} if slot == "context" else {"attention": Mirror})).eval()
+    seen = []
+    net.backbone.register_forward_hook(lambda _module, args, _out: seen.append(len(args[0])))
+    net(images(3))
+    assert seen == [6]
+
+
+@pytest.mark.parametrize("slot", ["attention", "context"])
 def test_image_flips_encode_three_images_in_one_batch(slot: str) -> None:
     made = {"context": MirrorPair(96, flips="image")} if slot == "context" else {"attention": lambda c: Mirror(c, flips="image")}
     net = trained(build(**made))

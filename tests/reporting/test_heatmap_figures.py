@@ -33,6 +33,7 @@ def stored(run: Run, num_views: int = 2, likeness: float = 0.05, patient: str = 
     """Two trials' maps of four samples; the first trial has the second half of them wrong."""
     random = np.random.default_rng(0)
     rows: dict[str, list[dict[str, Any]]] = {"samples": [], "maps": [], "checks": []}
+    photos = [jpeg(100 + 50 * view) for view in range(num_views)]
     for trial in TRIALS:
         names = [(GRAD_CAM, label, "") for label in ODIR] + [(ATTENTION, "fusion: place", "")] * (trial == TRIALS[0])
         names += [(GRAD_CAM, "D", step) for step in STEPS]
@@ -41,7 +42,7 @@ def stored(run: Run, num_views: int = 2, likeness: float = 0.05, patient: str = 
             decided = [bool(t) for t in truth] if i < 2 or trial == TRIALS[1] else [False] * 8
             rows["samples"].append(
                 {"trial": trial, "sample": f"test-{i}", "patient": patient, "chosen": "random", "label": "D", "target": truth,
-                 "score": [0.9 if d else 0.1 for d in decided], "decided": decided, "images": [jpeg(100 + 50 * v) for v in range(num_views)],
+                 "score": [0.9 if d else 0.1 for d in decided], "decided": decided, "images": photos,
                  "synthetic": run.synthetic}
             )  # fmt: skip
             for method, name, step in names:
@@ -51,7 +52,15 @@ def stored(run: Run, num_views: int = 2, likeness: float = 0.05, patient: str = 
                          "width": 4, "values": random.random(16).tolist(), "synthetic": run.synthetic}
                     )  # fmt: skip
         rows["checks"] += [
-            {"trial": trial, "place": p, "step": step, "rank_correlation": likeness, "ssim": 0.2, "num_maps": 32, "synthetic": run.synthetic}
+            {
+                "trial": trial,
+                "place": p,
+                "step": step,
+                "rank_correlation": likeness,
+                "ssim": 0.2,
+                "num_maps": 32,
+                "synthetic": run.synthetic,
+            }
             for p, step in enumerate(STEPS)
         ]
     write_heatmaps(run.store, rows)

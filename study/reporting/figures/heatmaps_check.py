@@ -18,7 +18,7 @@ MEASURES = {"rank_correlation": "Rank correlation", "ssim": "SSIM"}
 class HeatMapsCheck:
     """Likeness to the trained map against how far down the weights are random."""
 
-    title = "Do the maps depend on what was learnt?"
+    title = "Whether the maps depend on what was learnt"
     section = "heatmaps"
 
     def data(self, run: Run) -> Shelf | None:

@@ -63,7 +63,7 @@ class LearningCurves:
         right.plot(epoch, data.best["value"], color=BLUE)
         at = data.best[data.best["epoch"] == data.best_epoch]
         right.scatter(at["epoch"], at["value"], color=RED, s=18, zorder=3)
-        right.set(title=f"{short(data.measure)} on validation, all trials", xlabel="epoch", ylabel=short(data.measure))
+        right.set(title="Validation, all trials", xlabel="epoch", ylabel=short(data.measure))
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure

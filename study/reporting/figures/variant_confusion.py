@@ -57,8 +57,8 @@ class VariantConfusion:
             axes.set_axis_off()
             if i < len(data.panels):
                 axes.set_axis_on()
-                name = list(data.panels)[i]
-                matrix(axes, name if len(name) < 22 else f"{name[:21]}…", data.labels, data.panels[name].astype(int), first=i % columns == 0)
+                name, counts = list(data.panels.items())[i]
+                matrix(axes, name if len(name) < 22 else f"{name[:21]}…", data.labels, counts, first=i % columns == 0)
         return figure
 
     def caption(self, data: _VariantConfusionData) -> str:

@@ -42,7 +42,7 @@ class Leaderboard:
                 Column("validation", f"{short(run.objective)}, validation", help=f"{long(run.objective)}, validation split, best epoch"),
                 *(Column(m, short(m), help=f"{long(m)}, test split") for m in tests),
                 Column("head", "Best head", words=True, help="The head with the best validation value"),
-                Column("head_test", f"{short(run.objective)}, best head", help="Its test value"),
+                Column("head_test", f"{short(run.head_measure)}, best head", help="Its test value"),
                 Column("parameters", "Param. (M)", help="Millions of trained numbers"),
                 Column("seconds", "Time (s)"),
             ),
@@ -59,7 +59,7 @@ class Leaderboard:
         head = heads[0] if heads else None
         head_test: Cell = NOTHING
         if head:
-            head_test = measured(run, Origin((key,), run.objective, head=head.head), interval=False)
+            head_test = measured(run, Origin((key,), run.head_measure, head=head.head), interval=False)
         cells: tuple[Cell, ...] = (
             Text(rank),
             Text(key),

@@ -25,7 +25,7 @@ class Provenance:
         """The table."""
         facts: dict[str, tuple[str, Iterable[object]]] = {
             "study": ("Study", [run.name]),
-            "location": ("Location of the run", [run.store.where]),
+            "location": ("Location of the run", [_place(run.store.where)]),
             "data": ("Data", [" at ".join(filter(None, (run.study["dataset"], run.study["root"])))]),
             "data_fingerprint": ("Data fingerprint", [_short(f) for f in run.trials["data_fingerprint"]]),
             "split_hash": ("Split", [_short(h) for h in run.trials["split_hash"]]),
@@ -56,6 +56,11 @@ def _code(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Iterable
 def _versions(record: Mapping[str, Any]) -> str:
     versions = {"python": record.get("python"), **(record.get("versions") or {})}
     return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _place(where: str) -> str:
+    """A folder by its last part, however the report was called; a storage's URI as it is."""
+    return where if "://" in where and not where.startswith("file:") else f"…/{where.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 def _short(digest: str) -> str:
