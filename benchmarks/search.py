@@ -4,13 +4,13 @@
     uv run python benchmarks/search.py --trials 60 --seeds 20 --sizes 100,250,1000,10000
 
 Quality. The objective is a table of learning curves over a space with branches: the value of a configuration depends on
-the rate, the decay, the choice of fusion and loss, and parameters that exist only in their branch, one of which decides
-nothing. Four trials run at a time, an epoch costs a unit of time, a suggestion nothing. Compared at equal numbers of
+the rate, the decay, the dropout, the choice of attention and loss, and parameters that exist only in the branch of a loss;
+one choice decides nothing. Four trials run at a time, an epoch costs a unit of time, a suggestion nothing. Compared at equal numbers of
 trials and with the epochs they cost: this project's samplers with ASHA, Ray Tune's own `OptunaSearch` with its
 `AsyncHyperBandScheduler`, and random search without stopping. The true value of the chosen configuration is reported,
 without the noise by which it was chosen.
 
-Cost. Seconds of one suggestion with that many trials known, through everything that the driver does.
+Cost. CPU seconds of one suggestion with that many trials known, through everything that the driver does.
 """
 
 import argparse
@@ -159,9 +159,9 @@ METHODS: dict[str, Callable[[int], Method]] = {
 }
 
 
-def simulate(method: Method, trials: int, seed: int) -> tuple[list[float], int]:
-    """True value of the choice after each trial that ends, and epochs in all; an event is the next epoch of the earliest slot."""
-    started, epochs, clock, chosen, best = 0, 0, 0, list[float](), (-math.inf, 0.0)
+def simulate(method: Method, trials: int, seed: int) -> list[tuple[int, float]]:
+    """After each trial that ends, epochs so far and true value of the choice; an event is the next epoch of the earliest slot."""
+    started, epochs, clock, chosen, best = 0, 0, 0, list[tuple[int, float]](), (-math.inf, 0.0)
     slots: list[tuple[int, int, int]] = []
     running: dict[int, tuple[dict[str, Any], list[float]]] = {}
     while started < trials or slots:
@@ -183,25 +183,27 @@ def simulate(method: Method, trials: int, seed: int) -> tuple[list[float], int]:
         if epoch == EPOCHS or not stopped:
             best = max(best, (seen, true_value(params)))
         method.ended(number, seen, values[epoch - 1], not stopped)
-        chosen.append(best[1])
-    return chosen, epochs
+        chosen.append((epochs, best[1]))
+    return chosen
 
 
 def quality(trials: int, seeds: int) -> list[str]:
-    heading = f"| method | after {trials // 3} trials | after {trials} trials | 10 % to 90 % of the seeds | epochs |"
-    rows = [heading, "|---|---|---|---|---|"]
+    budget = trials * EPOCHS // 4
+    rows = [f"| method | after {trials // 3} trials | after {budget} epochs | after {trials} trials | epochs |", "|---|---|---|---|---|"]
     for name, make in METHODS.items():
-        ends, thirds, costs = list[float](), list[float](), list[float]()
-        for seed in range(seeds):
-            chosen, spent = simulate(make(seed), trials, seed)
-            ends.append(chosen[-1])
-            thirds.append(chosen[trials // 3 - 1])
-            costs.append(spent)
-        low, high = np.quantile(ends, [0.1, 0.9])
-        third, end, epochs = (statistics.mean(numbers) for numbers in (thirds, ends, costs))
-        rows.append(f"| {name} | {third:.4f} | {end:.4f} | {low:.4f} to {high:.4f} | {epochs:.0f} |")
+        found = [simulate(make(seed), trials, seed) for seed in range(seeds)]
+        thirds = [chosen[trials // 3 - 1][1] for chosen in found]
+        budgets = [max(((e, v) for e, v in chosen if e <= budget), default=(0, math.nan))[1] for chosen in found]
+        ends = [chosen[-1][1] for chosen in found]
+        epochs = statistics.mean(chosen[-1][0] for chosen in found)
+        rows.append(f"| {name} | {spread(thirds)} | {spread(budgets)} | {spread(ends)} | {epochs:.0f} |")
         print(rows[-1], flush=True)
     return rows
+
+
+def spread(values: list[float]) -> str:
+    """Mean and its standard error."""
+    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values) / math.sqrt(len(values)):.4f}"
 
 
 def known(spec: StudySpec, num: int) -> list[Told]:
@@ -225,16 +227,16 @@ def cost(sizes: list[int]) -> list[str]:
         cells = []
         for num in sizes:
             spec = StudySpec.read(override(STUDY, {"search.sampler": sampler, "search.trials": 100_000}))
-            began = time.perf_counter()
+            began = time.process_time()
             suggestions = Suggestions(spec, whole[:num], {}, (False,))
             if sampler == "tpe":
-                rebuilt.append(f"{time.perf_counter() - began:.2f} s")
-            began = time.perf_counter()
+                rebuilt.append(f"{time.process_time() - began:.2f} s")
+            began = time.process_time()
             for i in range(3):
                 suggestions.ask(num + i)
                 suggestions.report(num + i, 3, 0.5)
                 suggestions.tell(num + i, "complete", [0.5])
-            cells.append(f"{(time.perf_counter() - began) / 3:.3f} s")
+            cells.append(f"{(time.process_time() - began) / 3:.3f} s")
         rows.append(f"| {sampler} | " + " | ".join(cells) + " |")
         print(rows[-1], flush=True)
     return [*rows, "| (the sampler rebuilt from the records) | " + " | ".join(rebuilt) + " |"]
@@ -260,11 +262,11 @@ def main() -> None:
         f"minutes with {optuna.__name__} {optuna.__version__} on {platform.machine()}, Python {platform.python_version()}.",
         "",
         f"Invented learning curves of {EPOCHS} epochs over a space with branches, {SLOTS} trials at a time, {args.seeds} seeds: mean true "
-        "value of the configuration that the search would choose, and the epochs that it cost.",
+        "value of the configuration that the search would choose with its standard error over the seeds, and the epochs of all trials.",
         "",
         *found,
         "",
-        "Seconds for one suggestion with so many trials known, its pruning rule and the telling of its result included.",
+        "CPU seconds for one suggestion with so many trials known, its pruning rule and the telling of its result included.",
         "",
         *costs,
         "",

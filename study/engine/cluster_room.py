@@ -20,6 +20,7 @@ from study.spec.study_file import ResourcesSpec, TrialSpec
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # `ray up` leaves the cluster file on the head under this name
 LOOK_EVERY_S = 1.0
+RUNNING = "RUNNING"  # Tune's word for a trial whose process works
 CPU_OF_DRIVER = 0.1  # a trial of several workers has a small process of its own beside them
 
 
@@ -191,7 +192,7 @@ class Growth(tune.Callback):
     """Room for trials as nodes come and go, and the wish for more that an autoscaler sees.
 
     A wish is a placement group that waits. It ends with this process, unlike `request_resources`, which would keep machines
-    that are paid for after a study was killed.
+    that are paid for after a study was killed. There is none while a node is free, since it would take a trial's place there.
 
     Args:
         slots: what a trial gets.
@@ -209,22 +210,18 @@ class Growth(tune.Callback):
     ) -> None:
         self._slots, self._num_left, self._nodes, self._promised = slots, num_left, nodes, promised
         self._wishes: list[PlacementGroup] = []
-        self._room, self._looked = slots.concurrent, 0.0
+        self._room, self._running, self._looked = slots.concurrent, 0, 0.0
 
     def room(self) -> int:
         """Trials that may run at a time now."""
         self._look()
         return self._room
 
-    def num_wishes(self, promised: int) -> int:
-        """Trials that wait for a node: as many as the promised nodes hold, one where their number is not known."""
-        most = promised if promised else self._room + 1
-        most = most if self._slots.limit is None else min(most, self._slots.limit)
-        return max(0, min(most - self._room, self._num_left()))
-
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune's loop calls this several times a second."""
-        self._look()
+        if self._slots.elastic:
+            self._running = sum(trial.status == RUNNING for trial in trials)
+            self._look()
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """No wish outlives the search."""
@@ -235,10 +232,13 @@ class Growth(tune.Callback):
             return
         self._looked = time.monotonic()
         self._room = self._slots.room(self._nodes())
-        for group in [g for g in self._wishes if g.wait(0)]:  # a node has come: its place is for a trial
-            self._wishes.remove(group)
-            remove_placement_group(group)
-        self._wish(self.num_wishes(self._slots.room(self._promised())))
+        self._wish(self._num_wishes() if self._running >= self._room else 0)
+
+    def _num_wishes(self) -> int:
+        """Trials that wait for a node: as many as the promised nodes hold, one where their number is not known."""
+        most = self._slots.room(self._promised()) or self._room + 1
+        most = most if self._slots.limit is None else min(most, self._slots.limit)
+        return max(0, min(most - self._room, self._num_left()))
 
     def _wish(self, num: int) -> None:
         while len(self._wishes) > num:

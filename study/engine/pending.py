@@ -31,6 +31,16 @@ def publish_once(store: Store, key: str, tables: Mapping[str, Any], files: Mappi
         store.publish(key, tables, files)
 
 
+def sweep(store: Store) -> None:
+    """Deletes what a killed process was writing; it has hidden names, so no reader ever saw it."""
+    for folder in ("trials", ""):
+        for info in store.filesystem.get_file_info(fs.FileSelector(f"{store.root}/{folder}".rstrip("/"), allow_not_found=True)):
+            if folder and info.type == fs.FileType.Directory and info.base_name.startswith("."):
+                store.filesystem.delete_dir(info.path)
+            elif info.type == fs.FileType.File and info.base_name.endswith(".part"):
+                store.filesystem.delete_file(info.path)
+
+
 class Pending:
     """The unfinished orders of a run; a file appears whole or not at all."""
 

@@ -20,7 +20,7 @@ from study.engine.identity import extensions, require_same_data, require_same_st
 from study.engine.judged import judge_of
 from study.engine.lock import require_free
 from study.engine.order import Order, Site
-from study.engine.pending import Pending
+from study.engine.pending import Pending, sweep
 from study.engine.plan import Plan, repeated
 from study.engine.pretraining import cautions
 from study.engine.prior import PRIOR, publish_prior
@@ -105,6 +105,7 @@ def start(
     """
     spec = resolved.spec
     accepted = require_same_study(store, spec, extend)
+    sweep(store)
     fillings = spec.corners()
     fillings += [spec.variant(table, name, a.seeds[0], {}) for table, a in spec.ablations.items() for name in a.variants]
     cohort = open_cohort(fillings[0].data, cache, decoded)

@@ -122,7 +122,8 @@ HEATMAP_CHECKS = pa.schema([
 TABLES = {
     "trial": TRIAL, "epochs": EPOCHS, "predictions": PREDICTIONS, "embeddings": EMBEDDINGS, "scores": SCORES, "neighbours": NEIGHBOURS,
 }
-HEATMAPS = {"heatmaps/samples": HEATMAP_SAMPLES, "heatmaps/maps": HEATMAP_MAPS, "heatmaps/checks": HEATMAP_CHECKS}  # of a run, not of a trial
+# Of a run, not of a trial.
+HEATMAPS = {"heatmaps/samples": HEATMAP_SAMPLES, "heatmaps/maps": HEATMAP_MAPS, "heatmaps/checks": HEATMAP_CHECKS}
 # fmt: on
 # Columns that files of earlier runs may lack; they are read as null.
 LATER = {

@@ -32,7 +32,10 @@ PROJECT = Path(__file__).parents[2]
 TOOLS = ("ssh", "ssh-keygen", "rsync", "ip", "unshare", "/usr/sbin/sshd")
 CLIENT, MACHINES = "10.77.0.1", {"head": "10.77.0.2", "worker": "10.77.0.3"}
 JOBS = "http://127.0.0.1:8265"
-CHATTER = re.compile(r" V*(INFO|WARN|WARNING) |Shared connection|Permanently added|please use a directory|^(trials|report)/|^[0-9a-f]{64}$")
+CHATTER = re.compile(
+    r"\d V*(INFO|WARN|WARNING) |updates properly|Shared connection|Permanently added|please use a directory|^(trials|report)/|^[0-9a-f]{64}$"
+)
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 STUDY: dict[str, Any] = {
     "study": "small",
     "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 64},
@@ -143,7 +146,7 @@ class Lab:
         began = time.monotonic()
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         done = subprocess.run(command, cwd=PROJECT, env=self.environment, timeout=timeout_s, check=False, **pipe)
-        words, text = (whole.replace(str(self.folder), "LAB") for whole in (" ".join(command), done.stdout))
+        words, text = (whole.replace(str(self.folder), "LAB") for whole in (" ".join(command), COLOUR.sub("", done.stdout)))
         said = "\n".join(line for line in text.splitlines() if line.strip() and not CHATTER.search(line))
         self.transcript.append(f"$ {words}\n{said}\n[{done.returncode}, {time.monotonic() - began:.0f} s]\n")
         print(self.transcript[-1], flush=True)

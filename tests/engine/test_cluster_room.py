@@ -1,6 +1,7 @@
 """How many trials fit, on nodes that are there and on nodes that would come."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,23 +79,18 @@ def test_waiting_is_said_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         await_true(lambda: False, "a node", said.append, wait_s=0.0)
 
 
-class Group:
-    """A placement group that is there when the test says so."""
-
-    def __init__(self, bundles: list[dict[str, float]]) -> None:
-        self.bundles, self.there = bundles, False
-
-    def wait(self, timeout_seconds: float) -> bool:
-        return self.there
+RUNNING, PENDING = SimpleNamespace(status="RUNNING"), SimpleNamespace(status="PENDING")
+Bundles = list[dict[str, float]]
 
 
 @pytest.fixture
-def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Group]:
-    groups: list[Group] = []
+def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Bundles]:
+    """The placement groups that wait."""
+    groups: list[Bundles] = []
 
-    def make(bundles: list[dict[str, float]]) -> Group:
-        groups.append(Group(bundles))
-        return groups[-1]
+    def make(bundles: Bundles) -> Bundles:
+        groups.append(bundles)
+        return bundles
 
     monkeypatch.setattr(cluster_room, "placement_group", make)
     monkeypatch.setattr(cluster_room, "remove_placement_group", groups.remove)
@@ -102,35 +98,43 @@ def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Group]:
     return groups
 
 
-def test_wishes_bring_nodes_and_make_room_for_trials(wishes: list[Group]) -> None:
+def test_wishes_bring_nodes_and_leave_them_to_trials(wishes: list[Bundles]) -> None:
     nodes, left = [Node(0, 0), Node(4, 1)], [10]
-    slots = Slots(1, 4, 1, 1, None, elastic=True)
-    growth = Growth(slots, lambda: left[0], lambda: nodes, lambda: [Node(4, 1, 3)])
+    growth = Growth(Slots(1, 4, 1, 1, None, elastic=True), lambda: left[0], lambda: nodes, lambda: [Node(4, 1, 3)])
+    growth.on_step_end(0, [PENDING])
     assert growth.room() == 1
-    assert [group.bundles for group in wishes] == [[{"CPU": 4, "GPU": 1}]] * 2  # three nodes are promised, one is there
+    assert wishes == []  # the node is free: a wish would take the trial's place
+    growth.on_step_end(1, [RUNNING])
+    assert wishes == [[{"CPU": 4, "GPU": 1}]] * 2  # three nodes are promised, one is there
     nodes.append(Node(4, 1))
-    wishes[0].there = True  # the new node's place was taken by a wish, and is freed for a trial
     assert growth.room() == 2
+    assert wishes == []
+    growth.on_step_end(2, [RUNNING, RUNNING])
     assert len(wishes) == 1
-    nodes.pop()
-    assert growth.room() == 1
     left[0] = 0
-    growth.on_step_end(0, [])
+    growth.on_step_end(3, [RUNNING, RUNNING])
     assert wishes == []
 
 
-def test_one_wish_where_the_number_of_nodes_is_unknown_and_none_beyond_the_limit(wishes: list[Group]) -> None:
-    growth = Growth(Slots(2, 1, 0, 1, None, elastic=True), lambda: 10, lambda: [Node(4, 0)], lambda: [])
-    assert growth.room() == 1
-    assert [len(group.bundles) for group in wishes] == [2]
+def test_a_cluster_whose_last_node_has_gone_wishes_for_one(wishes: list[Bundles]) -> None:
+    growth = Growth(Slots(1, 4, 1, 1, None, elastic=True), lambda: 10, lambda: [Node(0, 0)], lambda: [])
+    assert growth.room() == 0
+    assert len(wishes) == 1
+
+
+def test_one_wish_where_the_number_of_nodes_is_unknown_and_none_beyond_the_limit(wishes: list[Bundles]) -> None:
+    growth = Growth(Slots(2, 1, 0, 1, None, elastic=True), lambda: 10, lambda: [Node(3, 0)], lambda: [])
+    growth.on_step_end(0, [RUNNING])
+    assert [len(bundles) for bundles in wishes] == [2]
     growth.on_experiment_end([])
     assert wishes == []
     limited = Growth(Slots(1, 1, 0, 4, 4, elastic=True), lambda: 10, lambda: [Node(8, 0)], lambda: [Node(8, 0, 3)])
+    limited.on_step_end(0, [RUNNING] * 4)
     assert limited.room() == 4
     assert wishes == []
 
 
-def test_a_cluster_of_this_machine_wishes_nothing(wishes: list[Group]) -> None:
+def test_a_cluster_of_this_machine_wishes_nothing(wishes: list[Bundles]) -> None:
     growth = Growth(Slots(1, 1, 0, 2, None), lambda: 10, lambda: pytest.fail("asked"), lambda: pytest.fail("asked"))
     assert growth.room() == 2
     assert wishes == []

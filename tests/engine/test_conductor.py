@@ -11,6 +11,7 @@ from pyarrow import fs
 
 from study.engine import faults
 from study.engine.faults import Timed, TimeLimit, insist, outcome_of
+from study.engine.pending import sweep
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from tests.engine.fake_study import Failing, conduct, require_whole, row_of, run, search_of, train
@@ -58,6 +59,20 @@ def test_a_kill_at_any_moment_changes_nothing(tmp_path: Path, undisturbed: list[
         require_whole(store)
         assert search_of(store) == undisturbed
         assert finished.items() <= {row["trial"]: row["ended"] for row in store.read_table("trial").to_pylist()}.items()
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a")
+    run(conduct(store, **{"search.trials": 1}))
+    half = tmp_path / "a" / "trials" / ".search-00001.0123abcd"
+    half.mkdir()
+    (half / "epochs.parquet").write_bytes(b"PAR1")
+    (tmp_path / "a" / "study.yaml.0123abcd.part").write_bytes(b"study:")
+    sweep(store)
+    assert not half.exists()
+    assert not list((tmp_path / "a").glob("*.part"))
+    assert len(search_of(store)) == 1
+    assert store.problems == []
 
 
 def test_a_finished_study_runs_nothing(tmp_path: Path) -> None:

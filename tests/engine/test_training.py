@@ -1,7 +1,9 @@
 """One trial from its order to its record, without Ray."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,16 @@ import pytest
 import torch
 
 from study.data.cohort import open_cohort
-from study.engine import training
-from study.engine.fit import NonFiniteLoss
+from study.engine import faults, training
+from study.engine.building import build_network
+from study.engine.cost import multiply_adds
+from study.engine.fit import NonFiniteLoss, _Steps
 from study.engine.order import Order, Site
 from study.engine.pending import Pending
 from study.engine.training import run_order
 from study.evidence.store import Store
-from study.spec.study_file import TrialSpec
+from study.spec.errors import StorageError
+from study.spec.study_file import OptimiserSpec, TrainingSpec, TrialSpec
 
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {
@@ -134,6 +139,63 @@ def test_what_goes_wrong_inside_is_a_labelled_outcome(
     assert (last["state"], last["outcome"]) == ("failed", outcome)
     assert type(error).__name__ in last["message"]
     assert Store(tmp_path).keys() == []
+
+
+def test_a_trial_beyond_its_time_is_a_labelled_failure(tmp_path: Path, cache: Path) -> None:
+    last = run(order(), replace(site(tmp_path, cache), time_limit_s=1e-6))
+    assert (last["state"], last["outcome"]) == ("failed", "time_limit")
+    assert "resources.time_limit_s" in last["message"]
+
+
+def test_a_storage_that_is_full_is_no_failure_of_the_trial(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise StorageError("no room")
+
+    monkeypatch.setattr(faults, "WAITS_S", (0.0,))
+    monkeypatch.setattr(Store, "publish", full)
+    last = run(order(), site(tmp_path, cache))
+    assert last["state"] == "unsaved"
+    assert "no room. Finished trials are kept" in last["message"]
+
+
+def test_a_trial_that_has_its_record_is_not_trained_again(tmp_path: Path, cache: Path) -> None:
+    first = run(order(), site(tmp_path, cache))
+    assert run_order(order(), site(tmp_path, cache), lambda row: pytest.fail("it was trained again"), CPU) == first
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole() -> None:
+    images, targets = torch.randn(12, 3), torch.rand(12, 2)
+    weights = []
+    for parts in (1, 3, 8):  # eight parts would be too small: six pairs of samples are left
+        torch.manual_seed(0)
+        net = torch.nn.Linear(3, 2)
+        training = TrainingSpec(accumulate=parts, clip_norm=1e9)
+        steps = _Steps(net, torch.nn.Identity(), OptimiserSpec(lr=0.1), training, CPU, 1)
+        steps.net = lambda seen, net=net: SimpleNamespace(float=lambda: net(seen))
+        steps.loss = lambda output, known, _: ((output - known) ** 2).mean()
+        loss = steps._backward(images, targets, targets)
+        weights.append((loss.item(), net.weight.grad.clone()))
+    for loss, gradient in weights[1:]:
+        assert loss == pytest.approx(weights[0][0], rel=1e-5)
+        torch.testing.assert_close(gradient, weights[0][1])
+
+
+def test_multiply_adds_by_hand(cache: Path) -> None:
+    net = build_network(TrialSpec.read(SPEC), 8, 2)
+    expected = 0
+
+    def count(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        nonlocal expected
+        if isinstance(module, torch.nn.Conv2d):
+            expected += output.numel() * module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
+        elif isinstance(module, torch.nn.Linear):
+            expected += output.numel() * module.in_features
+
+    hooks = [module.register_forward_hook(count) for module in net.modules()]
+    net.eval()(torch.zeros(1, 2, 3, 32, 32))
+    for hook in hooks:
+        hook.remove()
+    assert multiply_adds(net, 2, 32) == expected > 0
 
 
 def test_other_data_on_a_node_are_refused(tmp_path: Path, cache: Path) -> None:
