@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trial", nargs="+", action="extend", default=[], metavar="KEY",
         help="trials side by side; left out, the search's best and the best of each ablation variant that kept weights. "
-        "The study file's `keep_weights` says how many of the search's keep theirs",
+        "The study file's `keep_weights` says how many of the search's keep theirs, `keep_weights_of` which ablations' do",
     )  # fmt: skip
     parser.add_argument("--sample", nargs="+", action="extend", default=[], metavar="ID", help="samples of the test split to show")
     parser.add_argument(

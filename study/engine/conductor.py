@@ -193,10 +193,12 @@ class Conductor:
         self.plan.stop(str(problem))
 
     def _drop_weights(self) -> None:
-        """Keeps the disk bounded: only the best search trials keep their weights."""
+        """Keeps the disk bounded: only the best search trials keep their weights, and the variants that the study file names."""
         complete = [(value, key) for key, (state, value) in self.plan.finished.items() if state == "complete" and value is not None]
         ranked = sorted((item for item in complete if item[1].startswith("search-")), reverse=True)
         kept = {key for _, key in ranked[: self.keep_weights]}
+        wanted = {table: self.plan.spec.ablations[table] for table in self.plan.spec.keep_weights_of}
+        kept |= {f"ablation-{t}-{variant}-s{a.seeds[0]}" for t, a in wanted.items() for variant in a.variants}
         for key in {key for _, key in complete} - kept - self._without_weights:
             if self._saved(lambda key=key: self.store.delete_weights(key), f"trials/{key}"):  # type: ignore[misc]
                 self._without_weights.add(key)

@@ -78,7 +78,8 @@ def trials_to_show(store: Store, keys: Sequence[str]) -> list[Shown]:
         there = [key for key in store.read("trial", columns=["trial"])["trial"] if _kept_weights(store, key)]
         raise StorageError(
             f"`{without[0]}`: must have its weights, but only the best trials keep them. Those that have: {', '.join(there) or 'none'}. "
-            "`keep_weights` in the study file, raised before it runs, keeps those of more trials of the search."
+            "`keep_weights` in the study file, raised before it runs, keeps those of more trials of the search, "
+            "`keep_weights_of` those of an ablation's variants."
         )
     return [_shown(store, key) for key in wanted]
 

@@ -364,7 +364,7 @@ class AblationSpec(Section):
 
 
 class ResourcesSpec(Section):
-    """What a trial gets and where Ray is. None of this changes a result.
+    """What a trial gets and where Ray is. None of this changes a result but by ending a trial, or by parting its batches.
 
     Attributes:
         address: `local` starts Ray on this machine, `auto` or `host:port` joins a cluster.
@@ -391,7 +391,8 @@ class StudySpec(Section):
     Attributes:
         study: short name, also the folder of the results.
         template: data, model, loss, optimiser, training, objective, weights and bundles, with holes.
-        keep_weights: how many of the best trials keep their weights.
+        keep_weights: how many of the search's best trials keep their weights.
+        keep_weights_of: ablations of which each variant keeps the weights of its first seed, for heat maps side by side.
         storage: folder, or URI of a file system that pyarrow knows.
     """
 
@@ -403,6 +404,7 @@ class StudySpec(Section):
     resources: ResourcesSpec = ResourcesSpec()
     storage: str = "runs"
     keep_weights: Annotated[int, Field(ge=1)] = 3
+    keep_weights_of: list[str] = []
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "StudySpec":
@@ -441,6 +443,13 @@ class StudySpec(Section):
             for name in (table, *ablation.variants):
                 if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
                     raise ValueError(f"`ablations.{table}`: a name must be of letters, digits, `_`, `.`, `+` and `-`, got {name!r}.")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_tables_are_there(self) -> "StudySpec":
+        for table in self.keep_weights_of:
+            if table not in self.ablations:
+                raise ValueError(f"`keep_weights_of`: must name ablations of the study, got {table!r}. {suggest(table, self.ablations)}")
         return self
 
     def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
@@ -490,7 +499,7 @@ class StudySpec(Section):
 
     def identity(self) -> dict[str, Any]:
         """All that can change a result, as flat data: the study less its title, resources, storage and where its data lie."""
-        kept = self.model_dump(mode="json", exclude={"title", "resources", "storage", "keep_weights"})
+        kept = self.model_dump(mode="json", exclude={"title", "resources", "storage", "keep_weights", "keep_weights_of"})
         del kept["search"]["max_consecutive_failures"]
         if self.search.parallel == "deterministic":
             kept["search"]["concurrent"] = self.resources.concurrent

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from study.engine.lock import driving
 from study.engine.pending import Pending
 from study.evidence.store import Store
 
@@ -25,10 +27,10 @@ STUDY = {
 ROOT = Path(__file__).parents[2]
 
 
-def start(folder: Path, *settings: str) -> "subprocess.Popen[str]":
+def start(folder: Path, *settings: str, options: Sequence[str] = ()) -> "subprocess.Popen[str]":
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(STUDY))
-    command = [sys.executable, "-m", "study.run", str(path), *(w for s in settings for w in ("--set", s))]
+    command = [sys.executable, "-m", "study.run", str(path), *options, *(w for s in settings for w in ("--set", s))]
     environment = {**os.environ, "STUDY_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT), "STUDY_MARK": str(folder)}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -56,7 +58,10 @@ def processes(folder: Path) -> dict[int, str]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Command lines of all of them."""
+    """Command lines of those that still live half a minute after the command's end."""
+    until = time.monotonic() + 30
+    while processes(folder) and time.monotonic() < until:
+        time.sleep(0.2)
     return list(processes(folder).values())
 
 
@@ -86,10 +91,6 @@ def require_whole(folder: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
     first = start(tmp_path)
     wait_for_trials(tmp_path, 1, first)
-    beside = start(tmp_path)
-    said = beside.communicate(timeout=120)[0]
-    assert beside.returncode == 2, said
-    assert f"a run has one driver at a time, got a second one beside process {first.pid}" in " ".join(said.split())
     first.send_signal(signal.SIGINT)
     said = first.communicate(timeout=120)[0]
     assert first.returncode == 130, said
@@ -111,6 +112,17 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with driving(Store(tmp_path / "runs" / "small")):
+        for again in ((), ("--fresh",)):
+            second = start(tmp_path, options=again)
+            said = " ".join(second.communicate(timeout=240)[0].split())
+            assert second.returncode == 2, said
+            assert f"a run has one driver at a time, got a second one beside process {os.getpid()}" in said
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / "runs" / "small"]
+
+
+@pytest.mark.slow
 def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> None:
     first = start(tmp_path)
     wait_for_trials(tmp_path, 1, first)
@@ -119,9 +131,7 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
     store = Store(tmp_path / "runs" / "small")
     interrupted = {order.key: order.params for order in Pending(store).orders()} or None
     before = {row.trial: row.ended for row in store.read("trial").itertuples()}
-    until = time.monotonic() + 60
-    while left_behind(tmp_path) and time.monotonic() < until:  # Ray's processes notice that their driver is gone
-        time.sleep(0.5)
+    assert left_behind(tmp_path) == []  # Ray's processes notice that their driver is gone
 
     second = start(tmp_path)
     said = second.communicate(timeout=300)[0]

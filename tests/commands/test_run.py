@@ -21,6 +21,8 @@ STUDY: dict[str, Any] = {
     "search": {"trials": 3, "startup": 2, "min_epochs": 1},
     "ablations": {"dmsnet_table3": {"variants": {"none": {"model.context": "none"}}}},
     "resources": {"cpus_per_worker": 1},
+    "keep_weights": 1,
+    "keep_weights_of": ["dmsnet_table3"],
 }
 LABELS = "NDGCAHMO"
 WHO = ["ID", "Patient Age", "Patient Sex"]
@@ -74,6 +76,9 @@ def test_a_small_study_runs_from_its_file_to_its_report(tmp_path: Path, cache: P
     for name in ("leaderboard.md", "dmsnet_table3.tex", "dmsnet_table3.csv"):
         assert (tmp_path / "runs" / "small" / "report" / "tables" / name).is_file()
     assert store.problems == []
+    kept = {path.parent.name for path in (tmp_path / "runs" / "small" / "trials").glob("*/weights.safetensors")}
+    assert {key.split("-")[0] for key in kept} == {"search", "ablation"}
+    assert len(kept) == 2
 
     before = store.read("trial")["ended"].tolist()
     assert run.main([path]) == 0  # a finished study answers at once and runs nothing
@@ -107,6 +112,7 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     [
         (["traning.epochs=3"], "`traning`: unknown key. Did you mean `training`?"),
         (["model.context=osmi"], "Did you mean `osim`?"),
+        (["keep_weights_of=[dmsnet_table9]"], "must name ablations of the study, got 'dmsnet_table9'. Did you mean `dmsnet_table3`?"),
         (["model.backbone=resnet51"], "Did you mean resnet"),
         (["search.trials={type: int, low: 1, high: 3}"], "`search.trials`: must be one value"),
         (["data.root=/nowhere"], "must be an existing file or folder, got `/nowhere`"),

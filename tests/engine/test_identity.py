@@ -53,9 +53,10 @@ def test_moved_data_are_the_same_study(store: Store) -> None:
 
 
 def test_other_files_and_other_splits_are_refused(store: Store) -> None:
-    with pytest.raises(DataError, match=r"`data.root`: must hold the files .* \(15 samples under `/old/odir`\), got other .* \(9 samples under"):
+    told = r"`data.root`: must hold the files .* \(15 samples under `/old/odir`\), got other .* \(9 samples under"
+    with pytest.raises(DataError, match=told):
         require_same_data(store, cohort("others"))
-    with pytest.raises(DataError, match="`data.split`: must be the split with which"):
+    with pytest.raises(DataError, match=r"`data.split`: must be the split with which"):
         require_same_data(store, cohort(split_hash="others"))
 
 
