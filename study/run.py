@@ -174,6 +174,13 @@ def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> Non
         raise conductor.problem
 
 
+def _current_page(store: Store) -> str | None:
+    """The report's page if it is newer than every trial, so that a finished study answers at once."""
+    page = store.filesystem.get_file_info(f"{store.root}/report/index.html")
+    newest = max(row["ended"] for row in store.read_table("trial", columns=["ended"]).to_pylist())
+    return f"{store.where}/report/index.html" if page.mtime is not None and page.mtime > newest else None
+
+
 def _finish(ready: Started, console: Console) -> int:
     """Writes the report and says how it ended."""
     plan = ready.plan
@@ -185,7 +192,7 @@ def _finish(ready: Started, console: Console) -> int:
             console.print(f"report of what is there: python -m study.report {ready.store.where}", soft_wrap=True)
         return 130
     if complete:
-        page = write_report(ready.store.where)
+        page = _current_page(ready.store) or write_report(ready.store.where)
         console.print(f"best {ready.objective} on validation: {shown(plan.best[0] if plan.best else None)}")
         console.print(f"report: {page}", soft_wrap=True)
     if plan.stopped:
@@ -199,4 +206,7 @@ def _finish(ready: Started, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is closed by now, and after Ctrl-C Ray's library takes some eight seconds to take itself apart

@@ -125,8 +125,3 @@ TABLES = {
 # Of a run, not of a trial.
 HEATMAPS = {"heatmaps/samples": HEATMAP_SAMPLES, "heatmaps/maps": HEATMAP_MAPS, "heatmaps/checks": HEATMAP_CHECKS}
 # fmt: on
-# Columns that files of earlier runs may lack; they are read as null.
-LATER = {
-    "study": ("cautions", "generated", "extensions"),
-    "trial": ("head", "setting", "objectives", "multiply_adds", "device_kind", "num_devices"),
-}

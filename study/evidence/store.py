@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from study.evidence.conform import Rows, conform
-from study.evidence.schema import LATER, STUDY, TABLES
-from study.evidence.trial_table import Filters, UnusableFileError, matching, of_schema, read_trial_table
+from study.evidence.schema import STUDY, TABLES
+from study.evidence.trial_table import Filters, UnusableFileError, matching, read_trial_table
 from study.spec.errors import StorageError
 
 WEIGHTS = "weights.safetensors"
@@ -190,7 +190,7 @@ class Store:
         def read_one(key: str, folder: str) -> pa.Table | None:
             name = f"{folder}/{table}.parquet"
             try:
-                return matching(read_trial_table(self._fs, self._path(name), schema, read, key, LATER.get(table, ())), filters)
+                return matching(read_trial_table(self._fs, self._path(name), schema, read, key), filters)
             except UnusableFileError as problem:
                 self._problem(name, str(problem))
                 return None
@@ -235,9 +235,10 @@ class Store:
             rows = pq.read_table(path, filesystem=self._fs)
         except (OSError, pa.ArrowException) as error:
             raise StorageError(f"`{self.where}`: must be a run's folder with a readable study.parquet ({error}).") from None
-        if not of_schema(rows.schema, STUDY, LATER["study"]) or len(rows) != 1:
+        if not rows.schema.equals(STUDY) or len(rows) != 1:
             raise StorageError(f"`{self.where}`: its study.parquet must be one row with the columns of the schema.")
-        return {**dict.fromkeys(STUDY.names), **rows.to_pylist()[0]}
+        row: dict[str, Any] = rows.to_pylist()[0]
+        return row
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes or replaces a small file of the run, such as `study.yaml`."""

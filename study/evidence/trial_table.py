@@ -14,9 +14,7 @@ class UnusableFileError(Exception):
     """A file of a run cannot be used; the message says what is wrong with it."""
 
 
-def read_trial_table(
-    filesystem: fs.FileSystem, path: str, schema: pa.Schema, columns: list[str], key: str, later: Collection[str] = ()
-) -> pa.Table:
+def read_trial_table(filesystem: fs.FileSystem, path: str, schema: pa.Schema, columns: list[str], key: str) -> pa.Table:
     """The columns of a trial's table, if the file is whole, has the schema and belongs to the trial.
 
     Args:
@@ -25,7 +23,6 @@ def read_trial_table(
         schema: of the table.
         columns: to read.
         key: of the trial.
-        later: columns that an older file may lack; they are null then.
 
     Raises:
         UnusableFileError: it is missing, damaged, has other columns or types, or holds rows of another trial.
@@ -33,25 +30,16 @@ def read_trial_table(
     try:
         with pq.ParquetFile(filesystem.open_input_file(path)) as file:
             found = file.schema_arrow
-            lacking = {name for name in later if name not in found.names}
-            if not of_schema(found, schema, later):
+            if not found.equals(schema):
                 raise UnusableFileError("has other columns than the schema")
             if not _belongs(file.metadata, found.get_field_index("trial"), key):
                 raise UnusableFileError(f"holds rows of another trial than `{key}`")
-            table: pa.Table = file.read(columns=[name for name in columns if name not in lacking], use_threads=False)
-            for name in columns:
-                if name in lacking:
-                    table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
+            table: pa.Table = file.read(columns=columns, use_threads=False)
             return table.select(columns)
     except FileNotFoundError:
         raise UnusableFileError("is missing") from None
     except (OSError, pa.ArrowException) as error:
         raise UnusableFileError(f"cannot be read ({error})") from None
-
-
-def of_schema(found: pa.Schema, schema: pa.Schema, later: Collection[str]) -> bool:
-    """Whether the columns are those of the schema, in its order, some of the later ones perhaps lacking."""
-    return bool(found.equals(pa.schema([field for field in schema if field.name in found.names or field.name not in later])))
 
 
 def _belongs(metadata: pq.FileMetaData, column: int, key: str) -> bool:

@@ -33,7 +33,7 @@ TOOLS = ("ssh", "ssh-keygen", "rsync", "ip", "unshare", "/usr/sbin/sshd")
 CLIENT, MACHINES = "10.77.0.1", {"head": "10.77.0.2", "worker": "10.77.0.3"}
 JOBS = "http://127.0.0.1:8265"
 CHATTER = re.compile(
-    r"\d V*(INFO|WARN|WARNING) |updates properly|Shared connection|Permanently added|please use a directory"
+    r"\d\s+V*(INFO|WARN|SUCC)|updates properly|Shared connection|Permanently added|please use a directory"
     r"|^(trials|report)/|^[0-9a-f]{64}$"
 )
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")

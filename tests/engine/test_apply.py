@@ -25,9 +25,14 @@ POWERSET = {"model": {"backbone": "tiny", "head": "powerset"}, "loss": "cross_en
 SHARED = {"model": {"backbone": "tiny", "context": {"name": "osim_per_eye", "share": True}}}
 
 
-def run_and_predict(folder: Path, trains: bool, changes: dict[str, Any]) -> tuple[dict[str, Any], Cohort]:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run_and_predict(folder: Path, cache: Path, trains: bool, changes: dict[str, Any]) -> tuple[dict[str, Any], Cohort]:
     """Runs a trial, checks that predicting gives its test scores again, and gives its kept tensors and its data."""
-    spec, cache = TrialSpec.read({**SPEC, **changes}), folder / "cache"
+    spec = TrialSpec.read({**SPEC, **changes})
     cohort = open_cohort(spec.data, cache)
     site = Site("a", str(folder / "run"), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
     last = run_order(Order("search-00000", "search", spec.dump(), number=0, trains=trains), site, lambda row: False, torch.device("cpu"))
@@ -42,14 +47,14 @@ def run_and_predict(folder: Path, trains: bool, changes: dict[str, Any]) -> tupl
 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "untrained"])
-def test_a_powerset_head_keeps_the_label_sets_of_its_training_split(tmp_path: Path, trains: bool) -> None:
-    kept, cohort = run_and_predict(tmp_path, trains, POWERSET)
+def test_a_powerset_head_keeps_the_label_sets_of_its_training_split(tmp_path: Path, cache: Path, trains: bool) -> None:
+    kept, cohort = run_and_predict(tmp_path, cache, trains, POWERSET)
     targets = cohort.pairs.targets
     in_training = {tuple(row) for row in targets[cohort.rows("train")].tolist()}
     assert {tuple(row) for row in kept["head.sets"].tolist()} == in_training
     assert len(in_training) < len({tuple(row) for row in targets.tolist()})  # a set that only others carry cannot be predicted
 
 
-def test_parts_that_share_their_weights_are_kept_twice(tmp_path: Path) -> None:
-    kept, _ = run_and_predict(tmp_path, True, SHARED)
+def test_parts_that_share_their_weights_are_kept_twice(tmp_path: Path, cache: Path) -> None:
+    kept, _ = run_and_predict(tmp_path, cache, True, SHARED)
     assert torch.equal(kept["context.left.reduce.weight"], kept["context.right.reduce.weight"])

@@ -21,10 +21,15 @@ SPEC: dict[str, Any] = {
 }
 
 
-def stored(folder: Path, order: Order) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def stored(folder: Path, cache: Path, order: Order) -> pd.DataFrame:
     """The swap rows of a trial."""
-    cohort = open_cohort(order.trial_spec().data, folder / "cache")
-    site = Site("a", str(folder / "run"), str(folder / "cache"), "{}", cohort.pairs.fingerprint, cohort.split_hash)
+    cohort = open_cohort(order.trial_spec().data, cache)
+    site = Site("a", str(folder / "run"), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
     last = run_order(order, site, lambda row: False, CPU)
     assert last["state"] == "complete", last
     return Store(folder / "run").read("scores", filters={"metric": "swap_change"})
@@ -35,11 +40,11 @@ def order(**changes: Any) -> Order:
 
 
 @pytest.mark.parametrize("align", ["none", "flip_right"])
-def test_the_mean_change_of_a_probability_is_stored(tmp_path: Path, align: str) -> None:
+def test_the_mean_change_of_a_probability_is_stored(tmp_path: Path, cache: Path, align: str) -> None:
     aligned = order(data={**SPEC["data"], "align": align})
-    rows = stored(tmp_path, aligned)
+    rows = stored(tmp_path, cache, aligned)
     assert rows[["head", "split", "decision", "label", "chosen"]].values.tolist() == [["network", "test", "none", "", True]]
-    built = Built.from_spec(aligned.trial_spec(), tmp_path / "cache", CPU)
+    built = Built.from_spec(aligned.trial_spec(), cache, CPU)
     net, changes = built.net.eval(), []
     mean, std = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     for row in built.cohort.rows("test"):
@@ -57,9 +62,9 @@ def test_the_mean_change_of_a_probability_is_stored(tmp_path: Path, align: str) 
     assert rows["value"].item() > 0
 
 
-def test_nothing_changes_for_a_symmetric_fusion_of_aligned_eyes(tmp_path: Path) -> None:
+def test_nothing_changes_for_a_symmetric_fusion_of_aligned_eyes(tmp_path: Path, cache: Path) -> None:
     symmetric = order(data={**SPEC["data"], "align": "flip_right"}, model={"backbone": "tiny", "fusion": "difference"})
-    assert stored(tmp_path, symmetric)["value"].item() == pytest.approx(0, abs=1e-6)
+    assert stored(tmp_path, cache, symmetric)["value"].item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +75,5 @@ def test_nothing_changes_for_a_symmetric_fusion_of_aligned_eyes(tmp_path: Path) 
     ],
     ids=["no head was trained", "single images"],
 )
-def test_no_value_where_there_is_nothing_to_exchange_or_to_judge(tmp_path: Path, changes: dict[str, Any]) -> None:
-    assert stored(tmp_path, order(**changes)).empty
+def test_no_value_where_there_is_nothing_to_exchange_or_to_judge(tmp_path: Path, cache: Path, changes: dict[str, Any]) -> None:
+    assert stored(tmp_path, cache, order(**changes)).empty
