@@ -36,7 +36,8 @@ class SearchSpec(BaseModel):
     Attributes:
         trials: how many configurations are tried in all; the same command again goes on toward this number. A grid has its own.
         sampler: `tpe` tree of Parzen estimators, all parameters of a branch together; `gp` Gaussian process for the first 300
-            trials, then `tpe`; `cmaes` evolution strategy; both for the numbers that every trial has, the rest by `tpe`; `random`; `qmc` Sobol points; `grid` every combination.
+            trials, then `tpe`; `cmaes` evolution strategy; both for the numbers that every trial has (`gp` for choices too), the rest
+            by `tpe`; `random`; `qmc` Sobol points; `grid` every combination.
         pruner: which rule stops a poor trial early; with several objectives none does, since a trial poor by one may be best by another.
         startup: trials before a sampler or the median rule uses what it has seen.
         min_epochs: epochs that no pruner cuts short.
