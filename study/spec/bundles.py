@@ -62,9 +62,7 @@ def check_bundles(template: Mapping[str, Any], fixed: tuple[str, ...]) -> None:
                 if key.startswith(fixed):
                     raise SpecError(f"`{where}.{choice['name']}.{key}`: must be one value, since all trials share it. Set it outside.")
                 if twice := next((path for path in searched if _overlap(key, path)), None):
-                    raise SpecError(
-                        f"`{where}.{choice['name']}.{key}`: must not be a hole of its own too, got `{twice}`. Keep one."
-                    )
+                    raise SpecError(f"`{where}.{choice['name']}.{key}`: must not be a hole of its own too, got `{twice}`. Keep one.")
 
 
 def _overlap(key: str, other: str) -> bool:
