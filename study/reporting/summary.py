@@ -113,8 +113,19 @@ def _profile(run: Run) -> str:
     name = run.study["profile"]
     if not changes:
         return f"The study file was used as it stands (profile {name})." if name else ""
-    listed = "; ".join(f"{key} to {setting(value)}" for key, value in changes.items())
+    listed = "; ".join(f"{key} to {_changed(value)}" for key, value in changes.items())
     return f"Profile {name} was taken; it set {listed}."
+
+
+def _changed(value: object) -> str:
+    """What a profile set; the variants of a table and the choices of a bundle go by their names, since they may fill a page."""
+    if isinstance(value, dict) and "variants" in value:
+        return f"the variants {', '.join(value['variants'])}"
+    if isinstance(value, dict) and "choices" in value:
+        return f"one of {', '.join(_changed(choice) for choice in value['choices'])}"
+    if isinstance(value, dict) and any("." in key for key in value):
+        return str(value["name"])
+    return setting(value)
 
 
 def _problems(run: Run) -> str:

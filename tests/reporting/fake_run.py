@@ -29,6 +29,10 @@ PROVENANCE = {
     "python": "3.11.4",
     "command": "run",
 }
+BY_NAME = {  # settings of a profile that are too long to write out
+    "ablations.own": {"variants": {"a": {"loss": "bce"}, "b": {}}},
+    "bundles.light": {"type": "categorical", "choices": [{"name": "none"}, {"name": "local", "data.illumination": "msr"}]},
+}
 TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 
 
@@ -60,7 +64,7 @@ class FakeRun:
         counts = {s: {"patients": self.patients, "samples": self.patients, **self._label_counts(s)} for s in self.truth}
         row = dict.fromkeys(STUDY.names) | {
             "study": self.folder.name, "title": "Which fusion reads both eyes best?", "identity": "f" * 64, "profile": "laptop",
-            "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96}), "spec": json.dumps({"search": {"trials": 12}}),
+            "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96, **BY_NAME}), "spec": json.dumps({"search": {"trials": 12}}),
             "dataset": "odir5k", "root": "" if self.synthetic else "/data/odir5k", "synthetic": self.synthetic, "kind": self.kind,
             "cautions": [],
             "labels": list(self.labels), "num_views": 2, "data_fingerprint": "a" * 64, "split_hash": "b" * 64,

@@ -129,5 +129,6 @@ def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
     found = run.predictions(str(run.best))
     assert found is not None
     assert f"with the eyes exchanged, a patient of the test split gets probabilities that differ by {found.score.mean() / 10:.3f}." in text
-    assert "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96." in text
+    assert "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96; ablations.own to the variants a, b" in text
+    assert "bundles.light to one of none, local." in text
     assert not re.search(r"nan|None", text)
