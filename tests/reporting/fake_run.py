@@ -64,7 +64,8 @@ class FakeRun:
         counts = {s: {"patients": self.patients, "samples": self.patients, **self._label_counts(s)} for s in self.truth}
         row = dict.fromkeys(STUDY.names) | {
             "study": self.folder.name, "title": "Which fusion reads both eyes best?", "identity": "f" * 64, "profile": "laptop",
-            "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96, **BY_NAME}), "spec": json.dumps({"search": {"trials": 12}}),
+            "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96, **BY_NAME}),
+            "spec": json.dumps({"search": {"trials": 12}}),
             "dataset": "odir5k", "root": "" if self.synthetic else "/data/odir5k", "synthetic": self.synthetic, "kind": self.kind,
             "cautions": [],
             "labels": list(self.labels), "num_views": 2, "data_fingerprint": "a" * 64, "split_hash": "b" * 64,
