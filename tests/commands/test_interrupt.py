@@ -58,8 +58,8 @@ def processes(folder: Path) -> dict[int, str]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Command lines of those that still live half a minute after the command's end."""
-    until = time.monotonic() + 30
+    """Command lines of those that still live two minutes after the command's end; Ray's agents look for their parent now and then."""
+    until = time.monotonic() + 120
     while processes(folder) and time.monotonic() < until:
         time.sleep(0.2)
     return list(processes(folder).values())
