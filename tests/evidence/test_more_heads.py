@@ -1,7 +1,5 @@
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from study.evidence.more_heads import add_heads
@@ -55,16 +53,3 @@ def test_an_unknown_head_is_named(store):
 
 def test_all_is_every_head_there_is(store):
     assert [head for _, head in add(store, "all")][:3] == ["knn", "knn_first", "logistic_regression"]
-
-
-def test_an_older_file_without_the_later_columns_is_read_with_nulls(store, tmp_path):
-    file = tmp_path / "toy/trials" / KEY / "trial.parquet"
-    table = pq.read_table(file)
-    pq.write_table(table.drop_columns(["num_devices", "head"]), file)
-    row = store.read("trial").iloc[0]
-    assert row["value"] == 0.5
-    assert pd.isna(row["num_devices"])
-    assert pd.isna(row["head"])
-    pq.write_table(table.drop_columns(["value"]), file)
-    assert store.read("trial").empty
-    assert "has other columns than the schema" in store.problems[0]
