@@ -38,14 +38,14 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from study import run
+from study.engine.built import Built
 from study.engine.cluster import connected
 from study.engine.fit import fit
 from study.engine.group import Group
 from study.engine.start import open_store, start
-from study.engine.training import Built
 from study.evidence.store import Store
 from study.spec.resolve import resolve
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 STUDY: dict[str, Any] = {
     "study": "overhead",

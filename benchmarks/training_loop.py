@@ -16,10 +16,10 @@ import torch
 
 from models.siamese import SiameseNet
 from study.data.batches import Batches
+from study.engine.built import Built
 from study.engine.fit import fit
 from study.engine.group import Group
-from study.engine.training import Built
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 def bare_loop(net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, steps: int) -> float:

@@ -22,7 +22,7 @@ from study.run import CACHE
 from study.spec import components
 from study.spec.errors import SpecError, StorageError, StudyError
 from study.spec.reading import parse_yaml
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,7 +29,7 @@ from study.reporting.side_by_side import names_of, side_by_side
 from study.reporting.table import Table, Text
 from study.reporting.tracing import verify, why
 from study.spec.errors import StorageError, StudyError
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 TOP = 10
 MEASURES = 3  # test columns of the console's leaderboard

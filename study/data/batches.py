@@ -17,6 +17,7 @@ from study.data.cutmix import CutMix, Partners, mixed
 from study.data.preprocessing import NORMALISE
 from study.data.sampling import Order, balanced_order
 
+RESIDENT = 2  # caches that stay on the device: with generated images, training and evaluation use two in turn
 ROOM = 0.4  # of the free device memory: a larger set stays on the host
 
 
@@ -157,9 +158,9 @@ class Batches:
         return torch.from_numpy(self.cache.images[wanted]).to(self.device)
 
 
-@lru_cache(maxsize=2)  # with generated images, training and evaluation use two in turn
+@lru_cache(maxsize=RESIDENT)
 def resident_images(folder: Path, device: str) -> UInt8[Tensor, "m px px 3"]:
-    """All pixels of a cache on a device, kept for the next trial of this process; the last two asked for stay."""
+    """All pixels of a cache on a device, kept for the next trial of this process; the last ones asked for stay."""
     mapped = np.load(folder / IMAGES, mmap_mode="r")
     images = torch.empty(mapped.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(mapped), 1024):

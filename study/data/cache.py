@@ -3,14 +3,11 @@
 Beside them lies a thumbnail of each image, the same for all settings, by which `study.data.audit` compares patients.
 """
 
-import fcntl
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from study.data.images import BadImageError, quiet_pillow
+from study.data.made_once import make_once
 from study.data.pairs import Pairs, digest
 from study.data.preprocessing import Preprocessing
 from study.spec.errors import DataError, StorageError
@@ -74,10 +72,7 @@ class ImageCache:
             StorageError: the folder cannot be written or has too little room.
         """
         home = folder / digest(VERSION, pairs.fingerprint, preprocessing)[:20]
-        if not (home / INDEX).is_file():
-            with _one_at_a_time(home.parent):
-                if not (home / INDEX).is_file():
-                    _write(pairs, preprocessing, home, progress)
+        make_once(home, INDEX, partial(_write, pairs, preprocessing, progress))
         stored = json.loads((home / INDEX).read_text(encoding="utf-8"))
         kept, skipped = _survivors(pairs, stored["bad"], missing_eye, on_bad_image)
         if not kept:
@@ -109,45 +104,17 @@ class ImageCache:
         return {name: value for name, value in self.__dict__.items() if name not in ("images", "thumbs")}
 
 
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Trials that start together on a new node wait for the first of them, which decodes for all; its lock ends with its process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StorageError(f"`{folder}`: the cache of images must be writable, got: {error}. Choose another folder.") from None
-    try:
-        with suppress(OSError):  # a file system without locks: each decodes for itself, and the first one to finish wins
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _write(pairs: Pairs, preprocessing: Preprocessing, home: Path, progress: Callable[[int, int], None] | None) -> None:
-    """Decodes all images into a folder of its own and renames it; a folder that is there already by then stays."""
+def _write(pairs: Pairs, preprocessing: Preprocessing, progress: Callable[[int, int], None] | None, folder: Path) -> None:
+    """Decodes all images into a folder."""
     keys = list(dict.fromkeys(key for pair in pairs.keys for key in pair if key is not None))
     shape, small = ((len(keys), px, px, 3) for px in (preprocessing.image_px, THUMB.image_px))
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
-    except OSError as error:
-        raise StorageError(f"`{home.parent}`: the cache of images must be writable, got: {error}. Choose another folder.") from None
-    try:
-        _require_room(home.parent, int(np.prod(shape, dtype=np.int64) + np.prod(small, dtype=np.int64)))
-        images = np.lib.format.open_memmap(building / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
-        thumbs = np.lib.format.open_memmap(building / THUMBS, mode="w+", dtype=np.uint8, shape=small)
-        bad = _decode(pairs, keys, preprocessing, images, thumbs, progress)
-        images.flush()
-        thumbs.flush()
-        (building / INDEX).write_text(json.dumps({"keys": keys, "bad": bad}), encoding="utf-8")
-        building.rename(home)
-    except OSError as error:
-        if not (home / INDEX).is_file():
-            raise StorageError(f"`{home}`: the cache of images must be writable, got: {error}.") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    _require_room(folder.parent, int(np.prod(shape, dtype=np.int64) + np.prod(small, dtype=np.int64)))
+    images = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+    thumbs = np.lib.format.open_memmap(folder / THUMBS, mode="w+", dtype=np.uint8, shape=small)
+    bad = _decode(pairs, keys, preprocessing, images, thumbs, progress)
+    images.flush()
+    thumbs.flush()
+    (folder / INDEX).write_text(json.dumps({"keys": keys, "bad": bad}), encoding="utf-8")
 
 
 def _decode(

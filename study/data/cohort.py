@@ -20,7 +20,7 @@ from study.data.preprocessing import Preprocessing
 from study.data.source import open_dataset
 from study.data.split import make_split, read_split
 from study.spec.components import Component
-from study.spec.study_file import DataSpec, GeneratedSpec
+from study.spec.data_section import DataSpec, GeneratedSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 
 from study.data.cache import IMAGES, ImageCache
-from study.data.generating import CHUNK, SHEET, Sources, appearing, load_generators, made, train_generators
+from study.data.generating import CHUNK, SHEET, Sources, load_generators, made, train_generators
+from study.data.made_once import make_once
 from study.data.pairs import Loader, Pairs, digest, one_hot, pairs_table
+from study.spec.data_section import GeneratedSpec
 from study.spec.errors import SpecError
-from study.spec.study_file import GeneratedSpec
 
 FEWEST = 2  # real images of a class: batch norm needs two
 
@@ -98,10 +99,8 @@ def training_side(
         kept, numbers = rows, np.rint(numbers * wanted.share / (1 - wanted.share)).astype(np.int64)
     trained = train_generators(sources, wanted, device, progress)
     home = trained.parent / f"generated-{digest(trained.name, wanted.share)[:20]}"
-    if not (home / IMAGES).is_file():
-        with appearing(home, IMAGES) as building:
-            shape = (len(kept) + int(numbers.sum()), *images.images.shape[1:])
-            _write(building / IMAGES, shape, _blocks(sources, kept, numbers, trained, wanted))
+    shape = (len(kept) + int(numbers.sum()), *images.images.shape[1:])
+    make_once(home, IMAGES, lambda folder: _write(folder / IMAGES, shape, _blocks(sources, kept, numbers, trained, wanted)))
     pairs = _pairs(images.pairs, kept, numbers, home)
     rows_of_file = np.arange(len(pairs))[:, None]
     side = replace(images, folder=home, pairs=pairs, index=rows_of_file, bad={}, source=pairs.fingerprint)

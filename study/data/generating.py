@@ -2,11 +2,9 @@
 
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from study.data.cache import ImageCache
+from study.data.made_once import make_once
 from study.data.pairs import digest
 from study.spec.components import build
-from study.spec.errors import DataError, SpecError, StorageError
-from study.spec.study_file import GeneratedSpec
+from study.spec.data_section import GeneratedSpec
+from study.spec.errors import DataError, SpecError
 
 VERSION = 1  # raised when the same settings give other images
 WEIGHTS, SEEN, SHEET = "generators.safetensors", "generators.json", "sheet.png"
@@ -63,7 +62,7 @@ class Sources:
 def train_generators(
     sources: Sources, wanted: GeneratedSpec, device: torch.device, progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """The folder of the trained generators, which are trained where it is not there yet; the first process to finish wins.
+    """The folder of the trained generators, which are trained where it is not there yet, by one process while others wait.
 
     Beside the weights it holds `generators.json`, what each class's generator saw and its last losses, and `sheet.png`, real
     images (odd rows) above generated ones (even rows) of each class.
@@ -81,34 +80,50 @@ def train_generators(
     """
     settings = (wanted.generator.model_dump_json(), wanted.epochs, wanted.seed)
     home = sources.images.folder.parent / f"generator-{digest(VERSION, sources.images.folder.name, sources.split_hash, *settings)[:20]}"
-    if (home / WEIGHTS).is_file():
-        return home
+    make_once(home, WEIGHTS, partial(_write, sources, wanted, device, progress))
+    return home
+
+
+def _write(
+    sources: Sources, wanted: GeneratedSpec, device: torch.device, progress: Callable[[int, int], None] | None, folder: Path
+) -> None:
+    """Trains the generators of all classes into a folder."""
     pairs, seen, sheet = sources.images.pairs, {}, []
     weights: dict[str, Tensor] = {}
-    with appearing(home, WEIGHTS) as building:
-        for number, label in enumerate(pairs.labels):
-            rows, done = sources.rows[sources.classes == number], number * wanted.epochs
-            net = _new(wanted, number)
-            for epoch, losses in enumerate(_train(net.to(device), sources, rows, wanted, number), start=1):
-                if not all(map(math.isfinite, losses)):
-                    raise DataError(
-                        f"`data.generated`: the generator of {label} must stay finite, got a loss of {losses} in epoch {epoch}."
-                    )
-                if progress:
-                    progress(done + epoch, len(pairs.labels) * wanted.epochs)
-            weights |= {f"{number}.{name}": tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
-            seen[label] = {"samples": pairs.table["sample"].iloc[rows].tolist(), "losses": losses}
-            sheet += [sources.pixels(rows[:SHOWN]), next(made(net.cpu(), SHOWN, wanted, number, sources.images.images.shape[1]))]
-        save_file(weights, building / WEIGHTS)
-        (building / SEEN).write_text(json.dumps(seen), encoding="utf-8")
-        _sheet(sheet).save(building / SHEET)
-    return home
+    for number, label in enumerate(pairs.labels):
+        rows, done = sources.rows[sources.classes == number], number * wanted.epochs
+        net = new_generator(wanted, number)
+        for epoch, losses in enumerate(_train(net.to(device), sources, rows, wanted, number), start=1):
+            if not all(map(math.isfinite, losses)):
+                raise DataError(f"`data.generated`: the generator of {label} must stay finite, got a loss of {losses} in epoch {epoch}.")
+            if progress:
+                progress(done + epoch, len(pairs.labels) * wanted.epochs)
+        weights |= {f"{number}.{name}": tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
+        seen[label] = {"samples": pairs.table["sample"].iloc[rows].tolist(), "losses": losses}
+        sheet += [sources.pixels(rows[:SHOWN]), next(made(net.cpu(), SHOWN, wanted, number, sources.images.images.shape[1]))]
+    save_file(weights, folder / WEIGHTS)
+    (folder / SEEN).write_text(json.dumps(seen), encoding="utf-8")
+    _sheet(sheet).save(folder / SHEET)
+
+
+def new_generator(wanted: GeneratedSpec, number: int) -> Any:
+    """An untrained generator of a class; the process's own random state stays as it was.
+
+    Raises:
+        SpecError: an argument of the generator is out of its range.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_seed(wanted.seed, number))
+        try:
+            return build("generator", wanted.generator)
+        except ValueError as error:
+            raise SpecError(f"`data.generated.generator`: {error}") from None
 
 
 def load_generators(home: Path, wanted: GeneratedSpec, num_classes: int) -> list[nn.Module]:
     """The trained generators of a folder, one a class."""
     weights = load_file(home / WEIGHTS)
-    nets = [_new(wanted, number) for number in range(num_classes)]
+    nets = [new_generator(wanted, number) for number in range(num_classes)]
     for number, net in enumerate(nets):
         start = f"{number}."
         net.load_state_dict({name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)})
@@ -128,37 +143,6 @@ def made(net: Any, num: int, wanted: GeneratedSpec, number: int, image_px: int) 
     for start in range(0, num, CHUNK):
         images = net.sample(CHUNK, image_px, seed=_seed(wanted.seed, number, 1 + start))[: num - start]
         yield ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-@contextmanager
-def appearing(home: Path, mark: str) -> Iterator[Path]:
-    """A folder to fill, which then appears as `home` at once; one that is there already by then, with the file `mark`, stays.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    try:
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
-    except OSError as error:
-        raise StorageError(f"`{home.parent}`: the cache of images must be writable, got: {error}. Choose another folder.") from None
-    try:
-        yield building
-        building.rename(home)
-    except OSError as error:
-        if not (home / mark).is_file():
-            raise StorageError(f"`{home}`: generated images must be written there, got: {error}. Free some room.") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _new(wanted: GeneratedSpec, number: int) -> Any:
-    """An untrained generator of a class; the process's own random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_seed(wanted.seed, number))
-        try:
-            return build("generator", wanted.generator)
-        except ValueError as error:
-            raise SpecError(f"`data.generated.generator`: {error}") from None
 
 
 def _train(net: Any, sources: Sources, rows: Int[np.ndarray, " k"], wanted: GeneratedSpec, number: int) -> Iterator[tuple[float, ...]]:

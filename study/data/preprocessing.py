@@ -13,7 +13,7 @@ from study.data.field import field_of_view
 from study.data.images import BadImageError
 from study.spec import components
 from study.spec.components import Component
-from study.spec.study_file import CropBoxSpec, DataSpec
+from study.spec.data_section import CropBoxSpec, DataSpec
 
 NORMALISE = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

@@ -3,7 +3,7 @@
 from study.data.pairs import Pairs
 from study.spec import components
 from study.spec.errors import SpecError
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 def check_suits(spec: TrialSpec, pairs: Pairs) -> None:

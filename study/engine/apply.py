@@ -18,9 +18,9 @@ from study.data.cohort import open_images
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, pairs_table
 from study.engine.building import rebuild_network
+from study.engine.built import EVALUATION_BATCH
 from study.engine.fit import use_bfloat16
 from study.engine.judged import judge_of
-from study.engine.training import EVALUATION_BATCH
 from study.evidence.embed import Embedded, embed
 from study.evidence.heads import sweep
 from study.evidence.judging import NETWORK
@@ -28,7 +28,7 @@ from study.evidence.predictions import Embeddings, Predictions, embeddings_of
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
 from study.spec.errors import DataError, SpecError, StorageError, suggest
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 NEW = "new"
 

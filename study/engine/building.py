@@ -11,7 +11,7 @@ from study.data.pairs import Pairs
 from study.spec import components
 from study.spec.components import Component
 from study.spec.errors import SpecError, WeightsError
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 class Criterion(nn.Module):

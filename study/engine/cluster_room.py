@@ -16,7 +16,8 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from study.data.pairs import Pairs
 from study.engine.cluster import ClusterError, Say, alive, await_true
 from study.engine.probe import Measure, Probe, measure
-from study.spec.study_file import ResourcesSpec, TrialSpec
+from study.spec.study_file import ResourcesSpec
+from study.spec.trial_spec import TrialSpec
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # `ray up` leaves the cluster file on the head under this name
 LOOK_EVERY_S = 1.0

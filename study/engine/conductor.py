@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from study.engine.faults import insist
-from study.engine.order import Order, Site
+from study.engine.order import Order, Site, trial_columns
 from study.engine.pending import Pending, publish_once
 from study.engine.plan import Plan
-from study.engine.training import trial_columns
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from study.engine.group import Group, bare
-from study.spec.study_file import OptimiserSpec, TrainingSpec
+from study.spec.trial_spec import OptimiserSpec, TrainingSpec
 
 State = dict[str, Any]
 

@@ -4,12 +4,19 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
+from types import MappingProxyType
 
+from study.data.batches import RESIDENT
 from study.data.pairs import Pairs
+from study.data.preprocessing import Preprocessing
+from study.engine.generator_cost import Generating, GeneratorProbe, generating, real_samples, with_generated
+from study.engine.plan import repeated
 from study.engine.probe import Probe, ResourceError, kind
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 Kind = tuple[str, int, int, int]
 BESIDE_S = 1.0  # start, scoring and writing of a trial
@@ -24,7 +31,8 @@ class Forecast:
     """What the whole study takes at most: no trial is stopped early in it.
 
     Attributes:
-        hours: of `concurrent` trials at a time, one after another.
+        hours: of the generators, then of `concurrent` trials at a time, one after another.
+        trials: how many there are of the search, its repeats and the ablations.
         trial_s: seconds of the shortest and the longest kind of trial.
         concurrent: trials at a time.
         host_bytes: memory of the largest trial.
@@ -32,9 +40,11 @@ class Forecast:
         device_total: memory of the GPU.
         cache_bytes: the decoded images, on each machine.
         run_bytes: the records.
+        generating: what generators take of these hours, and of the disk beside the decoded images.
     """
 
     hours: float
+    trials: Mapping[str, int]
     trial_s: tuple[float, float]
     concurrent: int
     host_bytes: int
@@ -42,17 +52,26 @@ class Forecast:
     device_total: int
     cache_bytes: int
     run_bytes: int
+    generating: Generating = field(default_factory=Generating)
 
     def rows(self) -> list[tuple[str, str]]:
         """Lines for the console: what, how much."""
         trial = " to ".join(dict.fromkeys(duration(s) for s in self.trial_s))
         memory = f"{size(self.host_bytes)} a trial, {size(self.host_bytes * self.concurrent)} for {self.concurrent} at a time"
         gpu = f"; {size(self.device_bytes)} of a GPU's {size(self.device_total)}" if self.device_bytes else ""
-        return [
+        rows = [
+            ("trials", ", ".join(f"{num} {what}" for what, num in self.trials.items() if num)),
             ("time", f"at most {duration(self.hours * 3600)}: {trial} a trial, {self.concurrent} at a time, none stopped early"),
             ("memory", memory + gpu),
             ("disk", f"{size(self.cache_bytes)} of decoded images, {size(self.run_bytes)} of results"),
         ]
+        return [*rows, ("generators", self._generators())] if self.generating.trainings else rows
+
+    def _generators(self) -> str:
+        made = self.generating
+        folds = f" and {duration(made.again_s)} in trials on other folds" if made.again_s else ""
+        when = f"{duration(made.before_s)} of that time before the first trial{folds}"
+        return f"{made.trainings} to train, {when}; another {size(made.num_bytes)} of disk with their images"
 
     def require_fit(self, memory: int, cache: Path, storage: str) -> None:
         """Refuses what cannot fit.
@@ -72,72 +91,88 @@ class Forecast:
                 f"`resources`: {self.concurrent} trials at a time must fit the memory, got {size(self.host_bytes)} for each "
                 f"and {size(memory)} free. {remedy}"
             )
-        wanted = {cache: self.cache_bytes} | ({} if "://" in storage else {Path(storage): self.run_bytes})
+        wanted = {cache: self.cache_bytes + self.generating.num_bytes} | ({} if "://" in storage else {Path(storage): self.run_bytes})
         for folder, num_bytes in wanted.items():
             free = free_disk(folder)
             if num_bytes > free:
                 raise ResourceError(f"`{folder}`: must have room for {size(num_bytes)}, got {size(free)} free. Choose another place.")
 
 
-def forecast(spec: StudySpec, fillings: Sequence[TrialSpec], pairs: Pairs, probes: Mapping[Kind, Probe], concurrent: int) -> Forecast:
+def forecast(
+    spec: StudySpec,
+    fillings: Sequence[TrialSpec],
+    pairs: Pairs,
+    probes: Mapping[Kind, Probe],
+    concurrent: int,
+    generators: Mapping[str, GeneratorProbe] = MappingProxyType({}),
+) -> Forecast:
     """The whole study's needs, from one probe of each kind of trial.
 
     Args:
         spec: the study.
-        fillings: the search's fillings, which are taken to be equally likely.
+        fillings: the search's fillings, which are taken to be equally likely, also among the best that are repeated.
         pairs: the data set.
         probes: of each kind.
         concurrent: trials at a time.
+        generators: probes of each generator, by `str`.
     """
-    searched = [trial_seconds(f, pairs, probes[kind(f)]) for f in fillings]
-    follow = [_variant(spec, table, name, pairs, probes) for table, a in spec.ablations.items() for name in a.variants for _ in a.seeds]
-    total = spec.num_trials * sum(searched) / len(searched) + sum(follow)
-    largest = max(probes.values(), key=lambda p: p.num_parameters)
-    num = spec.num_trials + len(follow)
-    row_bytes = 4 * (max(p.num_features for p in probes.values()) + 2 * HEADS * len(pairs.labels))
-    checkpoint = 4 * 4 * largest.num_parameters  # weights, two moments, the best weights
+    variants = [spec.variant(table, name, a.seeds[0], {}) for table, a in spec.ablations.items() for name in a.variants for _ in a.seeds]
+    confirm = spec.search.confirm
+    repeats = [repeated(f, 0, 0, confirm.folds) for f in fillings] if confirm else fillings
+    searched, again, follow = ([trial_seconds(f, pairs, probes[kind(f)]) for f in trials] for trials in (fillings, repeats, variants))
+    num = {"of the search": spec.num_trials, "repeats of its best": spec.num_repeats, "of ablations": len(follow)}
+    num_trials = sum(num.values())
+    made = generating(spec, fillings, variants, pairs, generators)
+    total = spec.num_trials * mean(searched) + spec.num_repeats * mean(again) + sum(follow) + made.again_s
     return Forecast(
-        hours=total / min(concurrent, max(1, num)) / 3600,
+        hours=(made.before_s + total / min(concurrent, max(1, num_trials))) / 3600,
+        trials=num,
         trial_s=(min(searched + follow), max(searched + follow)),
         concurrent=concurrent,
         host_bytes=max(p.host_bytes for p in probes.values()),
         device_bytes=max(p.device_bytes for p in probes.values()),
         device_total=max(p.device_total for p in probes.values()),
-        cache_bytes=image_bytes(fillings, pairs),
-        run_bytes=num * len(pairs) * row_bytes + (spec.keep_weights + 1) * 4 * largest.num_parameters + concurrent * checkpoint,
+        cache_bytes=sum(image_bytes([*fillings, *variants], pairs)),
+        run_bytes=_run_bytes(spec, num_trials, pairs, list(probes.values()), concurrent),
+        generating=made,
     )
 
 
+def _run_bytes(spec: StudySpec, num_trials: int, pairs: Pairs, probes: Sequence[Probe], concurrent: int) -> int:
+    """Embeddings and predictions of every trial, the weights that are kept, and the checkpoints of running trials."""
+    row_bytes = 4 * (max(p.num_features for p in probes) + 2 * HEADS * len(pairs.labels))
+    weights = 4 * max(p.num_parameters for p in probes)
+    checkpoint = 4 * weights  # weights, two moments, the best weights
+    return num_trials * len(pairs) * row_bytes + (spec.keep_weights + 1) * weights + concurrent * checkpoint
+
+
 def trial_seconds(spec: TrialSpec, pairs: Pairs, probe: Probe) -> float:
-    """Seconds of a trial that is never stopped: epochs · (n_train · step + n_val · pass) + n · pass + what stands beside."""
-    split = spec.data.split
-    test = 1 / split.folds if split.folds > 1 else split.test
-    train, val = (1 - test - split.val) * len(pairs), split.val * len(pairs)
-    return spec.training.epochs * (train * probe.train_s + val * probe.embed_s) + len(pairs) * probe.embed_s + BESIDE_S
+    """Seconds of a trial that is never stopped: epochs · (n_train · step + n_val · pass) + n · pass + what stands beside.
+
+    Generated samples count among n_train and n.
+    """
+    real, val = real_samples(spec.data.split, len(pairs)), spec.data.split.val * len(pairs)
+    train = with_generated(real, spec.data.generated)
+    return spec.training.epochs * (train * probe.train_s + val * probe.embed_s) + (len(pairs) - real + train) * probe.embed_s + BESIDE_S
 
 
-def image_bytes(fillings: Sequence[TrialSpec], pairs: Pairs) -> int:
-    """Bytes of all decoded images with their thumbnails, in every image setting."""
-    settings = {(f.data.image_px, f.data.crop, f.data.fit) for f in fillings}
-    return sum(len(pairs) * pairs.num_views * (px * px * 3 + THUMB_BYTES) for px, *_ in settings)
+def image_bytes(fillings: Sequence[TrialSpec], pairs: Pairs) -> list[int]:
+    """Bytes of all decoded images with their thumbnails in each image setting, the largest first."""
+    settings = {repr(Preprocessing.of(f.data)): f.data.image_px for f in fillings}
+    return sorted((len(pairs) * pairs.num_views * (px * px * 3 + THUMB_BYTES) for px in settings.values()), reverse=True)
 
 
-def gpu_share(probes: Sequence[Probe], images: int) -> float:
+def gpu_share(probes: Sequence[Probe], images: Sequence[int]) -> float:
     """The part of a GPU that the largest trial needs, as one over a whole number of trials; 1 without a GPU.
 
     Args:
         probes: of each kind of trial.
-        images: bytes of decoded images, which each trial keeps on the GPU.
+        images: bytes of decoded images in each setting, the largest first, of which a trial's process keeps some on the GPU.
     """
     if not all(p.device_bytes for p in probes):
         return 1.0
-    fits = min(int(SPARE * p.device_total / (p.device_bytes + images)) for p in probes)
+    fits = min(int(SPARE * p.device_total / (p.device_bytes + sum(images[:RESIDENT]))) for p in probes)
     return math.floor(1e4 / max(1, min(fits, MOST_ON_A_GPU))) / 1e4
-
-
-def _variant(spec: StudySpec, table: str, name: str, pairs: Pairs, probes: Mapping[Kind, Probe]) -> float:
-    filled = spec.variant(table, name, spec.ablations[table].seeds[0], {})
-    return trial_seconds(filled, pairs, probes[kind(filled)])
 
 
 def free_memory() -> int:

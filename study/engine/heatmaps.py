@@ -32,8 +32,9 @@ from study.evidence.predictions import Predictions, embeddings_of, predictions_o
 from study.evidence.score import decisions_of
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
+from study.spec.data_section import DataSpec
 from study.spec.errors import DataError, SpecError, StorageError
-from study.spec.study_file import DataSpec, TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 MOST_TRIALS = 5  # side by side on a page
 PICTURE_PX = 160  # greatest side of a stored photograph

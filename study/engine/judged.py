@@ -8,7 +8,8 @@ from study.evidence.judging import Judge, read_objective
 from study.evidence.metrics import Kind
 from study.evidence.predictions import Embeddings
 from study.evidence.retrieval import Gallery, retrieval_rows
-from study.spec.study_file import RetrievalSpec, TrialSpec
+from study.spec.task import RetrievalSpec
+from study.spec.trial_spec import TrialSpec
 
 
 def judge_of(spec: TrialSpec, kind: Kind, trains_head: bool) -> Judge:

@@ -1,11 +1,13 @@
 """An order: everything a worker anywhere needs to run one trial and to publish its record."""
 
+import json
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,31 @@ class Site:
     def cache_folder(self) -> Path:
         """The cache folder as a path."""
         return Path(self.cache)
+
+
+def trial_columns(order: Order, site: Site, spec: TrialSpec) -> dict[str, Any]:
+    """The columns of TRIAL that are known before a trial starts."""
+    return {
+        "study": site.study,
+        "trial": order.key,
+        "role": order.role,
+        "number": order.number,
+        "table": order.table,
+        "variant": order.variant,
+        "seed": spec.training.seed,
+        "fold": spec.data.split.fold,
+        "outcome": "",
+        "message": "",
+        "head": "",
+        "setting": "",
+        "objectives": "{}",
+        "multiply_adds": None,
+        "device_kind": site.device_kind,
+        "num_devices": site.num_devices,
+        "params": json.dumps(order.params),
+        "spec": json.dumps(order.spec),
+        "host": platform.node(),
+        "provenance": site.provenance,
+        "data_fingerprint": site.data_fingerprint,
+        "split_hash": site.split_of(order),
+    }

@@ -11,7 +11,8 @@ from typing import Any
 
 from study.engine.order import Order
 from study.engine.suggestions import Suggestions, Told
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 UNTRAINED = "baseline-untrained"
 
@@ -175,11 +176,8 @@ class Plan:
 
     def _num_following(self) -> int:
         """How many repeats, ablations and baselines are to come; which repeats is known when the search is over."""
-        confirm, confirmed = self.spec.search.confirm, 0
-        if confirm is not None:
-            known = sum(key.startswith("confirm-") for key in (*self.finished, *self._running, *(o.key for o in self._waiting)))
-            confirmed = max(0, min(confirm.top, self._num_trials) * len(confirm.seeds) * confirm.folds - known)
-        return confirmed + len(self._missing([*self._ablation_keys(), UNTRAINED]))
+        known = sum(key.startswith("confirm-") for key in (*self.finished, *self._running, *(o.key for o in self._waiting)))
+        return max(0, self.spec.num_repeats - known) + len(self._missing([*self._ablation_keys(), UNTRAINED]))
 
     def _following(self) -> list[Order]:
         """Repeats of the best configurations, ablations on the best one, and its untrained network."""
@@ -226,8 +224,7 @@ def _told(searched: list[Record], epochs: list[Record]) -> list[Told]:
             curves.setdefault(row["trial"], {})[int(row["epoch"])] = float(row["value"])
     told = []
     for row in searched:
-        values = list(json.loads(row["objectives"] or "{}").values()) if row.get("objectives") else []
-        values = values or ([row["value"]] if row["value"] is not None else [])
-        asked = json.loads(row["spec"])["training"]["epochs"] if row.get("spec") else 0
+        values = list(json.loads(row["objectives"]).values())
+        asked = json.loads(row["spec"])["training"]["epochs"]
         told.append(Told(int(row["number"]), json.loads(row["params"]), row["state"], values, curves.get(row["trial"], {}), asked))
     return told

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from models.backbones import backbone_info
-from study.spec.study_file import BackboneSpec, TrialSpec
+from study.spec.model_section import BackboneSpec
+from study.spec.trial_spec import TrialSpec
 
 
 def cautions(fillings: Iterable[TrialSpec], dataset: str | None) -> list[str]:

@@ -5,17 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
+from study.data.generated import check_generated
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.data.suitable import check_suits
 from study.engine.building import check_fits
 from study.engine.cluster_room import Node, arrange, live_nodes, measure_on_a_node, promised_nodes, this_machine
 from study.engine.forecast import Forecast, Kind, forecast, free_memory, gpu_share, image_bytes
+from study.engine.generator_cost import MeasureGenerator, measure_generator, probe_generators
 from study.engine.probe import Measure, Probe, heaviest, measure_apart
-from study.spec.study_file import ResourcesSpec, StudySpec, TrialSpec
+from study.spec.study_file import ResourcesSpec, StudySpec
+from study.spec.trial_spec import TrialSpec
 
 
-def preview(spec: StudySpec, cache: Path, nodes: list[Node], measure: Measure) -> Forecast:
+def preview(
+    spec: StudySpec, cache: Path, nodes: list[Node], measure: Measure, measure_made: MeasureGenerator = measure_generator
+) -> Forecast:
     """Probes a study without decoding an image or writing a record.
 
     Args:
@@ -23,6 +28,7 @@ def preview(spec: StudySpec, cache: Path, nodes: list[Node], measure: Measure) -
         cache: folder of the image caches.
         nodes: where trials would run.
         measure: runs the probes, in a process of its own.
+        measure_made: runs the probe of a generator, in this process, which would train it.
 
     Raises:
         StudyError: the study is wrong, or cannot fit this machine.
@@ -32,9 +38,13 @@ def preview(spec: StudySpec, cache: Path, nodes: list[Node], measure: Measure) -
     for filling in fillings:
         check_suits(filling, pairs)
         check_fits(filling, pairs)
+    every = [*fillings, *_variants(spec)]
+    if any(filling.data.generated for filling in every):
+        check_generated(pairs, np.arange(len(pairs)))
+    generators = probe_generators(every, pairs, measure_made)
     probes = probe_kinds(spec, pairs, nodes, measure)
     share = gpu_share(list(probes.values()), image_bytes(fillings, pairs))
-    found = forecast(spec, fillings, pairs, probes, arrange(spec.resources, nodes, share).concurrent)
+    found = forecast(spec, fillings, pairs, probes, arrange(spec.resources, nodes, share).concurrent, generators)
     if spec.resources.address == "local":
         found.require_fit(free_memory(), cache, spec.storage)
     return found

@@ -6,15 +6,14 @@ import pyarrow as pa
 
 from study.data.cohort import Cohort
 from study.engine.judged import judge_of, retrieved
-from study.engine.order import Order, Site
-from study.engine.training import trial_columns
+from study.engine.order import Order, Site, trial_columns
 from study.evidence.baselines import prior_embeddings, prior_predictions
 from study.evidence.metrics import objective
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.retrieval import retrieval_means
 from study.evidence.score import score_rows
 from study.evidence.store import Store
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 PRIOR = "baseline-prior"
 

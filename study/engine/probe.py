@@ -17,7 +17,7 @@ from study.data.pairs import Pairs
 from study.engine.building import build_criterion, build_network, label_sets, without_weights
 from study.engine.fit import fit, use_bfloat16
 from study.spec.errors import StudyError
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 CUDA_CONTEXT = 600 * 2**20  # what a process holds of a GPU before its first tensor
 EVALUATION_BATCH = 32

@@ -8,7 +8,33 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("ray", "torch", "torchvision", "timm", "optuna", "numpy", "scikit-learn", "pandas", "pyarrow")
+LIBRARIES = (
+    "ray",
+    "torch",
+    "torchvision",
+    "timm",
+    "optuna",
+    "numpy",
+    "scikit-learn",
+    "threadpoolctl",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "PyYAML",
+    "rich",
+    "matplotlib",
+    "jinja2",
+    "jaxtyping",
+    "Pillow",
+    "openpyxl",
+    "pytorch-metric-learning",
+    "safetensors",
+    "scikit-image",
+    "cmaes",
+    "huggingface-hub",
+    "packaging",
+)  # the dependencies of pyproject.toml
 ROOT = Path(__file__).parents[2]
 
 

@@ -1,7 +1,7 @@
 """Everything before the first training: storage, identity, data, cache, split, fit of the parts, the class-prior baseline."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +26,14 @@ from study.engine.pretraining import cautions
 from study.engine.prior import PRIOR, publish_prior
 from study.evidence.objectives import minimised
 from study.evidence.store import Store
+from study.spec.data_section import GeneratedSpec
 from study.spec.errors import StorageError
 from study.spec.resolve import Resolved
-from study.spec.study_file import GeneratedSpec, StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 Progress = Callable[[int, int], None]
+TOLD = ("trial", "role", "number", "state", "value", "objectives", "params", "spec")  # of ten thousand records each column costs a second
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,11 @@ def start(
         fold_hashes=_fold_hashes(spec, fillings[0], cache),
         time_limit_s=spec.resources.time_limit_s,
     )
-    records = store.read("trial").to_dict("records")
+    records = store.read_table("trial", columns=TOLD).to_pylist()
     finished = {row["trial"] for row in records}
     interrupted = [_moved(order, fillings[0]) for order in Pending(store).unfinished(finished)]
-    plan = Plan(spec, _by_name(records), _by_name(store.read("epochs").to_dict("records")), interrupted, (False, *smaller))
+    epochs = store.read_table("epochs", columns=("trial", "epoch", "value")).to_pylist()
+    plan = Plan(spec, records, epochs, interrupted, (False, *smaller))
     if PRIOR not in finished:
         publish_prior(store, site, cohort, fillings[0])
         plan.finished[PRIOR] = ("complete", None)
@@ -212,11 +216,6 @@ def write_study(
     )
     store.write_bytes("study.yaml", yaml.safe_dump(json.loads(json.dumps(resolved.data, default=str)), sort_keys=False).encode())
     store.write_bytes("split.csv", cohort.split.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _by_name(records: list[Any]) -> list[Mapping[str, Any]]:
-    """Pandas types a row's keys as hashables; columns are texts."""
-    return [{str(name): value for name, value in row.items()} for row in records]
 
 
 def _distinct_models(fillings: list[TrialSpec]) -> list[TrialSpec]:

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 
 from study.engine.pruning import Curve, none, rule_of
 from study.engine.sampling import distribution, sampler_of
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 

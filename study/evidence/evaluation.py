@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
-from study.evidence.ranking import rank_metrics
+from study.evidence.ranking import rank_labels, rank_metrics
 
 PerLabel = Float[np.ndarray, "l b"]
 Aggregate = Float[np.ndarray, " b"]
@@ -44,6 +44,7 @@ class Evaluation:
         self.target = target.astype(bool)
         self.score = score
         self._decision = decision
+        self._once = weights is None
         self.weights = np.ones((len(target), 1)) if weights is None else weights
 
     @property
@@ -112,6 +113,9 @@ class Evaluation:
 
     @cached_property
     def _ranked(self) -> tuple[PerLabel, PerLabel]:
+        if self._once:
+            auc, average_precision = rank_labels(self.target, self.score)
+            return auc[:, None], average_precision[:, None]
         pairs = [rank_metrics(self.target[:, j], self.score[:, j], self.weights) for j in range(self.target.shape[1])]
         return np.stack([auc for auc, _ in pairs]), np.stack([ap for _, ap in pairs])
 

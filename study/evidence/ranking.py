@@ -1,4 +1,4 @@
-"""Area under the ROC curve and average precision of one label, for many weightings of the samples at once.
+"""Area under the ROC curve and average precision: of one label for many weightings of the samples, or of many labels at once.
 
 The samples are sorted once; a bootstrap resample is a column of multiplicities, so a thousand resamples cost two
 cumulative sums instead of a thousand sorts.
@@ -45,6 +45,33 @@ def rank_metrics(
         auc = np.einsum("gb,gb->b", gained, num_negative - false_alarms) / (hits[-1] * num_negative)
         precision = np.where(gained > 0, after / selected_after, 0)
         return auc, np.einsum("gb,gb->b", gained, precision) / hits[-1]
+
+
+def rank_labels(
+    target: Bool[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]
+) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+    """AUC and AP of each label, every sample counting once; the formulas and the undefined values of `rank_metrics`.
+
+    A search over the settings of a head asks for thousands of these, of which each is small.
+    """
+    n = len(target)
+    if n == 0:
+        undefined = np.full(target.shape[1], np.nan)
+        return undefined, undefined
+    order = np.argsort(-score, axis=0, kind="stable")
+    score, hits = np.take_along_axis(score, order, axis=0), np.cumsum(np.take_along_axis(target, order, axis=0), axis=0, dtype=float)
+    ends = np.ones(target.shape, dtype=bool)  # one threshold after each group of equal scores
+    ends[:-1] = score[1:] != score[:-1]
+    selected = np.arange(1.0, n + 1)[:, None]
+    before = np.zeros((2, *target.shape))  # hits and false alarms of the threshold before; both only grow
+    for sums, counts in zip(before, (hits, selected - hits), strict=True):
+        np.maximum.accumulate(np.where(ends, counts, 0)[:-1], axis=0, out=sums[1:])
+    gained = np.where(ends, hits - before[0], 0)
+    num_positive = hits[-1]
+    num_negative = n - num_positive
+    with np.errstate(divide="ignore", invalid="ignore"):
+        auc = (gained * (num_negative - (selected - hits + before[1]) / 2)).sum(axis=0) / (num_positive * num_negative)
+        return auc, (gained * hits / selected).sum(axis=0) / num_positive
 
 
 def _running_sum(values: Float[np.ndarray, "n b"]) -> Float[np.ndarray, "m b"]:

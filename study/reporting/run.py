@@ -213,6 +213,10 @@ class Run:
             self._predictions[key] = self._found_predictions(*key)
         return self._predictions[key]
 
+    def chosen_predictions(self, split: str = "test") -> Predictions | None:
+        """The predictions of the chosen trial's own head; None without a chosen trial, or where it has none."""
+        return self.predictions(self.best, split=split) if self.best else None
+
     def _found_predictions(self, trial: str, split: str, head: str, setting: str) -> Predictions | None:
         if setting:
             again = neighbour_predictions(self.store, trial, split, head, setting, exclusive=self.kind != "multilabel")

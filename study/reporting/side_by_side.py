@@ -79,7 +79,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 def same_patients(runs: Sequence[Run]) -> bool:
     """Whether all chosen trials were tested on the same samples of the same data."""
-    found = [run.predictions(run.best) if run.best else None for run in runs]
+    found = [run.chosen_predictions() for run in runs]
     samples = {tuple(sorted(f.sample)) for f in found if f is not None}
     data = {run.study["data_fingerprint"] for run in runs}
     return all(f is not None for f in found) and len(samples) == len(data) == 1

@@ -6,7 +6,8 @@ from typing import Any
 
 from study.spec import components
 from study.spec.holes import KEYS
-from study.spec.study_file import FIXED, StudySpec, TrialSpec
+from study.spec.study_file import FIXED, StudySpec
+from study.spec.trial_spec import TrialSpec
 
 NUMBER = {"low": {"type": "number"}, "high": {"type": "number"}, "step": {"type": "number"}, "log": {"type": "boolean"}}
 

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from study.spec.errors import SpecError
 from study.spec.grid import grid_size
 from study.spec.holes import Hole, Scalar
+from study.spec.section import Section
 from study.spec.settings import params_of
 
 MAX_GRID = 100_000
-STRICT = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-class ConfirmSpec(BaseModel):
+class ConfirmSpec(Section):
     """Repeats of the best configurations after the search, which show how much of their lead is luck.
 
     Attributes:
@@ -23,14 +23,12 @@ class ConfirmSpec(BaseModel):
         folds: above 1 every seed is repeated with each fold of the patients as test set.
     """
 
-    model_config = STRICT
-
     top: Annotated[int, Field(ge=1)] = 3
     seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
     folds: Annotated[int, Field(ge=1)] = 1
 
 
-class SearchSpec(BaseModel):
+class SearchSpec(Section):
     """What is searched for and how.
 
     Attributes:
@@ -47,8 +45,6 @@ class SearchSpec(BaseModel):
             i - `resources.concurrent`, so that the list of trials depends on the seed and not on who is done first.
         max_consecutive_failures: so many failed trials in a row end the study.
     """
-
-    model_config = STRICT
 
     trials: Annotated[int, Field(ge=0)] = 20
     sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"

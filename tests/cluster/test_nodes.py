@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,26 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 
 def add(cluster: Any) -> Any:
     return cluster.add_node(num_cpus=1, object_store_memory=10**8, wait=False)
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_the_node_with_another_library(cluster: Any, tmp_path: Path) -> None:
+    def doctor() -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "small.yaml").write_text(yaml.safe_dump(STUDY))
+        command = [sys.executable, "-m", "study.doctor", "small.yaml", "--set", f"resources.address={cluster.address}"]
+        return subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240
+        )
+
+    assert "this machine's Python, libraries and code on all 1\n" in doctor().stdout
+    other = tmp_path / "other" / "optuna-0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 0.1\n")
+    cluster.add_node(num_cpus=1, object_store_memory=10**8, env_vars={"PYTHONPATH": str(other.parent)})
+    said = doctor()
+    assert said.returncode == 1
+    (problem,) = [line for line in said.stdout.splitlines() if line.startswith("problem")]
+    assert f": optuna 0.1 (here {version('optuna')})  -> uv sync --locked there" in problem
 
 
 def start(folder: Path, address: str) -> "subprocess.Popen[bytes]":

@@ -16,7 +16,7 @@ from study.engine.order import Order, Site
 from study.engine.training import run_order
 from study.evidence.heatmaps import ATTENTION, GRAD_CAM, HeatMaps, read_heatmaps
 from study.evidence.store import WEIGHTS, Store
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 from tests.reporting.fake_run import FakeRun
 
 SPEC: dict[str, Any] = {

@@ -18,8 +18,8 @@ from study.data.pairs import Pairs, pairs_table
 from study.data.preprocessing import Preprocessing
 from study.data.split import make_split
 from study.spec.components import Component
+from study.spec.data_section import DataSpec, SplitSpec
 from study.spec.errors import StorageError
-from study.spec.study_file import DataSpec, SplitSpec
 
 DRAWN = Phantom(None, variant="grades", num_patients=24, size_px=128).read()
 NUM = 30  # 24 drawn patients, then the copies below

@@ -16,8 +16,8 @@ from study.data.images import read_image
 from study.data.pairs import pairs_table
 from study.data.preprocessing import Preprocessing
 from study.spec.components import Component
+from study.spec.data_section import CropBoxSpec
 from study.spec.errors import DataError, StorageError
-from study.spec.study_file import CropBoxSpec
 
 SMALL = Preprocessing(16)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from study.data import cache as caching
 from study.data.cache import ImageCache
 from study.data.datasets.phantom import Phantom
 from study.data.pairs import Pairs
@@ -45,11 +44,3 @@ def test_trials_that_start_together_decode_once(tmp_path: Path) -> None:
     decoded = (tmp_path / "decoded").read_text().splitlines()
     assert len(decoded) == len(set(decoded)) == 40
     assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-def test_a_place_without_locks_still_builds(tmp_path: Path, monkeypatch) -> None:
-    def unlockable(*_: object) -> None:
-        raise OSError("no locks here")
-
-    monkeypatch.setattr(caching.fcntl, "flock", unlockable)
-    assert len(ImageCache.build(pairs(), Preprocessing(32), tmp_path).pairs) == 20

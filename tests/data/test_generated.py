@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ from PIL import Image
 from models.generators.dcgan import Dcgan
 from study.data.cache import ImageCache
 from study.data.generated import TrainingSide, check_generated, training_side
-from study.data.generating import SEEN, WEIGHTS, appearing
+from study.data.generating import SEEN
 from study.data.pairs import Pairs, one_hot, pairs_table
 from study.data.preprocessing import Preprocessing
 from study.spec.components import Component
-from study.spec.errors import DataError, SpecError, StorageError
-from study.spec.study_file import GeneratedSpec
+from study.spec.data_section import GeneratedSpec
+from study.spec.errors import DataError, SpecError
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -156,19 +158,21 @@ def test_generators_are_trained_once_for_all_shares(images: ImageCache, monkeypa
             side(images, **other)
 
 
-def test_of_two_at_once_the_first_to_finish_wins(images: ImageCache) -> None:
-    inner: list[TrainingSide] = []
+def test_of_two_at_once_one_trains_and_the_other_waits(images: ImageCache) -> None:
+    said: list[tuple[int, int]] = []
+    start = threading.Barrier(2)
 
-    def meanwhile(done: int, total: int) -> None:
-        if not inner:
-            inner.append(training_side(images, TRAINING, "split", wanted(), CPU))
-            weights.append((inner[0].sheet.parent / WEIGHTS).stat().st_mtime_ns)
+    def want(_: int) -> TrainingSide:
+        start.wait()
+        return training_side(images, TRAINING, "split", wanted(), CPU, lambda *at: said.append(at))
 
-    weights: list[int] = []
-    outer = training_side(images, TRAINING, "split", wanted(), CPU, meanwhile)
-    assert outer.images.folder == inner[0].images.folder
-    assert (outer.sheet.parent / WEIGHTS).stat().st_mtime_ns == weights[0]
-    assert not list(images.folder.parent.glob(".building-*"))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(want, range(2))
+    assert first.images.folder == second.images.folder
+    assert said == [(1, 2), (2, 2)]
+    assert sorted(path.name for path in images.folder.parent.iterdir()) == sorted(
+        path.name for path in (images.folder, first.sheet.parent, first.images.folder)
+    )
 
 
 def test_the_sheet_shows_real_above_generated_images(images: ImageCache) -> None:
@@ -210,17 +214,3 @@ def test_a_generator_that_diverges_is_an_error(images: ImageCache, monkeypatch: 
     with pytest.raises(DataError, match="generator of dots must stay finite"):
         side(images)
     assert not list(images.folder.parent.glob("generator-*"))
-
-
-def test_what_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="cache of images must be writable"), appearing(tmp_path / "missing" / "a", "x"):
-        pass
-
-    def fill() -> None:
-        with appearing(tmp_path / "a", "x") as folder:
-            (folder / "half").write_text("")
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(StorageError, match="No space left"):
-        fill()
-    assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from study.data.illuminations.graham import Graham
 from study.data.images import BadImageError
 from study.data.preprocessing import Preprocessing
 from study.spec.components import Component
-from study.spec.study_file import CropBoxSpec, DataSpec
+from study.spec.data_section import CropBoxSpec, DataSpec
 
 
 def test_pad_keeps_the_aspect_ratio_and_stretch_does_not():

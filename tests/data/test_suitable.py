@@ -8,7 +8,7 @@ from study.data.source import open_dataset
 from study.data.suitable import check_suits
 from study.spec.components import Component
 from study.spec.errors import SpecError
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 PAIRS = open_dataset(Component(name="odir5k"), num_patients=40)
 SINGLES = open_dataset(Component(name="folders"), num_patients=20)

@@ -12,10 +12,9 @@ from pyarrow import fs
 
 from study.engine.conductor import Conductor
 from study.engine.faults import insist
-from study.engine.order import Order, Site
+from study.engine.order import Order, Site, trial_columns
 from study.engine.pending import Pending, publish_once
 from study.engine.plan import Plan
-from study.engine.training import trial_columns
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from study.spec.reading import override

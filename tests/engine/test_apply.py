@@ -13,7 +13,7 @@ from study.engine.apply import chosen_trial, predict
 from study.engine.order import Order, Site
 from study.engine.training import run_order
 from study.evidence.store import WEIGHTS, Store
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 SPEC: dict[str, Any] = {
     "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 32, "split": {"val": 0.3, "test": 0.3}},

@@ -9,7 +9,7 @@ from torch import Tensor
 from models.siamese import SiameseNet
 from study.engine.attention_maps import attention_maps
 from study.engine.building import build_network
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 PX = 96  # a 6 x 6 map
 OTHER = "fusion: seen by the other eye"

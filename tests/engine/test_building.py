@@ -12,7 +12,7 @@ from study.data.source import open_dataset
 from study.engine.building import Criterion, build_criterion, build_network, check_fits, label_sets, without_weights
 from study.spec.components import Component, load
 from study.spec.errors import SpecError, WeightsError
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 PAIRS = open_dataset(Component(name="odir5k"), num_patients=40)
 SINGLES = open_dataset(Component(name="folders"), num_patients=20)

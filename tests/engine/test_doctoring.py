@@ -26,7 +26,7 @@ from study.engine.doctoring import (
     token_path,
 )
 from study.engine.doctoring_study import check_data, check_storage, check_weights
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 Usage = namedtuple("Usage", "total used free")
 

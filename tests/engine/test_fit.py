@@ -15,7 +15,7 @@ from models.losses.bce import Bce
 from models.siamese import Output, SiameseNet
 from study.engine.building import Criterion
 from study.engine.fit import Epoch, NonFiniteLoss, fit, parameter_groups, warmup_cosine
-from study.spec.study_file import OptimiserSpec, TrainingSpec
+from study.spec.trial_spec import OptimiserSpec, TrainingSpec
 
 CPU = torch.device("cpu")
 OPTIMISER = OptimiserSpec(lr=3e-3, weight_decay=1e-4)

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from study import run
+from study.data.batches import RESIDENT
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine import preview as previewing
@@ -55,12 +56,39 @@ def test_a_study_takes_its_search_and_its_ablations(pairs: Pairs) -> None:
     one = trial_seconds(fillings[0], pairs, PROBE)
     found = forecast(spec, fillings, pairs, probes, concurrent=4)
     assert found.hours == pytest.approx((10 + 2) * one / 4 / 3600)
-    assert found.cache_bytes == len(pairs) * 2 * (32 * 32 * 3 + THUMB_BYTES) == image_bytes(fillings, pairs)
+    assert found.cache_bytes == len(pairs) * 2 * (32 * 32 * 3 + THUMB_BYTES)
     assert found.run_bytes > 12 * len(pairs) * 4 * PROBE.num_features
     slow = forecast(spec, fillings, pairs, {which: replace(PROBE, train_s=1.0) for which in probes}, concurrent=4)
     assert slow.hours > 10 * found.hours
-    assert [what for what, _ in found.rows()] == ["time", "memory", "disk"]
+    assert [what for what, _ in found.rows()] == ["trials", "time", "memory", "disk"]
+    assert dict(found.rows())["trials"] == "10 of the search, 2 of ablations"
     assert "1.0 GiB a trial, 4.0 GiB for 4 at a time" in dict(found.rows())["memory"]
+
+
+@pytest.mark.parametrize(("folds", "train"), [(1, 0.7), (4, 0.6)])
+def test_repeats_of_the_best_count_as_trials(pairs: Pairs, folds: int, train: float) -> None:
+    spec = study(search={"trials": 10, "confirm": {"top": 3, "seeds": [1, 2], "folds": folds}})
+    fillings = spec.corners()
+    probes = {kind(f): PROBE for f in fillings}
+    found = forecast(spec, fillings, pairs, probes, concurrent=4)
+    one = trial_seconds(fillings[0], pairs, PROBE)
+    repeat = 3 * (train * len(pairs) * 0.01 + 0.15 * len(pairs) * 0.002) + len(pairs) * 0.002 + BESIDE_S
+    assert found.hours == pytest.approx((12 * one + 6 * folds * repeat) / 4 / 3600)
+    assert dict(found.rows())["trials"] == f"10 of the search, {6 * folds} repeats of its best, 2 of ablations"
+    fewer = forecast(study(search={"trials": 2, "confirm": {"top": 3}}), fillings, pairs, probes, concurrent=4)
+    assert fewer.trials["repeats of its best"] == 2 * 3
+    assert found.run_bytes > forecast(study(), fillings, pairs, probes, concurrent=4).run_bytes
+
+
+def test_every_image_setting_has_a_cache_of_its_own_and_a_gpu_keeps_the_last_ones(pairs: Pairs) -> None:
+    lights = {"type": "categorical", "choices": ["none", "graham", "msr"]}
+    sides = {"type": "categorical", "choices": [32, 64]}
+    fillings = study(data={**STUDY["data"], "illumination": lights, "image_px": sides}).corners()
+    assert image_bytes(fillings, pairs)[0] == len(pairs) * 2 * (64 * 64 * 3 + THUMB_BYTES)
+    assert len(image_bytes(fillings, pairs)) == len({(f.data.image_px, f.data.illumination.name) for f in fillings}) >= 4
+    spec = study(ablations={"dmsnet_table3": {"variants": {"dark": {"data.illumination": "clahe_lab"}}}})
+    found = forecast(spec, spec.corners(), pairs, {kind(f): PROBE for f in spec.corners()}, concurrent=1)
+    assert found.cache_bytes == 2 * len(pairs) * 2 * (32 * 32 * 3 + THUMB_BYTES)
 
 
 def test_each_kind_of_training_is_probed_once_at_its_heaviest(pairs: Pairs) -> None:
@@ -92,12 +120,15 @@ def test_a_probe_runs_the_real_training_steps(pairs: Pairs, monkeypatch: pytest.
     assert probe.num_parameters > 100_000
 
 
-@pytest.mark.parametrize(("device_bytes", "images", "trials"), [(10, 0, 7), (35, 0, 2), (37, 0, 1), (100, 0, 1), (10, 25, 2), (1, 0, 8)])
-def test_as_many_trials_share_a_gpu_as_its_memory_holds(device_bytes: int, images: int, trials: int) -> None:
-    share = gpu_share([replace(PROBE, device_bytes=device_bytes * GIB, device_total=80 * GIB), PROBE_ON_GPU], images * GIB)
+@pytest.mark.parametrize(
+    ("device_bytes", "images", "trials"),
+    [(10, [], 7), (35, [], 2), (37, [], 1), (100, [], 1), (10, [25], 2), (10, [20, 5, 5, 5], 2), (1, [], 8)],
+)
+def test_as_many_trials_share_a_gpu_as_its_memory_holds(device_bytes: int, images: list[int], trials: int) -> None:
+    share = gpu_share([replace(PROBE, device_bytes=device_bytes * GIB, device_total=80 * GIB), PROBE_ON_GPU], [n * GIB for n in images])
     assert int(1 / share) == trials
-    assert trials == 1 or trials * (device_bytes + images) <= SPARE * 80
-    assert gpu_share([PROBE], 0) == 1.0
+    assert trials == 1 or trials * (device_bytes + sum(images[:RESIDENT])) <= SPARE * 80
+    assert gpu_share([PROBE], []) == 1.0
 
 
 PROBE_ON_GPU = replace(PROBE, device_bytes=GIB // 2, device_total=80 * GIB)

@@ -11,13 +11,14 @@ import torch
 
 from models.generators.dcgan import Dcgan
 from study.engine import start as starting
+from study.engine.built import Built
 from study.engine.order import Order
 from study.engine.start import Started, open_store, start
-from study.engine.training import Built, run_order
+from study.engine.training import run_order
 from study.evidence.store import Store
 from study.spec.errors import SpecError
 from study.spec.resolve import resolve
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 SMALL = {"generator": {"name": "dcgan", "latent": 2, "width": 1}, "epochs": 1}

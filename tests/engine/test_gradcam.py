@@ -15,7 +15,7 @@ from study.data.phantom.fundus import draw_fundus
 from study.data.phantom.patients import EYES, fundus_patient
 from study.engine.building import build_network
 from study.engine.gradcam import evidence_of, grad_cam, nearest_mean
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 @pytest.fixture(autouse=True)

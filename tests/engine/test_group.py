@@ -18,7 +18,7 @@ from study.engine.group import Group
 from study.engine.order import Order, Site
 from study.engine.training import run_order
 from study.evidence.store import Store
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 ROOT = Path(__file__).parents[2]
 # Batch norm takes its statistics from a worker's own samples, so that the network's trained part must be without.

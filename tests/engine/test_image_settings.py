@@ -11,12 +11,14 @@ from PIL import Image
 
 from study.data.cohort import open_cohort
 from study.engine.apply import chosen_trial, predict
+from study.engine.built import Built
 from study.engine.group import Group
 from study.engine.order import Order, Site
 from study.engine.start import _distinct_images
-from study.engine.training import Built, run_order
+from study.engine.training import run_order
 from study.evidence.store import Store
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 ALL: dict[str, Any] = {

@@ -16,7 +16,8 @@ from study.evidence.store import Store
 from study.report import write_report
 from study.reporting.run import load_run
 from study.spec.errors import SpecError
-from study.spec.study_file import RetrievalSpec, TrialSpec
+from study.spec.task import RetrievalSpec
+from study.spec.trial_spec import TrialSpec
 from tests.reporting.fake_run import FakeRun
 
 CPU = torch.device("cpu")

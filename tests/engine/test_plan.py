@@ -36,7 +36,10 @@ def run_search(p: Plan, num: int) -> list[str]:
 
 
 def record(key: str, number: int, params: dict[str, Any], state: str = "complete", value: float | None = 0.5) -> dict[str, Any]:
-    return {"trial": key, "role": "search", "number": number, "params": json.dumps(params), "state": state, "value": value}
+    objectives = json.dumps({"macro_average_precision": value} if state == "complete" else {})
+    spec = json.dumps({"training": {"epochs": 30}})
+    return {"trial": key, "role": "search", "number": number, "params": json.dumps(params), "state": state, "value": value,
+            "objectives": objectives, "spec": spec}  # fmt: skip
 
 
 def test_the_search_then_ablations_on_the_best_then_the_untrained_network() -> None:

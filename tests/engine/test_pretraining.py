@@ -20,7 +20,7 @@ from study.reporting.summary import summary
 from study.reporting.tables.provenance import Provenance
 from study.run import announcement
 from study.spec.resolve import resolve
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 SEEN = "Pretrained on images of"

@@ -12,7 +12,7 @@ from models.siamese import SiameseNet
 from study.engine.building import build_network
 from study.engine.gradcam import evidence_of, grad_cam
 from study.engine.randomising import cascade, rank_correlation, structural_likeness
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 
 def network(seed: int, **model: Any) -> SiameseNet:

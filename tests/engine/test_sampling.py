@@ -50,7 +50,8 @@ def search(sampler: str, num: int, records: list[dict[str, Any]] | None = None, 
         value = value_of(order.params)
         plan.finish(order.key, "complete", [value])
         records.append({"trial": order.key, "role": "search", "number": order.number, "params": json.dumps(order.params),
-                        "state": "complete", "value": value})  # fmt: skip
+                        "state": "complete", "value": value, "objectives": json.dumps({"macro_average_precision": value}),
+                        "spec": json.dumps(order.spec)})  # fmt: skip
     return records
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from study.data.cohort import open_cohort
+from study.engine.built import Built
 from study.engine.order import Order, Site
-from study.engine.training import Built, run_order
+from study.engine.training import run_order
 from study.evidence.store import Store
-from study.spec.study_file import TrialSpec
+from study.spec.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {

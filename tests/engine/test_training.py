@@ -20,7 +20,7 @@ from study.engine.pending import Pending
 from study.engine.training import run_order
 from study.evidence.store import Store
 from study.spec.errors import StorageError
-from study.spec.study_file import OptimiserSpec, TrainingSpec, TrialSpec
+from study.spec.trial_spec import OptimiserSpec, TrainingSpec, TrialSpec
 
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {

@@ -9,7 +9,7 @@ from sklearn import metrics as oracle
 from study.evidence.decisions import decide
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import DEFAULT_OBJECTIVE, metrics_of, objective, values
-from study.evidence.ranking import rank_metrics
+from study.evidence.ranking import rank_labels, rank_metrics
 from study.spec.errors import SpecError
 
 
@@ -168,6 +168,8 @@ def test_ranking_with_many_ties_agrees_with_the_pairwise_definition(rows):
     target = np.array([t for t, _ in rows])
     score = np.array([s / 4 for _, s in rows])
     auc, average_precision = rank_metrics(target, score, np.ones((len(rows), 1)))
+    for ours, of_labels in zip((auc, average_precision), rank_labels(target[:, None], score[:, None]), strict=True):
+        np.testing.assert_allclose(of_labels, ours)
     wins = [(p > n) + (p == n) / 2 for p in score[target] for n in score[~target]]
     thresholds = sorted(set(score), reverse=True)
     recall = [0.0] + [(target & (score >= t)).sum() / target.sum() for t in thresholds]

@@ -6,7 +6,8 @@ import pytest
 
 from study.data.preprocessing import Preprocessing
 from study.spec.errors import SpecError
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 BOX = {"left": 100, "top": 300, "right": 400, "bottom": 50, "origin": "bottom_left"}
 

@@ -10,7 +10,8 @@ from study.spec.errors import SpecError
 from study.spec.json_schema import json_schema
 from study.spec.reading import override, read_yaml
 from study.spec.resolve import resolve
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
 MINIMAL: dict[str, Any] = {"study": "a", "data": {"dataset": "phantom"}, "model": {"backbone": "tiny"}}

@@ -34,18 +34,18 @@ class Confusion:
 
     def data(self, run: Run) -> _ConfusionData | None:
         """None where the chosen trial has no test predictions."""
-        found = run.predictions(run.best) if run.best else None
-        if found is None or run.best is None:
+        found = run.chosen_predictions()
+        if found is None:
             return None
         decision, true = decisions_of(found, run.kind)[run.decision_rule("half")], found.target > 0
         if run.kind != "multilabel":
             counts = true.T.astype(int) @ decision.astype(int)
-            return _ConfusionData(run.best, (("", run.labels, counts),))
+            return _ConfusionData(found.trial, (("", run.labels, counts),))
         panels = []
         for j, label in enumerate(run.labels):
             t, d = true[:, j], decision[:, j]
             panels.append((label, ("no", "yes"), np.array([[(~t & ~d).sum(), (~t & d).sum()], [(t & ~d).sum(), (t & d).sum()]])))
-        return _ConfusionData(run.best, tuple(panels))
+        return _ConfusionData(found.trial, tuple(panels))
 
     def draw(self, data: _ConfusionData) -> Figure:
         """Shade is the share of the row; numbers are counts."""

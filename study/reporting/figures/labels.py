@@ -32,11 +32,11 @@ class Labels:
 
     def data(self, run: Run) -> _LabelsData | None:
         """None where the chosen trial has no test predictions."""
-        found = run.predictions(run.best) if run.best else None
-        if found is None or run.best is None:
+        found = run.chosen_predictions()
+        if found is None:
             return None
-        per_label = {m: np.array([run.score(run.best, m, label=name) for name in run.labels]) for m in ("average_precision", "auc")}
-        return _LabelsData(run.best, run.labels, per_label["average_precision"], per_label["auc"], found.target.mean(axis=0))
+        per_label = {m: np.array([run.score(found.trial, m, label=name) for name in run.labels]) for m in ("average_precision", "auc")}
+        return _LabelsData(found.trial, run.labels, per_label["average_precision"], per_label["auc"], found.target.mean(axis=0))
 
     def draw(self, data: _LabelsData) -> Figure:
         """Horizontal bars; the tick is what the class prior alone reaches."""

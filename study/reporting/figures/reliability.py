@@ -33,15 +33,13 @@ class Reliability:
 
     def data(self, run: Run) -> _ReliabilityData | None:
         """None where the chosen trial lacks predictions of validation or test."""
-        if run.best is None:
-            return None
-        val, test = run.predictions(run.best, split="val"), run.predictions(run.best)
+        val, test = run.chosen_predictions("val"), run.chosen_predictions()
         if val is None or test is None:
             return None
         temperature = fit_temperature(val.target, val.score, run.kind)
         mended = apply_temperature(test.score, temperature, run.kind)
         diagrams = [reliability(*events_of(test.target, score.astype(np.float64), run.kind)) for score in (test.score, mended)]
-        return _ReliabilityData(run.best, diagrams[0], diagrams[1], temperature)
+        return _ReliabilityData(test.trial, diagrams[0], diagrams[1], temperature)
 
     def draw(self, data: _ReliabilityData) -> Figure:
         """The diagonal is perfect; the bars below show where the scores lie."""

@@ -32,15 +32,15 @@ class Roc:
 
     def data(self, run: Run) -> _RocData | None:
         """None where the chosen trial has no test predictions, or no label has both carriers and others."""
-        found = run.predictions(run.best) if run.best else None
-        if found is None or run.best is None:
+        found = run.chosen_predictions()
+        if found is None:
             return None
         curves = []
         for j, label in enumerate(run.labels):
             if 0 < (found.target[:, j] > 0).sum() < len(found.target):
                 _, sensitivity, specificity = roc_points(found.target[:, j], found.score[:, j])
-                curves.append((label, 1 - specificity, sensitivity, run.score(run.best, "auc", label=label)))
-        return _RocData(run.best, tuple(curves)) if curves else None
+                curves.append((label, 1 - specificity, sensitivity, run.score(found.trial, "auc", label=label)))
+        return _RocData(found.trial, tuple(curves)) if curves else None
 
     def draw(self, data: _RocData) -> Figure:
         """Small multiples with the diagonal of chance."""

@@ -20,7 +20,7 @@ class Errors:
 
     def build(self, run: Run) -> Table | None:
         """The table; None where the chosen trial has no test predictions, or no wrong one."""
-        found = run.predictions(run.best) if run.best else None
+        found = run.chosen_predictions()
         if found is None:
             return None
         score = np.clip(found.score.astype(np.float64), 1e-6, 1 - 1e-6)
@@ -46,7 +46,7 @@ class Errors:
             Column("loss", "Loss", help="Mean binary cross-entropy over the labels"),
         )
         caption = (
-            f"Test split, {run.best}: {int(wrong.sum())} of {len(wrong)} samples have at least one wrong label. "
+            f"Test split, {found.trial}: {int(wrong.sum())} of {len(wrong)} samples have at least one wrong label. "
             f"The {len(rows)} with the greatest loss."
         )
         return Table("errors", "Where it is most wrong", columns, tuple(rows), caption, synthetic=run.synthetic)

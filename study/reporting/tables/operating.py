@@ -20,9 +20,7 @@ class Operating:
 
     def build(self, run: Run) -> Table | None:
         """The table; None where the chosen trial lacks predictions of validation or test."""
-        if run.best is None:
-            return None
-        val, test = run.predictions(run.best, split="val"), run.predictions(run.best)
+        val, test = run.chosen_predictions("val"), run.chosen_predictions()
         if val is None or test is None:
             return None
         rows = []
@@ -37,7 +35,7 @@ class Operating:
             columns.append(
                 Column(f"specificity{wanted:.0%}", "Specificity reached", help="Share of the others that are left alone, on test")
             )
-        caption = f"Test split, {run.best}. Each threshold was set on validation for the wanted specificity, so test may miss it."
+        caption = f"Test split, {test.trial}. Each threshold was set on validation for the wanted specificity, so test may miss it."
         return Table("operating", "Sensitivity at fixed specificity", tuple(columns), tuple(rows), caption, synthetic=run.synthetic)
 
     def _cells(self, target: np.ndarray, score: np.ndarray, new_target: np.ndarray, new_score: np.ndarray, wanted: float) -> list[Cell]:

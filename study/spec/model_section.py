@@ -1,0 +1,53 @@
+"""The part `model` of a study file: what stands in each slot of the siamese network."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from study.spec.components import Component
+from study.spec.section import Section, slot
+
+
+class BackboneSpec(Section):
+    """One network for both eyes, by torchvision's or timm's name.
+
+    Attributes:
+        weights: `none`, `imagenet`, or a local file (safetensors, or a state dict).
+        freeze: `none`, `all`, or how many leading stages stay as they are.
+        drop_stages: how many of the last stages are left out.
+    """
+
+    name: str
+    weights: Annotated[str, AfterValidator(lambda w: w if w in ("none", "imagenet") else str(Path(w).expanduser().absolute()))] = "none"
+    freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
+    drop_stages: Annotated[int, Field(ge=0)] = 0
+
+
+class EmbeddingSpec(Section):
+    """The vector on which heads and metric losses work.
+
+    Attributes:
+        dim: length after a linear layer; null keeps the fused vector.
+        l2norm: project onto the unit sphere, where distances lie between 0 and 2.
+    """
+
+    dim: Annotated[int, Field(ge=2)] | None = None
+    l2norm: bool = False
+
+
+class ModelSpec(Section):
+    """The slots of the siamese network, in the order in which an image passes them.
+
+    Attributes:
+        attention_at: after the backbone (`last`), or inside it after every stage, or in its last or every residual block.
+    """
+
+    backbone: Annotated[BackboneSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
+    context: Annotated[Component, slot("context", "model.context")] = Component(name="none")
+    attention: Annotated[Component, slot("attention", "model.attention")] = Component(name="none")
+    attention_at: Literal["last", "every_stage", "last_block", "every_block"] = "last"
+    pooling: Annotated[Component, slot("pooling", "model.pooling")] = Component(name="average")
+    fusion: Annotated[Component, slot("fusion", "model.fusion")] = Component(name="concat")
+    embedding: EmbeddingSpec = EmbeddingSpec()
+    head: Annotated[Component, slot("head", "model.head")] = Component(name="multi_label")

@@ -1,0 +1,23 @@
+"""What every part of a study file is made of."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from study.spec import components
+
+SHARE = Annotated[float, Field(ge=0, le=1)]
+# A trial runs in another process with another working directory, so paths are made absolute where they are read.
+LOCAL = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+class Section(BaseModel):
+    """A part of the study file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def slot(kind: str, where: str) -> BeforeValidator:
+    """Reads a component from a name, or from a mapping with `name` and its arguments."""
+    return BeforeValidator(lambda value: components.parse(kind, value, where))

@@ -1,0 +1,118 @@
+"""What one training needs: the parts of a study file that a trial has, without holes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
+
+from study.spec import components
+from study.spec.components import Component
+from study.spec.data_section import DataSpec
+from study.spec.errors import SpecError
+from study.spec.model_section import ModelSpec
+from study.spec.section import LOCAL, SHARE, Section, slot
+from study.spec.task import ClassificationSpec, Task, TaskName, read_task
+
+OBJECTIVE_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "null"}]}
+
+
+class OptimiserSpec(Section):
+    """AdamW with a cosine schedule.
+
+    Attributes:
+        backbone_lr_scale: the backbone's learning rate as a share of `lr`.
+        layer_decay: rate of each stage of the backbone (block of a transformer) as a share of that of the one after it.
+    """
+
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
+    backbone_lr_scale: SHARE = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class TrainingSpec(Section):
+    """How long and how a network is trained.
+
+    Attributes:
+        accumulate: parts in which a batch is worked on, their gradients added: less memory, but batch statistics and losses
+            among the samples of a batch see the part alone.
+        patience: epochs without a better validation value before training ends.
+        precision: `auto` takes bfloat16 on a GPU that has it and 32 bit elsewhere.
+        sampling: `class_balanced` fills batches with the same number of images of each class; only for classes and grades.
+        eye_weight: weight of the loss on each eye's own labels, where they are known; 0 leaves it out.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    patience: Annotated[int, Field(ge=1)] = 10
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    sampling: Literal["shuffle", "class_balanced"] = "shuffle"
+    eye_weight: SHARE = 0.0
+    seed: int = 0
+
+
+class TrialSpec(Section):
+    """Everything one training needs; no hole is left, and training code sees nothing else.
+
+    Attributes:
+        task: what the network is for; it decides which objectives there are.
+        heads: classifiers that are fitted on the embedding of every trial after its training, by name; `all` for every one there is.
+        objective: the metric on validation that picks the epoch and the trial; `best_head.METRIC` takes the best value of the network's
+            own head and `heads`, which are then fitted after every epoch; null takes the data set kind's own. In a study file
+            it may be a list: the search then looks for the best compromises.
+        more_objectives: the list's others, metrics or costs (`num_parameters`, `multiply_adds`).
+        weights: local files for backbones whose weights are `imagenet`, by the backbone's name.
+    """
+
+    data: DataSpec
+    model: ModelSpec
+    loss: Annotated[Component, slot("loss", "loss")] = Component(name="bce")
+    optimiser: OptimiserSpec = OptimiserSpec()
+    training: TrainingSpec = TrainingSpec()
+    task: Annotated[Task, BeforeValidator(read_task, json_schema_input_type=TaskName | Task)] = ClassificationSpec()
+    heads: Literal["all"] | list[str] = ["knn", "logistic_regression"]
+    objective: Annotated[str | None, WithJsonSchema(OBJECTIVE_SCHEMA)] = None
+    more_objectives: list[str] = []
+    weights: dict[str, LOCAL] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, data: Any) -> Any:
+        """A list of objectives is the one that picks epochs, and more."""
+        listed = data.get("objective") if isinstance(data, Mapping) else None
+        if not isinstance(listed, list):
+            return data
+        if not listed or len(set(map(str, listed))) != len(listed):
+            raise ValueError(f"`objective`: must be a metric or a list of different ones, got {listed!r}.")
+        return {**data, "objective": listed[0], "more_objectives": listed[1:]}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "TrialSpec":
+        """Checked from plain data.
+
+        Raises:
+            SpecError: anything unknown, missing or out of range, all at once, a line each.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SpecError(components.explain(error, "", cls)) from None
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data that `read` takes back."""
+        return {key: _plain(getattr(self, key)) for key in type(self).model_fields}
+
+
+def _plain(value: Any) -> Any:
+    """Models as plain data in the study file's own form: a component is a mapping with `name` and its arguments."""
+    if isinstance(value, Component):
+        return {"name": value.name, **value.args} if value.args else value.name
+    if isinstance(value, BaseModel):
+        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
