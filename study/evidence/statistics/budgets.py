@@ -1,7 +1,8 @@
 """The best value so far against what it cost: were two methods given the same budget?
 
 Source: Dodge et al. 2019, Show your work (expected best of m trials drawn at random from those that were run).
-Differs: the cost may be trials, seconds or GPU hours; bands are percentiles over random orders of the trials.
+Differs: the cost may be trials, seconds or GPU hours; the median and a band of random orders instead of the mean, since some
+orders have no value yet: theirs is below every other.
 """
 
 from collections.abc import Sequence
@@ -23,14 +24,14 @@ class BudgetCurve:
     Attributes:
         budget: from 0 to the whole cost.
         observed: in the order in which the trials were run; NaN before the first one ended.
-        expected: mean over random orders of the same trials (with replacement): what a method of this kind would reach.
-        low: lower end of the orders' 95 % band.
+        median: over random orders of the same trials (with replacement): what half of them reach; NaN while half have no value.
+        low: lower end of the orders' 95 % band; the end on the worse side is the worst trial's value while orders there have none.
         high: its upper end.
     """
 
     budget: Float[np.ndarray, " p"]
     observed: Float[np.ndarray, " p"]
-    expected: Float[np.ndarray, " p"]
+    median: Float[np.ndarray, " p"]
     low: Float[np.ndarray, " p"]
     high: Float[np.ndarray, " p"]
 
@@ -58,12 +59,12 @@ def budget_curve(
     budget = np.linspace(0, cost.sum() if limit is None else limit, NUM_POINTS)
     orders = np.random.default_rng(seed).integers(0, len(value), (NUM_ORDERS, len(value)))
     curves = np.stack([_best_so_far(gained[order], cost[order], budget) for order in orders])
-    reached = np.isfinite(curves).all(axis=0)  # before that some orders have no value, and a mean over the others would flatter
-    ends = np.quantile(curves[:, reached], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    low, high = ends if greater_is_better else ends[::-1]
-    full = [_spread(sign * row, reached) for row in (curves[:, reached].mean(axis=0), low, high)]
+    worse, median, better = np.quantile(curves, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0, method="inverted_cdf")
+    worst = gained[np.isfinite(gained)].min(initial=np.inf)
+    worse = np.where(np.isfinite(better), np.maximum(worse, worst), -np.inf)
+    low, high = (worse, better) if greater_is_better else (better, worse)
     observed = _best_so_far(gained, cost, budget)
-    return BudgetCurve(budget, np.where(np.isfinite(observed), sign * observed, np.nan), *full)
+    return BudgetCurve(budget, *(np.where(np.isfinite(row), sign * row, np.nan) for row in (observed, median, low, high)))
 
 
 def _best_so_far(
@@ -72,9 +73,3 @@ def _best_so_far(
     """Greatest of the trials that have ended within each budget; -∞ where none has."""
     best = np.append(-np.inf, np.maximum.accumulate(gained))
     return np.asarray(best[np.searchsorted(np.cumsum(cost) * (1 - 1e-12), budget, side="right")])
-
-
-def _spread(values: Float[np.ndarray, " r"], places: np.ndarray) -> Float[np.ndarray, " p"]:
-    full = np.full(len(places), np.nan)
-    full[places] = values
-    return full

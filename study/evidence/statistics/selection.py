@@ -2,8 +2,9 @@
 
 Source: Tsamardinos, Greasidou & Borboudakis 2018, Bootstrapping the out-of-sample predictions for efficient and accurate
 cross-validation (BBC-CV).
-Differs: patients are drawn, not samples; the predictions are of one validation split. Like the original it errs on the
-low side: who does well on the drawn patients has had his luck there.
+Differs: patients are drawn, not samples; the predictions are of one validation split; what fewer patients alone change in
+the metric is taken off again (average precision grows as patients become fewer). Like the original it errs on the low side:
+who does well on the drawn patients has had his luck there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from study.evidence.decisions import decide
-from study.evidence.evaluation import Evaluation
+from study.evidence.evaluation import Evaluation, ratio
 from study.evidence.metrics import Kind, Metric
 from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import Judged, Resamples, interval, resampled_values
@@ -31,7 +32,8 @@ class Selection:
 
     Attributes:
         naive: the chosen trial's value on validation, which its choice has made too good.
-        corrected: mean value of the pick on the patients that did not take part in picking it.
+        corrected: mean value of the pick on the patients that did not take part in picking it, less what a trial that nobody picks
+            gains from being judged on so few.
         low: lower end of the 95 % interval of the corrected value.
         high: its upper end.
         pick_share: for each trial, the share of resamples that picked it: the probability that it is the best.
@@ -73,10 +75,11 @@ def selection_bootstrap(
         both = np.hstack([drawn, drawn == 0], dtype=np.float32)
         inside[row], outside[row] = resampled_values([metric], judged, both)[metric.name][0].reshape(2, -1)
     picks = _best(sign * inside)
-    picked = outside[picks, np.arange(num_resamples)]
+    share = np.bincount(picks, minlength=len(trials)) / num_resamples
+    from_fewness = ratio(np.nansum(outside - whole[:, None], axis=1), (~np.isnan(outside)).sum(axis=1))
+    picked = outside[picks, np.arange(num_resamples)] - share[share > 0] @ from_fewness[share > 0]
     low, high = interval(picked)
     corrected = float(picked[~np.isnan(picked)].mean()) if not np.isnan(low) else float("nan")
-    share = np.bincount(picks, minlength=len(trials)) / num_resamples
     return Selection(float(whole[_best(sign * whole[:, None])[0]]), corrected, low, high, share)
 
 

@@ -48,7 +48,7 @@ class Budget:
         panels = figure.subplots(1, len(data.curves), sharey=True, squeeze=False)[0]
         for axes, (unit, curve) in zip(panels, data.curves.items(), strict=True):
             axes.fill_between(curve.budget, curve.low, curve.high, color=GREY, alpha=0.2, linewidth=0, label="95 % of random orders")
-            axes.plot(curve.budget, curve.expected, color=GREY, label="mean of random orders")
+            axes.plot(curve.budget, curve.median, color=GREY, label="median of random orders")
             axes.step(curve.budget, curve.observed, where="post", color=BLUE, label="as it was run")
             axes.set(xlabel=unit, xlim=(0, curve.budget[-1]))
         panels[0].set_ylabel(f"{short(data.measure)}, validation")
@@ -59,7 +59,7 @@ class Budget:
         """What blue above grey would mean."""
         return (
             f"Best validation value so far ({long(data.measure)}) against the budget; pruned and failed trials cost and give nothing. "
-            "A search that learns from its trials runs above the mean of random orders."
+            "A search that learns from its trials runs above the median of random orders."
         )
 
 

@@ -59,7 +59,7 @@ class Neighbours:
             axes.scatter(ring["k"], ring["value"], s=60, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4)
         axes.scatter([k], [data.test], marker="D", s=26, color=INK, zorder=4, label="test at the choice")
         axes.set(xlabel="K", ylabel=f"{short(data.measure)}, validation")
-        figure.legend(loc="outside lower center", ncols=5)
+        figure.legend(loc="outside lower center", ncols=3)
         return figure
 
     def caption(self, data: _KCurveData) -> str:

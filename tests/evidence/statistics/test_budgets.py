@@ -13,18 +13,32 @@ def test_the_observed_curve_steps_when_a_trial_ends():
         np.testing.assert_equal(best, expected)
 
 
-def test_the_expected_best_of_m_trials_is_the_known_formula():
+def test_half_of_the_random_orders_reach_the_median():
     values = np.random.default_rng(0).random(20)
     curve = budget_curve(values.tolist(), [1.0] * 20, limit=10.0)
     ordered = np.sort(values)
     for m in (2, 5, 9):
-        cumulative = (np.arange(1, 21) / 20) ** m - (np.arange(20) / 20) ** m
+        below = (np.arange(1, 21) / 20) ** m  # probability that the best of m is one of the i smallest
         at = np.searchsorted(curve.budget, m)
-        assert curve.expected[at] == pytest.approx((ordered * cumulative).sum(), abs=0.02)
-    known = ~np.isnan(curve.expected)
-    assert (np.diff(curve.expected[known]) >= 0).all()
-    assert (curve.low[known] <= curve.expected[known]).all()
-    assert (curve.expected[known] <= curve.high[known]).all()
+        near = ordered[np.searchsorted(below, [0.45, 0.55])]
+        assert near[0] <= curve.median[at] <= near[1]
+    known = ~np.isnan(curve.median)
+    assert (np.diff(curve.median[known]) >= 0).all()
+    assert (curve.low[known] <= curve.median[known]).all()
+    assert (curve.median[known] <= curve.high[known]).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_order_without_a_value_is_below_the_others(sign):
+    values = [sign * 0.3, sign * 0.7, *[float("nan")] * 6]  # half of the orders need more than two trials to meet a value
+    curve = budget_curve(values, [1.0] * 8, greater_is_better=sign > 0)
+    one, eight = np.searchsorted(curve.budget, 1.0), -1
+    worse, better = (curve.low, curve.high) if sign > 0 else (curve.high, curve.low)
+    assert np.isnan(curve.median[one])
+    assert worse[one] == worse[eight] == sign * 0.3
+    assert better[one] == sign * 0.7
+    assert curve.median[eight] in (sign * 0.3, sign * 0.7)
+    assert np.isnan(curve.high[0])
 
 
 def test_trials_without_a_value_cost_their_budget():
@@ -36,8 +50,8 @@ def test_trials_without_a_value_cost_their_budget():
 def test_a_loss_goes_down():
     curve = budget_curve([0.5, 0.9, 0.1], [1.0] * 3, greater_is_better=False)
     assert curve.observed[-1] == 0.1
-    known = ~np.isnan(curve.expected)
-    assert (np.diff(curve.expected[known]) <= 0).all()
+    known = ~np.isnan(curve.median)
+    assert (np.diff(curve.median[known]) <= 0).all()
     assert (curve.low[known] <= curve.high[known]).all()
 
 

@@ -37,13 +37,24 @@ def test_each_resample_is_scored_on_the_patients_left_out(predictions):
     trials = trials_of(predictions, [0.2, 0.3], num_samples=30)
     found = selection_bootstrap(METRIC, "multilabel", trials, num_resamples=20, seed=5)
     weights = Resamples(trials[0].patient, 20, 5).weights(trials[0].patient)
-    values = []
+
+    def value(trial, rows):
+        return objective("macro_auc", "multilabel", trial.target[rows], trial.score[rows])
+
+    everyone, values, gained = np.arange(30), [], []
     for b in range(20):
-        inside = np.repeat(np.arange(30), weights[:, b].astype(int))
-        outside = weights[:, b] == 0
-        best = max(trials, key=lambda t: objective("macro_auc", "multilabel", t.target[inside], t.score[inside]))
-        values.append(objective("macro_auc", "multilabel", best.target[outside], best.score[outside]))
-    assert found.corrected == pytest.approx(np.nanmean(values), rel=1e-5)
+        inside = np.repeat(everyone, weights[:, b].astype(int))
+        best = max(trials, key=lambda t: value(t, inside))
+        values.append(value(best, weights[:, b] == 0))
+        gained.append(np.mean([value(best, weights[:, c] == 0) - value(best, everyone) for c in range(20)]))
+    assert found.corrected == pytest.approx(np.mean(values) - np.mean(gained), rel=1e-5)
+
+
+def test_what_fewer_patients_gain_is_no_part_of_the_correction(predictions):
+    trials = trials_of(predictions, [0.0, 0.0, 0.9], num_samples=40)
+    found = selection_bootstrap(metrics_of("multilabel")["macro_average_precision"], "multilabel", trials)
+    assert found.pick_share[2] > 0.99
+    assert found.corrected == pytest.approx(found.naive, abs=1e-3)
 
 
 def test_a_loss_is_selected_downwards(predictions):
