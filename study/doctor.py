@@ -64,10 +64,13 @@ def _of_cluster(data: dict[str, Any]) -> list[Finding]:
 
 def _of_study(args: argparse.Namespace) -> list[Finding]:
     from study.engine.cluster_room import has_gpu  # needs ray and torch, which are known to be importable by now
+    from study.engine.doctoring_cluster import check_nodes
     from study.engine.doctoring_study import check_study
+    from study.run import LOGS
     from study.spec.resolve import resolve
 
-    return check_study(resolve(args.file, parse_settings(args.set), args.profile, has_gpu("local")).spec)
+    spec = resolve(args.file, parse_settings(args.set), args.profile, has_gpu("local")).spec
+    return check_study(spec) + check_nodes(spec.resources.address, LOGS / "ray.log")
 
 
 def _say(findings: list[Finding], console: Console) -> None:

@@ -150,7 +150,7 @@ def announcement(resolved: Resolved, ready: Started) -> Table:
     done = sum(key.startswith("search-") for key in ready.plan.finished)
     follow = sum(len(a.variants) * len(a.seeds) for a in spec.ablations.values())
     again = spec.search.confirm
-    then = f", then {again.top * len(again.seeds) * again.folds} repeats of the best {again.top}" if again else ""
+    then = f", then {spec.num_repeats} repeats of the best {again.top}" if again else ""
     then += f", then {follow} trials of {', '.join(spec.ablations)}" if follow else ""
     table.add_row("search", f"{spec.num_trials} trials over {len(spec.holes())} parameters ({done} done){then}")
     table.add_row("results", ready.store.where)

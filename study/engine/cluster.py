@@ -5,15 +5,18 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.engine.doctoring import token_path
 from study.spec.errors import StudyError
@@ -35,6 +38,7 @@ QUIET = {
 FIRST_NODE_WAIT_S = 1200.0  # a machine of a cloud with its environment takes five to ten minutes
 
 Say = Callable[[str], None]
+Answer = TypeVar("Answer")
 
 
 class ClusterError(StudyError):
@@ -74,6 +78,51 @@ def connected(address: str, workers: int, log: Path) -> Iterator[None]:
 def alive() -> list[dict[str, Any]]:
     """Ray's own description of each live node."""
     return [node for node in ray.nodes() if node["Alive"]]
+
+
+def require_own_cluster() -> None:
+    """The raylet of a cluster that this process started lives; with a dead one Ray would wait for another machine.
+
+    Raises:
+        ClusterError: it has ended.
+    """
+    node = ray_worker._global_node
+    dead: list[tuple[str, subprocess.Popen[bytes]]] = [] if node is None else node.dead_processes()
+    for name, process in dead:
+        if name == ray_constants.PROCESS_TYPE_RAYLET:
+            raise ClusterError(
+                f"`resources.address`: the cluster on this machine must live until the study ends, got the end of its process "
+                f"`{name}` (code {process.returncode}), as when the machine has no memory left. Finished trials are kept, "
+                "and the same command goes on."
+            )
+
+
+def ask_each_node(question: Callable[[], Answer], wait_s: float = 60.0) -> dict[str, Answer | ClusterError]:
+    """Runs a function on every live node, also on one whose cores are taken.
+
+    Args:
+        question: importable on the nodes.
+        wait_s: longest wait for all of them.
+
+    Returns:
+        By the node's address and port what it says, or why it says nothing.
+    """
+    task = ray.remote(num_cpus=0)(question)
+    asked = {}
+    for node in alive():
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked[f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"] = task.options(scheduling_strategy=there).remote()
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=wait_s)
+    return {node: _answer(reference, wait_s) for node, reference in asked.items()}
+
+
+def _answer(reference: Any, wait_s: float) -> Any:
+    try:
+        return ray.get(reference, timeout=0)
+    except ray.exceptions.GetTimeoutError:
+        return ClusterError(f"no answer within {wait_s:g} s")
+    except ray.exceptions.RayError as error:
+        return ClusterError(str(error).strip().splitlines()[-1])
 
 
 def await_true(there: Callable[[], bool], what: str, say: Say, wait_s: float = FIRST_NODE_WAIT_S) -> None:
@@ -134,8 +183,8 @@ def _on_this_machine(workers: int) -> Iterator[None]:
 def _init(address: str, **more: Any) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _no_cluster(address, str(error).splitlines()[0]) from None
+    except Exception as error:  # a bare one where a process of the cluster has ended while it started
+        raise _no_cluster(address, (str(error).splitlines() or [type(error).__name__])[0]) from None
 
 
 def _require_listener(address: str) -> None:
@@ -148,6 +197,8 @@ def _require_listener(address: str) -> None:
 
 
 def _no_cluster(address: str, reason: str) -> ClusterError:
+    if address == "local":
+        return ClusterError(f"`resources.address`: a cluster must start on this machine, got: {reason} `python -m study.doctor` looks why.")
     return ClusterError(f"`resources.address`: must be `local`, `auto` or the address of a running cluster, got `{address}`: {reason}")
 
 
@@ -159,11 +210,14 @@ def _logging_to(log: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in ("ray", "optuna", "torch")]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
+    printed = ray_worker.print_to_stdstream
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
+    ray_worker.print_to_stdstream = lambda data, ignore_prefix: loggers[0].warning("\n".join(data["lines"]))  # Ray prints these itself
     try:
         yield
     finally:
+        ray_worker.print_to_stdstream = printed
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
         handler.close()

@@ -16,7 +16,8 @@ from study.data.source import open_dataset
 from study.engine.doctoring import Finding
 from study.evidence.store import Store
 from study.spec.errors import DataError, StorageError
-from study.spec.study_file import StudySpec, TrialSpec
+from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 
 
 def check_study(spec: StudySpec) -> list[Finding]:

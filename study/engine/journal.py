@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import LOCK_FILE_SUFFIX
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from pyarrow import fs
@@ -70,6 +71,7 @@ class Journal:
         """The journal's study with every record told once; trials that were running are taken up again when they go on."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         _cut_torn_line(path)
+        Path(f"{path}{LOCK_FILE_SUFFIX}").unlink(missing_ok=True)  # of a killed driver; Optuna would wait 30 s for it
         storage = JournalStorage(JournalFileBackend(str(path)))
         study = optuna.create_study(storage=storage, study_name=self._spec.study, directions=self._directions, load_if_exists=True)
         with warnings.catch_warnings():
@@ -103,9 +105,13 @@ class Journal:
             self._note(lambda study: self._start(study, order))
 
     def _start(self, study: optuna.Study, order: Order) -> None:
-        study.enqueue_trial(order.params, user_attrs={"trial": order.key})
-        trial = study.ask(fixed_distributions={name: self._distributions[name] for name in order.params})
-        self._ids[order.key] = trial._trial_id
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=order.params,
+            distributions={name: self._distributions[name] for name in order.params},
+            user_attrs={"trial": order.key},
+        )
+        self._ids[order.key] = study._storage.create_new_trial(study._study_id, trial)  # one line: a kill leaves a whole trial or none
 
     def epoch(self, order: Order, row: dict[str, Any]) -> None:
         """Notes an epoch's first objective."""
@@ -120,11 +126,11 @@ class Journal:
             self._note(lambda study: _end(study, study._storage.get_trial(identity).number, state, values))
 
     def _note(self, write: Callable[[optuna.Study], None]) -> None:
-        """Writes; a journal that cannot be written is left alone from then on."""
+        """Writes; a journal that cannot be written is left alone from then on, and the study goes on."""
         try:
             if self._study is not None:
                 write(self._study)
-        except OSError as error:
+        except Exception as error:
             LOG.warning("the Optuna journal is given up: %s", error)
             self._study = None
 

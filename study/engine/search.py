@@ -11,7 +11,9 @@ from ray.exceptions import OutOfMemoryError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from study.engine.cluster import require_own_cluster
 from study.engine.cluster_room import Growth, Slots
 from study.engine.conductor import Conductor
 from study.engine.trial import VERDICTS, Verdicts, trainable
@@ -79,6 +81,16 @@ class _Witness(tune.Callback):
         return {}  # Tune's own snapshots are never restored
 
 
+class _Heartbeat(tune.Callback):
+    """Tune's callback: ends the search with the cluster of this machine, where Tune would wait for ever."""
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        require_own_cluster()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune's own snapshots are never restored
+
+
 def key_of(trial: Trial) -> str:
     """The order's key of a Tune trial."""
     key: str = json.loads(trial.config["order"])["key"]
@@ -93,6 +105,9 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
         slots: what each trial gets and how many run at a time.
         tune_folder: where Tune keeps its own snapshots, which nothing here reads.
         stopping: called at once on Ctrl-C.
+
+    Raises:
+        ClusterError: the cluster on this machine has died.
     """
     shared = {
         "site": json.dumps(vars(conductor.site)),
@@ -117,7 +132,7 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
             name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f"),
             storage_path=tune_folder,
             verbose=0,
-            callbacks=[_Witness(conductor), growth],
+            callbacks=[_Heartbeat(), _Witness(conductor), growth],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
@@ -129,5 +144,6 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
 
 def group_stopper() -> Callable[[str], None]:
     """Starts the actor that trials of several workers ask, and gives the function that tells it."""
-    verdicts = Verdicts.options(name=VERDICTS, get_if_exists=True).remote()  # type: ignore[attr-defined]
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # no other node's end must end the study
+    verdicts = Verdicts.options(name=VERDICTS, get_if_exists=True, scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     return lambda key: ray.get(verdicts.stop.remote(key))

@@ -159,7 +159,7 @@ def _draw(parts: Sequence[_Curves], measure: str) -> Figure:
     for axes, part in zip(panels, parts, strict=True):
         for i, (name, curve) in enumerate(part.curves.items()):
             colour = PALETTE[i % len(PALETTE)]
-            axes.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0)
+            axes.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0, step="post")
             axes.step(curve.budget, curve.observed, where="post", color=colour, label=name)
         axes.set(xlabel=part.unit, xlim=(0, None))
     panels[0].set_ylabel(f"{measure}, validation")

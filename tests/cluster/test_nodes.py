@@ -42,7 +42,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster  # reads the environment
 
     with tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp") as folder:  # a socket's path is short
-        args = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "object_store_memory": 10**8}
+        args = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": None, "temp_dir": folder, "object_store_memory": 10**8}
         nodes = Cluster(initialize_head=True, head_node_args=args)
         try:
             yield nodes

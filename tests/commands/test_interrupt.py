@@ -1,4 +1,4 @@
-"""Ctrl-C, kills of the driver, of a trial and of a worker, a second driver: nothing is lost, and no process stays."""
+"""Ctrl-C, kills of the driver, of a trial, of a worker and of the cluster, a second driver: nothing is lost, and no process stays."""
 
 import os
 import signal
@@ -25,23 +25,39 @@ STUDY = {
     "resources": {"concurrent": 1, "cpus_per_worker": 1},
 }
 ROOT = Path(__file__).parents[2]
+OUTPUT = "output.txt"
 
 
-def start(folder: Path, *settings: str, options: Sequence[str] = ()) -> "subprocess.Popen[str]":
+def start(folder: Path, *settings: str, options: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(STUDY))
     command = [sys.executable, "-m", "study.run", str(path), *options, *(w for s in settings for w in ("--set", s))]
     environment = {**os.environ, "STUDY_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT), "STUDY_MARK": str(folder)}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with (folder / OUTPUT).open("ab") as output:  # of a pipe nobody sees the end before Ray's processes have gone, which inherit it
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
 
-def wait_for_trials(folder: Path, num: int, process: "subprocess.Popen[str]") -> None:
+def said(folder: Path) -> str:
+    """What all commands in the folder have said."""
+    return (folder / OUTPUT).read_text()
+
+
+def end_of(process: "subprocess.Popen[bytes]", folder: Path, within_s: float) -> int:
+    """Exit code of a command that ends by itself."""
+    try:
+        return process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"no end after {within_s:g} s: {said(folder)}")
+
+
+def wait_for_trials(folder: Path, num: int, process: "subprocess.Popen[bytes]") -> None:
     """Waits until the search has published that many trials."""
     until = time.monotonic() + 240
     store = Store(folder / "runs" / "small")
     while len([key for key in store.keys() if key.startswith("search-")]) < num:  # noqa: SIM118  a method, not a mapping
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
+        assert process.poll() is None, said(folder)
+        assert time.monotonic() < until, said(folder)
         time.sleep(0.2)
 
 
@@ -65,12 +81,12 @@ def left_behind(folder: Path) -> list[str]:
     return list(processes(folder).values())
 
 
-def kill_one(folder: Path, name: str, process: "subprocess.Popen[str]") -> None:
+def kill_one(folder: Path, name: str, process: "subprocess.Popen[bytes]") -> None:
     """Kills a process of the run by its name as soon as there is one."""
     until = time.monotonic() + 240
     while not (found := [pid for pid, line in processes(folder).items() if name in line]):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
+        assert process.poll() is None, said(folder)
+        assert time.monotonic() < until, said(folder)
         time.sleep(0.1)
     os.kill(found[0], signal.SIGKILL)
 
@@ -92,18 +108,15 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> 
     first = start(tmp_path)
     wait_for_trials(tmp_path, 1, first)
     first.send_signal(signal.SIGINT)
-    said = first.communicate(timeout=120)[0]
-    assert first.returncode == 130, said
-    assert "stopping: finished trials are kept" in said
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
+    assert end_of(first, tmp_path, 120) == 130, said(tmp_path)
+    assert "stopping: finished trials are kept" in said(tmp_path)
+    assert "the same command goes on" in said(tmp_path)
+    assert "Traceback" not in said(tmp_path)
     assert left_behind(tmp_path) == []
     store = Store(tmp_path / "runs" / "small")
     before = {row.trial: row.ended for row in store.read("trial").itertuples()}
 
-    second = start(tmp_path)
-    said = second.communicate(timeout=300)[0]
-    assert second.returncode == 0, said
+    assert end_of(start(tmp_path), tmp_path, 300) == 0, said(tmp_path)
     trials = store.read("trial")
     assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
     after = {row.trial: row.ended for row in trials.itertuples()}
@@ -115,10 +128,10 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     with driving(Store(tmp_path / "runs" / "small")):
         for again in ((), ("--fresh",)):
-            second = start(tmp_path, options=again)
-            said = " ".join(second.communicate(timeout=240)[0].split())
-            assert second.returncode == 2, said
-            assert f"a run has one driver at a time, got a second one beside process {os.getpid()}" in said
+            assert end_of(start(tmp_path, options=again), tmp_path, 240) == 2, said(tmp_path)
+            last = said(tmp_path).rpartition("error")[2]
+            assert f"a run has one driver at a time, got a second one beside process {os.getpid()}" in " ".join(last.split())
+            (tmp_path / OUTPUT).unlink()
     assert list((tmp_path / "runs").iterdir()) == [tmp_path / "runs" / "small"]
 
 
@@ -127,15 +140,13 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
     first = start(tmp_path)
     wait_for_trials(tmp_path, 1, first)
     first.kill()
-    first.communicate(timeout=60)
+    first.wait(60)
     store = Store(tmp_path / "runs" / "small")
     interrupted = {order.key: order.params for order in Pending(store).orders()} or None
     before = {row.trial: row.ended for row in store.read("trial").itertuples()}
     assert left_behind(tmp_path) == []  # Ray's processes notice that their driver is gone
 
-    second = start(tmp_path)
-    said = second.communicate(timeout=300)[0]
-    assert second.returncode == 0, said
+    assert end_of(start(tmp_path), tmp_path, 300) == 0, said(tmp_path)
     trials = store.read("trial")
     assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
     assert before.items() <= {row.trial: row.ended for row in trials.itertuples()}.items()
@@ -148,16 +159,34 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
 def test_a_killed_trial_goes_on_by_itself(tmp_path: Path, workers: int, name: str) -> None:
     process = start(tmp_path, f"resources.workers={workers}", "resources.cpus_per_worker=0.9", "training.epochs=12")
     kill_one(tmp_path, name, process)
-    said = process.communicate(timeout=580)[0]
-    assert process.returncode == 0, said
+    assert end_of(process, tmp_path, 580) == 0, said(tmp_path)
     require_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_killed_raylet_ends_the_study_which_goes_on_with_the_next_start(tmp_path: Path) -> None:
+    settings = ("training.epochs=40", "training.patience=40")
+    first = start(tmp_path, *settings)
+    wait_for_trials(tmp_path, 1, first)
+    kill_one(tmp_path, "/raylet/raylet ", first)
+    assert end_of(first, tmp_path, 60) == 2, said(tmp_path)
+    assert said(tmp_path).count("error") == 1
+    assert "got the end of its process `raylet` (code -9)" in " ".join(said(tmp_path).split())
+    assert "raylet)" not in said(tmp_path)  # Ray itself would print the raylet's log
+    assert "Traceback" not in said(tmp_path)
+    assert left_behind(tmp_path) == []
+    before = {row.trial: row.ended for row in Store(tmp_path / "runs" / "small").read("trial").itertuples()}
+    assert "baseline-untrained" not in before
+
+    assert end_of(start(tmp_path, *settings), tmp_path, 300) == 0, said(tmp_path)
+    require_whole(tmp_path)
+    assert before.items() <= {row.trial: row.ended for row in Store(tmp_path / "runs" / "small").read("trial").itertuples()}.items()
 
 
 @pytest.mark.slow
 def test_two_workers_train_one_network(tmp_path: Path) -> None:
     process = start(tmp_path, "resources.workers=2", "resources.cpus_per_worker=0.9", "search.trials=2")
-    said = process.communicate(timeout=580)[0]
-    assert process.returncode == 0, said
+    assert end_of(process, tmp_path, 580) == 0, said(tmp_path)
     trials = Store(tmp_path / "runs" / "small").read("trial")
     assert sorted(trials["trial"]) == ["baseline-prior", "baseline-untrained", "search-00000", "search-00001"]
     assert set(trials["state"]) == {"complete"}

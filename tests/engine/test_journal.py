@@ -69,6 +69,23 @@ def test_a_lost_or_damaged_journal_is_made_again(tmp_path: Path, damage: bytes) 
     assert [(key, state) for key, state, _ in seen(path)] == [("search-00000", TrialState.COMPLETE), ("search-00001", TrialState.FAIL)]
 
 
+def test_a_kill_at_any_line_of_the_journal_leaves_one_that_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.log"
+    journal = Journal(path, SPEC, OBJECTIVES, [])
+    begun = len(path.read_bytes().splitlines())
+    journal.started(order(0))
+    journal.epoch(order(0), {"epoch": 1, "value": 0.4})
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > begun
+    for num in range(1, len(lines) + 1):
+        path.write_bytes(b"".join(lines[:num]))
+        (tmp_path / "optuna.log.lock").symlink_to(path)  # it was held
+        again = Journal(path, SPEC, OBJECTIVES, [])
+        again.started(order(0))
+        again.ended(order(0), "complete", [0.7], "", [])
+        assert [(key, state) for key, state, _ in seen(path)] == [("search-00000", TrialState.COMPLETE)]
+
+
 def test_a_journal_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "nowhere" / "optuna.log", SPEC, OBJECTIVES, [record(0)])
     journal.started(order(1))

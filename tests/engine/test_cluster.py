@@ -1,0 +1,40 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+import ray
+from ray._private import worker
+
+from study.engine.cluster import ClusterError, connected, require_own_cluster
+
+
+def test_a_cluster_that_does_not_start_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def init(**settings: Any) -> NoReturn:
+        raise Exception("The current node timed out during startup.\nmore")
+
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(ClusterError, match=r"a cluster must start on this machine, got: The current node timed out during startup\. `py"),
+        connected("local", 1, tmp_path / "ray.log"),
+    ):
+        pytest.fail("there is no cluster")
+
+
+def test_what_raylets_print_goes_to_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(ray, "init", lambda **settings: None)
+    before = worker.print_to_stdstream
+    with connected("local", 1, tmp_path / "ray.log"):
+        worker.print_to_stdstream({"lines": ["a node", "is gone"]}, ignore_prefix=False)
+    assert worker.print_to_stdstream is before
+    assert "WARNING ray: a node\nis gone" in (tmp_path / "ray.log").read_text()
+    assert capsys.readouterr().out == ""
+
+
+def test_only_a_dead_raylet_ends_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead: list[tuple[str, SimpleNamespace]] = [("log_monitor", SimpleNamespace(returncode=1))]
+    monkeypatch.setattr(worker, "_global_node", SimpleNamespace(dead_processes=lambda: dead))
+    require_own_cluster()
+    dead.append(("raylet", SimpleNamespace(returncode=-9)))
+    with pytest.raises(ClusterError, match=r"got the end of its process `raylet` \(code -9\)"):
+        require_own_cluster()
