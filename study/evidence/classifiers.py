@@ -1,4 +1,7 @@
-"""scikit-learn's classifiers on embeddings, one fit for each label where a sample has many."""
+"""scikit-learn's classifiers on embeddings, one fit for each label where a sample has many.
+
+scikit-learn is imported where it is called: few trials ask for these heads, and each process would wait a second for it.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy.special import expit, softmax
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 Scorer = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n l"]]
 _SEED = 0  # of the forests; the same embeddings always give the same scores
@@ -18,22 +16,32 @@ _SEED = 0  # of the forests; the same embeddings always give the same scores
 
 def svm(c: float, scaled: bool) -> Any:
     """RBF support vector machine with penalty c; `scaled` brings the features to mean 0 and variance 1 first."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
     machine = SVC(C=c)
     return make_pipeline(StandardScaler(), machine) if scaled else machine
 
 
 def random_forest(min_leaf: int) -> Any:
     """100 trees whose leaves hold at least `min_leaf` samples."""
+    from sklearn.ensemble import RandomForestClassifier
+
     return RandomForestClassifier(100, min_samples_leaf=min_leaf, random_state=_SEED)
 
 
 def gradient_boosting(num_rounds: int) -> Any:
     """Histogram gradient boosting: the given number of trees with 8 leaves, a fifth of the features tried at each split."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     return HistGradientBoostingClassifier(max_iter=num_rounds, max_leaf_nodes=8, max_features=0.2, early_stopping=False, random_state=_SEED)
 
 
 def gaussian_nb(smoothing: float) -> Any:
     """Gaussian naive Bayes; `smoothing` times the greatest variance is added to all variances."""
+    from sklearn.naive_bayes import GaussianNB
+
     return GaussianNB(var_smoothing=smoothing)
 
 

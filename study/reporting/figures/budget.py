@@ -47,7 +47,8 @@ class Budget:
         figure = sheet()
         panels = figure.subplots(1, len(data.curves), sharey=True, squeeze=False)[0]
         for axes, (unit, curve) in zip(panels, data.curves.items(), strict=True):
-            axes.fill_between(curve.budget, curve.low, curve.high, color=GREY, alpha=0.2, linewidth=0, step="post", label="95 % of random orders")
+            band = {"color": GREY, "alpha": 0.2, "linewidth": 0, "step": "post"}
+            axes.fill_between(curve.budget, curve.low, curve.high, label="95 % of random orders", **band)
             axes.step(curve.budget, curve.median, where="post", color=GREY, label="median of random orders")
             axes.step(curve.budget, curve.observed, where="post", color=BLUE, label="as it was run")
             axes.set(xlabel=unit, xlim=(0, curve.budget[-1]))
