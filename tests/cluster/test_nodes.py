@@ -27,18 +27,14 @@ STUDY: dict[str, Any] = {
     "search": {"trials": TRIALS, "startup": 2, "pruner": "none"},
     "resources": {"cpus_per_worker": 1},
 }
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_health_check_failure_threshold": "2"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_failure_threshold": "2"}
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without room for trials; nodes are added by the test."""
     for key, value in QUIET.items():
         monkeypatch.setenv(key, value)
-    token = tmp_path / "token"
-    token.write_text("0" * 64)
-    token.chmod(0o600)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
     from ray.cluster_utils import Cluster  # reads the environment
 
     with tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp") as folder:  # a socket's path is short
