@@ -35,6 +35,7 @@ QUIET = {
     "PYTHONWARNINGS": "ignore",
     "MALLOC_ARENA_MAX": "1",  # a trial process trains network after network: what one freed, the next must find
 }
+DRIVER = "driver.pid"
 FIRST_NODE_WAIT_S = 1200.0  # a machine of a cloud with its environment takes five to ten minutes
 
 Say = Callable[[str], None]
@@ -170,7 +171,10 @@ def _on_this_machine(workers: int) -> Iterator[None]:
     dashboard = workers > 1
     everywhere = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's own switch for desktops: without other machines it binds to loopback
-    folder = Path(tempfile.mkdtemp(prefix="study-", dir=os.environ.get("RAY_TMPDIR", "/tmp")))  # short: a socket's path has 107 letters
+    parent = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
+    _sweep(parent)
+    folder = Path(tempfile.mkdtemp(prefix="study-", dir=parent))  # short: a socket's path has 107 letters
+    (folder / DRIVER).write_text(str(os.getpid()))
     try:
         _init("local", include_dashboard=dashboard, _temp_dir=str(folder / "ray"))
         yield
@@ -178,6 +182,17 @@ def _on_this_machine(workers: int) -> Iterator[None]:
         ray.shutdown()
         ray_constants.ENABLE_RAY_CLUSTER = everywhere
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Deletes the logs and sockets that killed drivers have left of their clusters."""
+    for file in parent.glob(f"study-*/{DRIVER}"):
+        with suppress(OSError, ValueError):  # another user's, or one that is just being made
+            driver = int(file.read_text())
+            try:
+                os.kill(driver, 0)
+            except ProcessLookupError:
+                shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def _init(address: str, **more: Any) -> None:

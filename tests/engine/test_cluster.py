@@ -1,3 +1,5 @@
+import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -6,7 +8,7 @@ import pytest
 import ray
 from ray._private import worker
 
-from study.engine.cluster import ClusterError, connected, require_own_cluster
+from study.engine.cluster import DRIVER, ClusterError, connected, require_own_cluster
 
 
 def test_a_cluster_that_does_not_start_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -38,3 +40,19 @@ def test_only_a_dead_raylet_ends_a_study(monkeypatch: pytest.MonkeyPatch) -> Non
     dead.append(("raylet", SimpleNamespace(returncode=-9)))
     with pytest.raises(ClusterError, match=r"got the end of its process `raylet` \(code -9\)"):
         require_own_cluster()
+
+
+def test_the_folders_of_killed_drivers_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(ray, "init", lambda **settings: None)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    drivers = {"study-killed": str(ended.pid), "study-alive": str(os.getpid()), "study-starting": "", "other": str(ended.pid)}
+    for name, driver in drivers.items():
+        (tmp_path / name / "ray").mkdir(parents=True)
+        (tmp_path / name / DRIVER).write_text(driver)
+    with connected("local", 1, tmp_path / "ray.log"):
+        (own,) = {p.name for p in tmp_path.glob("study-*")} - drivers.keys()
+        assert (tmp_path / own / DRIVER).read_text() == str(os.getpid())
+        assert not (tmp_path / "study-killed").exists()
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"study-alive", "study-starting", "other"}
