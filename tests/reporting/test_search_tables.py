@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from study.evidence.predictions import Embeddings
+from study.evidence.retrieval import retrieval_means
+from study.reporting.picking import picking_of
+from study.reporting.retrieval import ranking_of
 from study.reporting.run import load_run
 from study.reporting.table import Value
 from study.reporting.tables.confirmation import Confirmation
@@ -65,3 +69,30 @@ def test_repeats_are_averaged_beside_the_searchs_own_value(folder: Path) -> None
     assert validation.spread == pytest.approx(np.std(repeats, ddof=1))
     assert table.cell("search-00000", "search").text == "0.900"
     assert table.cell("search-00001", "validation").text == "failed"
+
+
+class FakeRetrieval(FakeRun):
+    """Each trial's embedding is noisier than the one before."""
+
+    def embeddings(self, key: str) -> list[Embeddings]:
+        noise = 1.0 + int(key[-1])
+        return [
+            Embeddings(key, s, *self._who(s), truth, (2.0 * truth + noise * self.noise[s]).astype(np.float32), self.synthetic)
+            for s, truth in self.truth.items()
+        ]
+
+
+def test_what_the_choice_of_a_retriever_is_worth(tmp_path: Path) -> None:
+    measure = "macro_map@10"
+    fake = FakeRetrieval(tmp_path / "run", kind="grades", patients=120)
+    fake.study(objective=measure)
+    for i in range(3):
+        key = f"search-{i:05d}"
+        fake.trial(key, fake.predictions(key, 1.0), number=i, value=1.0 - 0.1 * i, objective=measure)
+    run = load_run(str(tmp_path / "run"))
+    found = picking_of(run)
+    assert found is not None
+    values = [float(retrieval_means(ranked[0], measure)[0]) for key in found.keys if (ranked := ranking_of(run, key, "val"))]
+    assert found.selection.naive == max(values) == values[0]
+    assert found.selection.pick_share[0] > found.selection.pick_share[2]
+    assert found.selection.low < found.selection.corrected <= found.selection.naive < found.selection.high

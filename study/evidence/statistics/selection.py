@@ -7,7 +7,7 @@ the metric is taken off again (average precision grows as patients become fewer)
 who does well on the drawn patients has had his luck there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,25 @@ class Selection:
     pick_share: Float[np.ndarray, " t"]
 
 
+@dataclass(frozen=True)
+class Contender:
+    """A trial that may be picked.
+
+    Attributes:
+        patient: of each validation sample.
+        whole: the trial's value on all of them.
+        values: its value under each weighting of the samples.
+    """
+
+    patient: Sequence[str]
+    whole: float
+    values: Callable[[Float[np.ndarray, "n b"]], Float[np.ndarray, " b"]]
+
+
 def selection_bootstrap(
     metric: Metric, kind: Kind, trials: Sequence[Predictions], num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> Selection:
-    """In each resample picks the best trial on the drawn patients and scores it on the patients left out.
+    """The selection among trials by their predictions.
 
     Args:
         metric: an aggregate metric; decisions are the plain ones.
@@ -63,19 +78,34 @@ def selection_bootstrap(
     """
     if not trials or any(set(t.sample) != set(trials[0].sample) for t in trials):
         raise ValueError("`trials`: must be at least one, all with predictions of the same validation samples.")
-    num_resamples = min(num_resamples, max(100, _MAX_EVALUATED // len(trials)))
-    resamples = Resamples(trials[0].patient, num_resamples, seed)
-    sign = 1 if metric.greater_is_better else -1
-    whole = np.empty(len(trials))
-    inside, outside = np.empty((2, len(trials), num_resamples))
-    for row, predictions in enumerate(trials):
+
+    def contender(predictions: Predictions) -> Contender:
         judged = Judged(predictions, decide(predictions.score, kind))
-        whole[row] = metric.compute(Evaluation(predictions.target, predictions.score, judged.decision))[0]
-        drawn = resamples.weights(predictions.patient)
-        both = np.hstack([drawn, drawn == 0], dtype=np.float32)
-        inside[row], outside[row] = resampled_values([metric], judged, both)[metric.name][0].reshape(2, -1)
+        whole = metric.compute(Evaluation(predictions.target, predictions.score, judged.decision))[0]
+        return Contender(predictions.patient, float(whole), lambda weights: resampled_values([metric], judged, weights)[metric.name][0])
+
+    return select([contender(t) for t in trials], metric.greater_is_better, num_resamples, seed)
+
+
+def select(contenders: Sequence[Contender], greater_is_better: bool, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Selection:
+    """In each resample picks the best trial on the drawn patients and scores it on the patients left out.
+
+    Args:
+        contenders: at least one, all of the same patients.
+        greater_is_better: false for losses.
+        num_resamples: as in `selection_bootstrap`.
+        seed: of the random numbers.
+    """
+    num_resamples = min(num_resamples, max(100, _MAX_EVALUATED // len(contenders)))
+    resamples = Resamples(contenders[0].patient, num_resamples, seed)
+    sign = 1 if greater_is_better else -1
+    whole = np.array([c.whole for c in contenders])
+    inside, outside = np.empty((2, len(contenders), num_resamples))
+    for row, contender in enumerate(contenders):
+        drawn = resamples.weights(contender.patient)
+        inside[row], outside[row] = contender.values(np.hstack([drawn, drawn == 0], dtype=np.float32)).reshape(2, -1)
     picks = _best(sign * inside)
-    share = np.bincount(picks, minlength=len(trials)) / num_resamples
+    share = np.bincount(picks, minlength=len(contenders)) / num_resamples
     from_fewness = ratio(np.nansum(outside - whole[:, None], axis=1), (~np.isnan(outside)).sum(axis=1))
     picked = outside[picks, np.arange(num_resamples)] - share[share > 0] @ from_fewness[share > 0]
     low, high = interval(picked)
