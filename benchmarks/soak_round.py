@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from study.engine.conductor import LIVES
 from study.engine.pending import Pending
 from study.evidence.store import Store
 
@@ -118,7 +119,7 @@ class Round:
         self.store = Store(folder / "disk" / STUDY["study"])
         self.keys: list[str] = []
         self.published: list[pa.Table] = []
-        self.moved_at, self.hit_at = time.monotonic(), float("inf")
+        self.moved_at, self.hit_at, self.deaths = time.monotonic(), float("inf"), 0
         self.process = self._start()
 
     def _start(self, output: str = "output.txt") -> "subprocess.Popen[bytes]":
@@ -126,7 +127,7 @@ class Round:
             return subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdout=file, stderr=subprocess.STDOUT)
 
     def _again(self) -> None:
-        self.process = self._start()
+        self.process, self.deaths = self._start(), 0
         self.diary.restarts += 1
 
     def _said(self, output: str = "output.txt") -> str:
@@ -144,7 +145,7 @@ class Round:
         require(sorted(zip(epochs["trial"].to_pylist(), epochs["epoch"].to_pylist(), strict=True)) == wanted, "every epoch once")
         require("Traceback" not in self._said(), "no traceback")
         if len(keys) > len(self.keys):
-            self.moved_at = time.monotonic()
+            self.moved_at, self.deaths = time.monotonic(), 0
             self.diary.longest_s, self.hit_at = max(self.diary.longest_s, self.moved_at - self.hit_at), float("inf")
         require(time.monotonic() - self.moved_at < STALL_S, f"another finished trial in {STALL_S:g} s")
         self.keys = keys
@@ -168,7 +169,7 @@ class Round:
     def happen(self, event: str) -> bool:
         """One disturbance; False when there is nothing to disturb at this moment."""
         act = {"driver": self._kill_driver, "second driver": self._start_second, "full disk": self._fill, "raylet": self._kill_raylet}
-        at, outcome = time.monotonic(), act.get(event, lambda: self._kill(PROCESSES[event]))()
+        at, outcome = time.monotonic(), act.get(event, lambda: self._kill_part(event))()
         if outcome:
             self.hit_at = at
             self.diary.events[event] += 1
@@ -192,6 +193,12 @@ class Round:
         with suppress(ProcessLookupError):
             os.kill(self.chance.choice(found), signal.SIGKILL)
         return "killed"
+
+    def _kill_part(self, event: str) -> str:
+        """A trial's process, or one of its workers; the last of a trial's lives is left to it, or it would rightly fail."""
+        outcome = self._kill(PROCESSES[event]) if self.deaths < LIVES - 1 else ""
+        self.deaths += bool(outcome)
+        return outcome
 
     def _kill_raylet(self) -> str:
         at = time.monotonic()

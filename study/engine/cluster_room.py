@@ -10,7 +10,9 @@ from typing import Any
 import ray
 import torch
 import yaml
-from ray import tune
+from ray import PlacementGroupID, tune
+from ray._private import state as ray_state
+from ray.core.generated import gcs_pb2
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from study.data.pairs import Pairs
@@ -187,6 +189,37 @@ def _start_first_node(slots: Slots, say: Say) -> None:
 def _words(slots: Slots) -> str:
     gpus = f" and {slots.gpus_per_worker:g} GPUs" if slots.gpus_per_worker else ""
     return f"{slots.cpus_per_worker:g} CPUs{gpus}"
+
+
+class Orphans(tune.Callback):
+    """Gives back the places of worker groups whose controller has died before it could, which Ray keeps until the driver ends."""
+
+    def __init__(self) -> None:
+        self._looked = 0.0
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune's loop calls this several times a second."""
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = time.monotonic()
+        table = ray_state.state._connect_and_get_accessor().get_placement_group_table()
+        for place in orphans(table, ray.get_runtime_context().get_job_id()):
+            remove_placement_group(place)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune's own snapshots are never restored
+
+
+def orphans(table: Iterable[bytes], job: str) -> list[PlacementGroup]:
+    """The placement groups of a job that are there, and whose creator is an actor that is not.
+
+    Args:
+        table: Ray's own record of each placement group.
+        job: its id.
+    """
+    rows = [gcs_pb2.PlacementGroupTableData.FromString(row) for row in table]  # type: ignore[attr-defined]  # made at import
+    left = [row for row in rows if row.creator_actor_dead and row.creator_actor_id.strip(b"\xff") and row.creator_job_id.hex() == job]
+    return [PlacementGroup(PlacementGroupID(row.placement_group_id)) for row in left if row.state != row.REMOVED]
 
 
 class Growth(tune.Callback):

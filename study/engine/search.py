@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.engine.cluster import require_own_cluster
-from study.engine.cluster_room import Growth, Slots
+from study.engine.cluster_room import Growth, Orphans, Slots
 from study.engine.conductor import Conductor
 from study.engine.trial import VERDICTS, Verdicts, trainable
 
@@ -132,7 +132,7 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
             name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f"),
             storage_path=tune_folder,
             verbose=0,
-            callbacks=[_Heartbeat(), _Witness(conductor), growth],
+            callbacks=[_Heartbeat(), _Witness(conductor), growth, *([] if alone else [Orphans()])],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
