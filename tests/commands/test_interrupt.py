@@ -81,10 +81,14 @@ def left_behind(folder: Path) -> list[str]:
     return list(processes(folder).values())
 
 
-def kill_one(folder: Path, name: str, process: "subprocess.Popen[bytes]") -> None:
-    """Kills a process of the run by its name as soon as there is one."""
+def kill_one(folder: Path, name: str, process: "subprocess.Popen[bytes]", beside: str = "") -> None:
+    """Kills a process of the run by its name as soon as there is one, and one with the other name."""
     until = time.monotonic() + 240
-    while not (found := [pid for pid, line in processes(folder).items() if name in line]):
+    while True:
+        there = processes(folder)
+        found = [pid for pid, line in there.items() if name in line]
+        if found and any(beside in line for line in there.values()):
+            break
         assert process.poll() is None, said(folder)
         assert time.monotonic() < until, said(folder)
         time.sleep(0.1)
@@ -155,10 +159,14 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "name"), [(1, "ray::ImplicitFunc"), (2, "RayTrainWorker")])
-def test_a_killed_trial_goes_on_by_itself(tmp_path: Path, workers: int, name: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "name", "beside"),
+    [(1, "ray::ImplicitFunc", ""), (2, "RayTrainWorker", ""), (2, "ray::ImplicitFunc", "RayTrainWorker")],
+    ids=["alone", "worker", "trial as its workers start"],
+)
+def test_a_killed_trial_goes_on_by_itself(tmp_path: Path, workers: int, name: str, beside: str) -> None:
     process = start(tmp_path, f"resources.workers={workers}", "resources.cpus_per_worker=0.9", "training.epochs=12")
-    kill_one(tmp_path, name, process)
+    kill_one(tmp_path, name, process, beside)
     assert end_of(process, tmp_path, 580) == 0, said(tmp_path)
     require_whole(tmp_path)
 

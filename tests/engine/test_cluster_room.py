@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]  # made at import
 
 from study.engine import cluster_room
 from study.engine.cluster import ClusterError, await_true
-from study.engine.cluster_room import Growth, Node, Slots, arrange, promised_nodes, trials_on
+from study.engine.cluster_room import Growth, Node, Slots, arrange, orphans, promised_nodes, trials_on
 from study.spec.study_file import ResourcesSpec
 
 
@@ -138,3 +139,22 @@ def test_a_cluster_of_this_machine_wishes_nothing(wishes: list[Bundles]) -> None
     growth = Growth(Slots(1, 1, 0, 2, None), lambda: 10, lambda: pytest.fail("asked"), lambda: pytest.fail("asked"))
     assert growth.room() == 2
     assert wishes == []
+
+
+def test_only_places_whose_creator_died_are_given_back() -> None:
+    job, controller = b"\1\0\0\0", b"\7" * 12 + b"\1\0\0\0"
+
+    def place(name: bytes, **changes: Any) -> bytes:
+        row = {"creator_job_id": job, "creator_actor_id": controller, "creator_actor_dead": True, "state": 2, **changes}
+        whole: bytes = PlacementGroupTableData(placement_group_id=name * 18, **row).SerializeToString()
+        return whole
+
+    table = [
+        place(b"a"),
+        place(b"b", creator_actor_dead=False),
+        place(b"c", state=PlacementGroupTableData.REMOVED),
+        place(b"d", creator_job_id=b"\2\0\0\0"),
+        place(b"e", creator_actor_id=b"\xff" * 16),  # the driver's own, which has no actor
+        place(b"f", state=PlacementGroupTableData.PENDING),
+    ]
+    assert [group.id.binary()[:1] for group in orphans(table, job.hex())] == [b"a", b"f"]
