@@ -228,7 +228,8 @@ def _logging_to(log: Path) -> Iterator[None]:
     printed = ray_worker.print_to_stdstream
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
-    ray_worker.print_to_stdstream = lambda data, ignore_prefix: loggers[0].warning("\n".join(data["lines"]))  # Ray prints these itself
+    # Ray prints these itself; as errors, since `_init` lets nothing less through.
+    ray_worker.print_to_stdstream = lambda data, ignore_prefix: loggers[0].error("\n".join(data["lines"]))
     try:
         yield
     finally:

@@ -1,3 +1,4 @@
+import logging
 import os
 import subprocess
 from pathlib import Path
@@ -24,12 +25,12 @@ def test_a_cluster_that_does_not_start_is_one_message(monkeypatch: pytest.Monkey
 
 
 def test_what_raylets_print_goes_to_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(ray, "init", lambda **settings: None)
+    monkeypatch.setattr(ray, "init", lambda logging_level, **settings: monkeypatch.setattr(logging.getLogger("ray"), "level", logging_level))
     before = worker.print_to_stdstream
     with connected("local", 1, tmp_path / "ray.log"):
         worker.print_to_stdstream({"lines": ["a node", "is gone"]}, ignore_prefix=False)
     assert worker.print_to_stdstream is before
-    assert "WARNING ray: a node\nis gone" in (tmp_path / "ray.log").read_text()
+    assert "ERROR ray: a node\nis gone" in (tmp_path / "ray.log").read_text()
     assert capsys.readouterr().out == ""
 
 

@@ -117,7 +117,7 @@ def test_a_node_without_the_images_makes_them(tmp_path: Path, cache: Path) -> No
 
 def test_the_prevalence_of_the_loss_is_that_of_the_generated_samples(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shares = []
-    monkeypatch.setattr("study.engine.training.build_criterion", lambda spec, net, known: shares.append(len(known)) or torch.nn.Identity())
+    monkeypatch.setattr("study.engine.built.build_criterion", lambda spec, net, known: shares.append(len(known)) or torch.nn.Identity())
     for share in (1.0, 0.5):
         spec = TrialSpec.read({**SPEC, "data": {**SPEC["data"], "generated": {**SMALL, "share": share}}})
         real = Built.from_spec(spec, cache, CPU).cohort.rows("train")
