@@ -1,4 +1,3 @@
-import logging
 import os
 import subprocess
 from pathlib import Path
@@ -24,8 +23,10 @@ def test_a_cluster_that_does_not_start_is_one_message(monkeypatch: pytest.Monkey
         pytest.fail("there is no cluster")
 
 
-def test_what_raylets_print_goes_to_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(ray, "init", lambda logging_level, **settings: monkeypatch.setattr(logging.getLogger("ray"), "level", logging_level))
+def test_what_raylets_print_goes_to_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda logging_level, **settings: caplog.set_level(logging_level, "ray"))
     before = worker.print_to_stdstream
     with connected("local", 1, tmp_path / "ray.log"):
         worker.print_to_stdstream({"lines": ["a node", "is gone"]}, ignore_prefix=False)
