@@ -166,7 +166,7 @@ def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> Non
     num_devices = slot.workers * (slot.gpus_per_worker or slot.cpus_per_worker)
     site = replace(ready.site, device_kind="cuda" if slot.gpus_per_worker else "cpu", num_devices=num_devices)
     halves = spec.resources.on_out_of_memory == "halve"
-    watchers: list[Watcher] = [progress, Journal.beside(ready.store, spec, ready.objectives)]
+    watchers: list[Watcher] = [progress, Journal.beside(ready.store, spec, ready.objectives, ready.records)]
     conductor = Conductor(ready.plan, ready.store, site, synthetic, spec.keep_weights, halves, watchers, stop_group)
     with progress:
         run_plan(conductor, slot, str((logs / "tune").absolute()), lambda: console.print("stopping: finished trials are kept"))

@@ -49,11 +49,10 @@ class Journal:
         self._study = self._opened(path, records) if path is not None else None
 
     @classmethod
-    def beside(cls, store: Store, spec: StudySpec, objectives: Mapping[str, bool]) -> "Journal":
+    def beside(cls, store: Store, spec: StudySpec, objectives: Mapping[str, bool], records: Sequence[Mapping[str, Any]]) -> "Journal":
         """The journal of a run, brought up to date with its records."""
         local = isinstance(store.filesystem, fs.LocalFileSystem)
-        records = [row for row in store.read_table("trial").to_pylist() if row["role"] == "search"] if local else []
-        return cls(Path(store.root) / FILE if local else None, spec, objectives, records)
+        return cls(Path(store.root) / FILE if local else None, spec, objectives, [row for row in records if row["role"] == "search"])
 
     def _opened(self, path: Path, records: Sequence[Mapping[str, Any]]) -> optuna.Study | None:
         try:

@@ -46,6 +46,7 @@ class Started:
         cohort: the data at the first image setting.
         objective: the metric that is searched, the first of several.
         objectives: all of them, each with whether smaller is better.
+        records: what the sampler is told of each finished trial: the columns `TOLD`.
         plan: what to run.
         generated: for each setting of `data.generated` its images by label, and where their contact sheet is.
         cautions: what is to be known of the pretrained weights.
@@ -56,6 +57,7 @@ class Started:
     cohort: Cohort
     objective: str
     objectives: dict[str, bool]
+    records: list[dict[str, Any]]
     plan: Plan
     generated: list[dict[str, Any]]
     cautions: list[str]
@@ -149,7 +151,7 @@ def start(
         publish_prior(store, site, cohort, fillings[0])
         plan.finished[PRIOR] = ("complete", None)
     objectives = {judge.objective.name: False, **dict(zip(fillings[0].more_objectives, smaller, strict=True))}
-    return Started(store, site, cohort, judge.objective.name, objectives, plan, generated, told)
+    return Started(store, site, cohort, judge.objective.name, objectives, records, plan, generated, told)
 
 
 def _fold_hashes(spec: StudySpec, filling: TrialSpec, cache: Path) -> tuple[str, ...]:
