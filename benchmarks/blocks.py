@@ -58,7 +58,9 @@ class Written(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if not func.is_view:
-            self.num_bytes += sum(t.nbytes for t in (out if isinstance(out, tuple | list) else [out]) if isinstance(t, Tensor))
+            self.num_bytes += sum(
+                t.nbytes for t in (out if isinstance(out, tuple | list) else [out]) if isinstance(t, Tensor)
+            )
         return out
 
 
@@ -198,18 +200,27 @@ def backbones() -> list[str]:
         except StudyError as error:
             print(f"left out: {path} ({str(error).splitlines()[0]})", file=sys.stderr)
             continue
-        trials = [*spec.corners(), *(spec.variant(table, name, 0, {}) for table, a in spec.ablations.items() for name in a.variants)]
+        trials = [
+            *spec.corners(),
+            *(spec.variant(table, name, 0, {}) for table, a in spec.ablations.items() for name in a.variants),
+        ]
         names |= {trial.model.backbone.name for trial in trials}
     return sorted(names)
 
 
-def blocks(image_px: int, num_pairs: int, device: torch.device) -> Iterator[tuple[str, str, nn.Module, list[Tensor]]]:
+def blocks(
+    image_px: int, num_pairs: int, device: torch.device
+) -> Iterator[tuple[str, str, nn.Module, list[Tensor]]]:
     """Every block with its defaults and the variants above, and its inputs."""
     channels, side = MAP["channels"], max(1, image_px // MAP["stride"])
     for kind, variants in VARIANTS.items():
         for spec in [*({"name": name} for name in components.names(kind)), *variants]:
             component = components.parse(kind, spec, kind)
-            sets = (torch.eye(LABELS),) if getattr(components.load(kind, component.name), "wants_label_sets", False) else ()
+            sets = (
+                (torch.eye(LABELS),)
+                if getattr(components.load(kind, component.name), "wants_label_sets", False)
+                else ()
+            )
             wired = {"fusion": (channels, 2), "head": (channels, LABELS, *sets)}.get(kind, (channels,))
             module: nn.Module = components.build(kind, component, *wired)
             maps = torch.randn(num_pairs, 2, channels, side, side, device=device)
@@ -220,10 +231,14 @@ def blocks(image_px: int, num_pairs: int, device: torch.device) -> Iterator[tupl
             yield kind, str(component), module, [x.detach().requires_grad_() for x in inputs]
 
 
-def rows(image_px: int, num_pairs: int, block_pairs: int, repeats: int, device: torch.device) -> Iterator[Row]:
+def rows(
+    image_px: int, num_pairs: int, block_pairs: int, repeats: int, device: torch.device
+) -> Iterator[Row]:
     """The whole table for one device."""
     rates = rates_of(device)
-    images = torch.randn(2 * num_pairs, 3, image_px, image_px, device=device).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(2 * num_pairs, 3, image_px, image_px, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
     for name in backbones():
         yield measure("backbone", name, build_backbone(name, image_px=image_px), [images], repeats, rates)
     for kind, name, module, inputs in blocks(image_px, block_pairs, device):
@@ -233,7 +248,9 @@ def rows(image_px: int, num_pairs: int, block_pairs: int, repeats: int, device: 
 def main() -> None:
     cli = argparse.ArgumentParser()
     cli.add_argument("--image-px", type=int, default=224)
-    cli.add_argument("--pairs", type=int, default=2, help="pairs in a batch of the backbones, each of two images")
+    cli.add_argument(
+        "--pairs", type=int, default=2, help="pairs in a batch of the backbones, each of two images"
+    )
     cli.add_argument("--block-pairs", type=int, default=8, help="pairs in a batch of the blocks")
     cli.add_argument("--repeats", type=int, default=3)
     cli.add_argument("--threads", type=int, default=1)
@@ -241,9 +258,20 @@ def main() -> None:
     args = cli.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    lines = ["# Cost of backbones and blocks", "", f"    python benchmarks/blocks.py {shlex.join(sys.argv[1:])}".rstrip(), "", *NOTES, ""]
+    lines = [
+        "# Cost of backbones and blocks",
+        "",
+        f"    python benchmarks/blocks.py {shlex.join(sys.argv[1:])}".rstrip(),
+        "",
+        *NOTES,
+        "",
+    ]
     for device in [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]:
-        machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU, {args.threads} thread(s)"
+        machine = (
+            torch.cuda.get_device_name()
+            if device.type == "cuda"
+            else f"{platform.machine()} CPU, {args.threads} thread(s)"
+        )
         what = f"{args.image_px} px, float32; backbones on {args.pairs} pairs, blocks on the maps of {args.block_pairs}"
         lines += [f"{machine}; torch {torch.__version__}; {what}.", ""]
         lines += [f"| {' | '.join(HEADER)} |", f"|{'---|' * 2}{'---:|' * (len(HEADER) - 2)}"]

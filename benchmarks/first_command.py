@@ -39,7 +39,9 @@ def main() -> None:
             peak = max(peak, pss_mib(mark.encode()))
             time.sleep(0.5)
         seconds = time.monotonic() - began
-    print(f"exit code {process.returncode}, {seconds:.0f} s on {os.cpu_count()} cores, peak {peak:.0f} MiB of all its processes")
+    print(
+        f"exit code {process.returncode}, {seconds:.0f} s on {os.cpu_count()} cores, peak {peak:.0f} MiB of all its processes"
+    )
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from study import run
-from study.engine.built import Built
-from study.engine.cluster import connected
-from study.engine.fit import fit
-from study.engine.group import Group
-from study.engine.start import open_store, start
+from study.engine.cluster.connection import connected
+from study.engine.start.start import open_store, start
+from study.engine.training.fit import fit
+from study.engine.training.session import TrainingSession
+from study.engine.training.workers import WorkerGroup
 from study.evidence.store import Store
 from study.spec.resolve import resolve
 from study.spec.trial_spec import TrialSpec
@@ -72,7 +72,12 @@ def main() -> None:
             f"driver  {taken.ru_maxrss / 2**20:.2f} GiB, {taken.ru_utime + taken.ru_stime:.0f} s of a core in {wall:.0f} s, report left out"
         )
         if args.nested:
-            say("group", of_study(folder, "group", args.nested, {"concurrent": 1, "workers": 2, "cpus_per_worker": 0.5}))
+            say(
+                "group",
+                of_study(
+                    folder, "group", args.nested, {"concurrent": 1, "workers": 2, "cpus_per_worker": 0.5}
+                ),
+            )
             say("tune", of_tune(folder, args.nested))
         say("optuna", of_optuna(args.trials))
         if args.records:
@@ -94,18 +99,26 @@ def watched_driver() -> list[resource.struct_rusage]:
 
 
 def say(who: str, beside: list[float]) -> None:
-    print(f"{who:<8}{statistics.median(beside):.2f} s beside the training ({min(beside):.2f} to {max(beside):.2f}, {len(beside)} trials)")
+    print(
+        f"{who:<8}{statistics.median(beside):.2f} s beside the training ({min(beside):.2f} to {max(beside):.2f}, {len(beside)} trials)"
+    )
 
 
 def of_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) -> list[float]:
     file = folder / f"{name}.yaml"
-    file.write_text(yaml.safe_dump({**STUDY, "study": name, "search": {"trials": trials, "pruner": "none"}, "resources": resources}))
+    file.write_text(
+        yaml.safe_dump(
+            {**STUDY, "study": name, "search": {"trials": trials, "pruner": "none"}, "resources": resources}
+        )
+    )
     assert run.main([str(file), "--storage", str(folder)]) == 0
     store = Store(folder / name)
     found = store.read("trial", columns=["trial", "role", "ended"])
     found = found[found["role"] == "search"].sort_values("ended")
     seconds = store.read("epochs").set_index("trial")["seconds"]
-    return between([end.timestamp() for end in found["ended"]], [float(seconds[key]) for key in found["trial"]])
+    return between(
+        [end.timestamp() for end in found["ended"]], [float(seconds[key]) for key in found["trial"]]
+    )
 
 
 def of_tune(folder: Path, trials: int) -> list[float]:
@@ -131,7 +144,12 @@ def suggest(trial: optuna.Trial) -> None:
 
 def nested(config: dict[str, Any]) -> None:
     scaling = ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.9})
-    TorchTrainer(worker, train_loop_config=config, scaling_config=scaling, run_config=RunConfig(callbacks=[TuneReportCallback()])).fit()
+    TorchTrainer(
+        worker,
+        train_loop_config=config,
+        scaling_config=scaling,
+        run_config=RunConfig(callbacks=[TuneReportCallback()]),
+    ).fit()
 
 
 def worker(config: dict[str, Any]) -> None:
@@ -154,9 +172,19 @@ def of_optuna(trials: int) -> list[float]:
 def training(lr: float) -> tuple[float, float]:
     """One trial's training: its value and its seconds."""
     torch.set_num_threads(1)
-    built = Built.from_spec(TrialSpec.read({**without_search(), "optimiser": {"lr": lr}}), CACHE, torch.device("cpu"))
-    batches = built.training_batches(Group())
-    *_, last = fit(built.net, built.loss, batches, built.evaluate, built.spec.optimiser, built.spec.training, built.device)
+    session = TrainingSession.from_spec(
+        TrialSpec.read({**without_search(), "optimiser": {"lr": lr}}), CACHE, torch.device("cpu")
+    )
+    batches = session.training_batches(WorkerGroup())
+    *_, last = fit(
+        session.net,
+        session.loss,
+        batches,
+        session.evaluate,
+        session.spec.optimiser,
+        session.spec.training,
+        session.device,
+    )
     return last.value, last.seconds
 
 
@@ -179,13 +207,19 @@ def resume(folder: Path, num: int) -> tuple[float, float]:
         name = f"search-{number:05d}"
         (source / name).mkdir(exist_ok=True)
         for table, rows in tables.items():
-            changes = {"trial": name, "number": number, "params": json.dumps({"optimiser.lr": 1e-4 * (1 + number / num)})}
+            changes = {
+                "trial": name,
+                "number": number,
+                "params": json.dumps({"optimiser.lr": 1e-4 * (1 + number / num)}),
+            }
             for column, value in changes.items():
                 if column in rows.column_names:
                     field = rows.schema.field(column)
-                    rows = rows.set_column(rows.schema.get_field_index(column), field, pa.array([value] * len(rows), field.type))
+                    rows = rows.set_column(
+                        rows.schema.get_field_index(column), field, pa.array([value] * len(rows), field.type)
+                    )
             pq.write_table(rows, source / name / f"{table}.parquet")
-    nothing: Callable[[int, int], None] = lambda done, total: None  # noqa: E731
+    nothing: Callable[[int, int], None] = lambda done, total: None
     wanted = {"search.trials": num + 10, "storage": str(folder)}
     clock, busy = time.perf_counter(), time.process_time()
     resolved = resolve(folder / "alone.yaml", wanted, "auto", False)
@@ -195,6 +229,8 @@ def resume(folder: Path, num: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # the default adds 2 s to each nested trial
+    os.environ.setdefault(
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2"
+    )  # the default adds 2 s to each nested trial
     assert not ray.is_initialized()
     main()

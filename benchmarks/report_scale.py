@@ -35,7 +35,10 @@ SPACE = {
 
 def generate(folder: Path, num_trials: int, num_patients: int) -> None:
     random, store = np.random.default_rng(0), Store(folder)
-    truth = {split: (random.random((num_patients, len(LABELS))) < PREVALENCE).astype(np.int8) for split in ("val", "test")}
+    truth = {
+        split: (random.random((num_patients, len(LABELS))) < PREVALENCE).astype(np.int8)
+        for split in ("val", "test")
+    }
     study = {
         "study": "scale", "title": "Does a report of a large run stay quick?", "profile": "full", "spec": "{}", "dataset": "odir5k",
         "synthetic": True, "cautions": [], "kind": "multilabel", "labels": LABELS, "num_views": 2, "objective": "macro_average_precision",
@@ -48,23 +51,32 @@ def generate(folder: Path, num_trials: int, num_patients: int) -> None:
         key = f"search-{i:05d}"
         named = [replace(p, trial=key).table() for p in made[i % DIFFERENT]]
         scores = [{**row, "trial": key} for row in rows[i % DIFFERENT]]
-        value = next(r["value"] for r in scores if (r["split"], r["metric"]) == ("val", "macro_average_precision"))
+        value = next(
+            r["value"] for r in scores if (r["split"], r["metric"]) == ("val", "macro_average_precision")
+        )
         tables = {"scores": scores, "predictions": pa.concat_tables(named), "epochs": epochs(key, value)}
         store.publish(key, {"trial": [trial(key, i, value, random)], **tables})
 
 
-def predictions(truth: dict[str, np.ndarray], strength: float, random: np.random.Generator) -> list[Predictions]:
+def predictions(
+    truth: dict[str, np.ndarray], strength: float, random: np.random.Generator
+) -> list[Predictions]:
     found = []
     for split, target in truth.items():
         names = [f"{split}-{i}" for i in range(len(target))]
         score = 1 / (1 + np.exp(1.2 - strength * (2.0 * target - 1) - random.normal(size=target.shape)))
-        found.append(Predictions("", "network", "", split, names, names, target, score.astype(np.float32), True))
+        found.append(
+            Predictions("", "network", "", split, names, names, target, score.astype(np.float32), True)
+        )
     return found
 
 
 def trial(key: str, number: int, value: float, random: np.random.Generator) -> dict[str, Any]:
     started = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=3 * number)
-    params = {"optimiser.lr": float(10 ** random.uniform(-5, -2)), "model.fusion": SPACE["model.fusion"]["choices"][number % 3]}
+    params = {
+        "optimiser.lr": float(10 ** random.uniform(-5, -2)),
+        "model.fusion": SPACE["model.fusion"]["choices"][number % 3],
+    }
     row = {
         "study": "scale", "trial": key, "role": "search", "number": number, "table": "", "variant": "", "seed": 0, "fold": 0,
         "state": "complete", "outcome": "", "message": "", "params": json.dumps(params), "spec": "{}", "head": "network", "setting": "",
@@ -86,20 +98,26 @@ def epochs(key: str, value: float) -> list[dict[str, Any]]:
 
 def measure(folder: Path) -> None:
     began = datetime.now(UTC)
-    child = os.posix_spawn(sys.executable, [sys.executable, "-m", "study.report", str(folder)], dict(os.environ))
+    child = os.posix_spawn(
+        sys.executable, [sys.executable, "-m", "study.report", str(folder)], dict(os.environ)
+    )
     _, status, used = os.wait4(child, 0)
     assert status == 0
     wall = (datetime.now(UTC) - began).total_seconds()
     size = (folder / "report" / "index.html").stat().st_size
     processor, memory = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-    print(f"wall {wall:.0f} s, processor {processor:.0f} s, memory {memory:.0f} MiB, page {size / 1e6:.1f} MB")
+    print(
+        f"wall {wall:.0f} s, processor {processor:.0f} s, memory {memory:.0f} MiB, page {size / 1e6:.1f} MB"
+    )
 
 
 def main() -> None:
     cli = argparse.ArgumentParser()
     cli.add_argument("--trials", type=int, default=2000)
     cli.add_argument("--patients", type=int, default=500)
-    cli.add_argument("--folder", type=Path, help="keep the generated run there, and use it where it is there already")
+    cli.add_argument(
+        "--folder", type=Path, help="keep the generated run there, and use it where it is there already"
+    )
     args = cli.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.folder or Path(temporary)) / "scale"

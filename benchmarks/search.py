@@ -29,8 +29,8 @@ from zlib import crc32
 import numpy as np
 import optuna
 
-from study.engine.plan import Plan
-from study.engine.suggestions import Suggestions, Told
+from study.engine.search.plan import Plan
+from study.engine.search.suggestions import Suggestions, Told
 from study.spec.reading import override
 from study.spec.study_file import StudySpec
 
@@ -81,22 +81,27 @@ def curve(params: dict[str, Any], seed: int) -> list[float]:
     noise = np.random.default_rng([seed, crc32(json.dumps(params, sort_keys=True).encode())])
     pace = 2.0 + 6.0 / (1 + math.exp(2 * (math.log10(params["optimiser.lr"]) + 3.5)))
     final = true_value(params)
-    return [0.3 + (final - 0.3) * (1 - math.exp(-e / pace)) + float(noise.normal(0, 0.008)) for e in range(1, EPOCHS + 1)]
+    return [
+        0.3 + (final - 0.3) * (1 - math.exp(-e / pace)) + float(noise.normal(0, 0.008))
+        for e in range(1, EPOCHS + 1)
+    ]
 
 
 class Method(Protocol):
     """A searcher with its scheduler: suggests, judges each epoch, and is told how a trial ended."""
 
-    def suggest(self, number: int) -> dict[str, Any] | None: ...  # noqa: D102
-    def result(self, number: int, epoch: int, value: float) -> bool: ...  # noqa: D102
-    def ended(self, number: int, best: float, last: float, complete: bool) -> None: ...  # noqa: D102
+    def suggest(self, number: int) -> dict[str, Any] | None: ...
+    def result(self, number: int, epoch: int, value: float) -> bool: ...
+    def ended(self, number: int, best: float, last: float, complete: bool) -> None: ...
 
 
 class Ours:
     """The plan of this project."""
 
     def __init__(self, seed: int, **search: Any) -> None:
-        settings = {f"search.{key}": value for key, value in {"seed": seed, "trials": 100_000, **search}.items()}
+        settings = {
+            f"search.{key}": value for key, value in {"seed": seed, "trials": 100_000, **search}.items()
+        }
         spec = StudySpec.read(override(STUDY, {**settings, "resources.concurrent": SLOTS}))
         self.plan = Plan(spec, [], [], [])
 
@@ -122,7 +127,9 @@ class Tunes:
         from ray.tune.search.optuna import OptunaSearch
 
         spec = StudySpec.read(STUDY)
-        self.search = OptunaSearch(space=lambda trial: spec.fill(trial) and None, metric="value", mode="max", seed=seed)
+        self.search = OptunaSearch(
+            space=lambda trial: spec.fill(trial) and None, metric="value", mode="max", seed=seed
+        )
         self.scheduler = AsyncHyperBandScheduler(
             time_attr="epoch", metric="value", mode="max", max_t=EPOCHS, grace_period=3, reduction_factor=3
         )
@@ -139,11 +146,15 @@ class Tunes:
         """Whether the scheduler stops it."""
         row = {"value": value, "epoch": epoch, "training_iteration": epoch}
         self.search.on_trial_result(str(number), row)
-        return bool(self.scheduler.on_trial_result(None, self.trials[number], row) == "STOP" and epoch < EPOCHS)
+        return bool(
+            self.scheduler.on_trial_result(None, self.trials[number], row) == "STOP" and epoch < EPOCHS
+        )
 
     def ended(self, number: int, best: float, last: float, complete: bool) -> None:
         """Tells OptunaSearch, which takes every trial as complete."""
-        self.search.on_trial_complete(str(number), {"value": last, "epoch": EPOCHS, "training_iteration": EPOCHS})
+        self.search.on_trial_complete(
+            str(number), {"value": last, "epoch": EPOCHS, "training_iteration": EPOCHS}
+        )
 
 
 METHODS: dict[str, Callable[[int], Method]] = {
@@ -189,11 +200,16 @@ def simulate(method: Method, trials: int, seed: int) -> list[tuple[int, float]]:
 
 def quality(trials: int, seeds: int) -> list[str]:
     budget = trials * EPOCHS // 4
-    rows = [f"| method | after {trials // 3} trials | after {budget} epochs | after {trials} trials | epochs |", "|---|---|---|---|---|"]
+    rows = [
+        f"| method | after {trials // 3} trials | after {budget} epochs | after {trials} trials | epochs |",
+        "|---|---|---|---|---|",
+    ]
     for name, make in METHODS.items():
         found = [simulate(make(seed), trials, seed) for seed in range(seeds)]
         thirds = [chosen[trials // 3 - 1][1] for chosen in found]
-        budgets = [max(((e, v) for e, v in chosen if e <= budget), default=(0, math.nan))[1] for chosen in found]
+        budgets = [
+            max(((e, v) for e, v in chosen if e <= budget), default=(0, math.nan))[1] for chosen in found
+        ]
         ends = [chosen[-1][1] for chosen in found]
         epochs = statistics.mean(chosen[-1][0] for chosen in found)
         rows.append(f"| {name} | {spread(thirds)} | {spread(budgets)} | {spread(ends)} | {epochs:.0f} |")

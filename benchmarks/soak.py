@@ -26,7 +26,7 @@ from typing import Any
 
 from soak_round import Broken, Diary, Kind, Round, require  # a script finds the file beside it
 
-from study.engine.doctoring import token_path
+from study.engine.cluster.token import token_path
 
 GROUP = {"resources.workers": 2, "resources.cpus_per_worker": 0.5, "search.trials": 3}
 EVENTS, MOST_S, DISK = 5, 15.0, "24m"
@@ -65,15 +65,25 @@ def small_disk(folder: Path) -> Iterator[None]:
 @contextmanager
 def standing_cluster(folder: Path) -> Iterator[str]:
     """A cluster that outlives the studies, to see what they leave on it."""
-    os.environ |= {"SOAK_MARK": str(folder / "cluster"), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {
+        "SOAK_MARK": str(folder / "cluster"),
+        "RAY_AUTH_MODE": "token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     import ray  # reads the environment
     from ray.cluster_utils import Cluster
 
-    from study.engine.cluster import keep_token_private
+    from study.engine.cluster.token import keep_token_private
 
     keep_token_private(token_path())
     with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as short:  # a socket's path has 107 letters
-        head = {"num_cpus": 1, "include_dashboard": True, "dashboard_port": None, "temp_dir": short, "object_store_memory": 10**8}
+        head = {
+            "num_cpus": 1,
+            "include_dashboard": True,
+            "dashboard_port": None,
+            "temp_dir": short,
+            "object_store_memory": 10**8,
+        }
         nodes = Cluster(initialize_head=True, head_node_args=head)
         try:
             ray.init(nodes.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -85,7 +95,11 @@ def standing_cluster(folder: Path) -> Iterator[str]:
 
 def soak(minutes: float, seed: int, folder: Path, diary: Diary) -> None:
     """Plays rounds of all kinds in turn, from the seed's, until the time is over."""
-    chance, until, wanted = random.Random(seed), time.monotonic() + 60 * minutes, dict[str, list[dict[str, Any]]]()
+    chance, until, wanted = (
+        random.Random(seed),
+        time.monotonic() + 60 * minutes,
+        dict[str, list[dict[str, Any]]](),
+    )
     kinds = [kind for kind in KINDS if os.geteuid() == 0 or not kind.small_disk]
     if len(kinds) < len(KINDS):
         diary.say("full disk", "skipped: a small disk can be mounted by root only")
@@ -96,7 +110,9 @@ def soak(minutes: float, seed: int, folder: Path, diary: Diary) -> None:
             same = wanted.get(repr(kind.settings))
             if same is None:
                 undisturbed = Kind("undisturbed", (), kind.settings)
-                same = wanted[repr(kind.settings)] = play(undisturbed, folder / f"undisturbed-{len(wanted)}", "local", Diary(), chance)
+                same = wanted[repr(kind.settings)] = play(
+                    undisturbed, folder / f"undisturbed-{len(wanted)}", "local", Diary(), chance
+                )
                 diary.say("undisturbed", f"{len(same)} trials")
             found = play(kind, folder / f"round-{number}", cluster if kind.joined else "local", diary, chance)
             require(found == same, f"the trials of an undisturbed run, {same}, got {found}")

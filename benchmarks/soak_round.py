@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from study.engine.conductor import LIVES
-from study.engine.pending import Pending
+from study.engine.orders.pending_orders import PendingOrders
+from study.engine.search.conductor import LIVES
 from study.evidence.store import Store
 
 STUDY: dict[str, Any] = {
@@ -82,9 +82,15 @@ class Diary:
         """The numbers in Markdown."""
         lines = [f"# Soak\n\n`{command}`: every rule held.\n\n| event | times |\n|---|---|"]
         lines += [f"| {event} | {count} |" for event, count in sorted(self.events.items())]
-        lines += [f"\n- {sum(self.rounds.values())} rounds: " + ", ".join(f"{count} {kind}" for kind, count in self.rounds.items())]
+        lines += [
+            f"\n- {sum(self.rounds.values())} rounds: "
+            + ", ".join(f"{count} {kind}" for kind, count in self.rounds.items())
+        ]
         lines += [f"- {self.trials} trials finished, {self.restarts} restarts"]
-        lines += [f"- longest from an event to the next finished trial: {self.longest_s:.0f} s", f"- {self.checks} checks of: {RULES}"]
+        lines += [
+            f"- longest from an event to the next finished trial: {self.longest_s:.0f} s",
+            f"- {self.checks} checks of: {RULES}",
+        ]
         return "\n".join(lines)
 
 
@@ -113,8 +119,18 @@ class Round:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "soak.yaml").write_text(yaml.safe_dump(STUDY))
         settings = {"storage": folder / "disk", "resources.address": address, **kind.settings}
-        self.command = [sys.executable, "-m", "study.run", "soak.yaml", *(w for k, v in settings.items() for w in ("--set", f"{k}={v}"))]
-        self.environment = {**os.environ, "STUDY_CACHE": str(folder.parent / "cache"), "SOAK_MARK": str(folder)}
+        self.command = [
+            sys.executable,
+            "-m",
+            "study.run",
+            "soak.yaml",
+            *(w for k, v in settings.items() for w in ("--set", f"{k}={v}")),
+        ]
+        self.environment = {
+            **os.environ,
+            "STUDY_CACHE": str(folder.parent / "cache"),
+            "SOAK_MARK": str(folder),
+        }
         self.environment["PYTHONPATH"] = str(Path(__file__).parents[1])
         self.store = Store(folder / "disk" / STUDY["study"])
         self.keys: list[str] = []
@@ -123,8 +139,12 @@ class Round:
         self.process = self._start()
 
     def _start(self, output: str = "output.txt") -> "subprocess.Popen[bytes]":
-        with (self.folder / output).open("ab") as file:  # a pipe would be held by Ray's processes, which inherit it
-            return subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdout=file, stderr=subprocess.STDOUT)
+        with (self.folder / output).open(
+            "ab"
+        ) as file:  # a pipe would be held by Ray's processes, which inherit it
+            return subprocess.Popen(
+                self.command, cwd=self.folder, env=self.environment, stdout=file, stderr=subprocess.STDOUT
+            )
 
     def _again(self) -> None:
         self.process, self.deaths = self._start(), 0
@@ -136,17 +156,26 @@ class Round:
     def check(self) -> None:
         """The rules that hold at any moment."""
         if self.keys:
-            require([self.store.read_table(name, self.keys) for name in ("trial", "epochs")] == self.published, "what was published stays")
+            require(
+                [self.store.read_table(name, self.keys) for name in ("trial", "epochs")] == self.published,
+                "what was published stays",
+            )
         keys = self.store.keys()
         trials, epochs = self.published = [self.store.read_table(name, keys) for name in ("trial", "epochs")]
         require(not self.store.problems, f"nothing half-written visible, got {self.store.problems}")
         require(trials["trial"].to_pylist() == keys, "every trial once")
         wanted = [(row["trial"], n + 1) for row in trials.to_pylist() for n in range(row["num_epochs"])]
-        require(sorted(zip(epochs["trial"].to_pylist(), epochs["epoch"].to_pylist(), strict=True)) == wanted, "every epoch once")
+        require(
+            sorted(zip(epochs["trial"].to_pylist(), epochs["epoch"].to_pylist(), strict=True)) == wanted,
+            "every epoch once",
+        )
         require("Traceback" not in self._said(), "no traceback")
         if len(keys) > len(self.keys):
             self.moved_at, self.deaths = time.monotonic(), 0
-            self.diary.longest_s, self.hit_at = max(self.diary.longest_s, self.moved_at - self.hit_at), float("inf")
+            self.diary.longest_s, self.hit_at = (
+                max(self.diary.longest_s, self.moved_at - self.hit_at),
+                float("inf"),
+            )
         require(time.monotonic() - self.moved_at < STALL_S, f"another finished trial in {STALL_S:g} s")
         self.keys = keys
         self.diary.checks += 1
@@ -168,7 +197,12 @@ class Round:
 
     def happen(self, event: str) -> bool:
         """One disturbance; False when there is nothing to disturb at this moment."""
-        act = {"driver": self._kill_driver, "second driver": self._start_second, "full disk": self._fill, "raylet": self._kill_raylet}
+        act = {
+            "driver": self._kill_driver,
+            "second driver": self._start_second,
+            "full disk": self._fill,
+            "raylet": self._kill_raylet,
+        }
         at, outcome = time.monotonic(), act.get(event, lambda: self._kill_part(event))()
         if outcome:
             self.hit_at = at
@@ -233,12 +267,14 @@ class Round:
     def end(self) -> list[dict[str, Any]]:
         """Checks the rules of a study's end, and gives what must be the same in every round of these settings."""
         self.check()
-        require(not Pending(self.store).orders(), "nothing pending")
+        require(not PendingOrders(self.store).orders(), "nothing pending")
         require_soon("no process left", lambda: list(processes(self.folder).values()))
         if self.kind.joined:
             require_soon("no placement group left, all resources free", left_on_cluster)
         self.diary.trials += len(self.keys)
-        rows: list[dict[str, Any]] = self.published[0].select(["trial", "number", "params", "state", "value"]).to_pylist()
+        rows: list[dict[str, Any]] = (
+            self.published[0].select(["trial", "number", "params", "state", "value"]).to_pylist()
+        )
         return rows
 
 
@@ -247,6 +283,10 @@ def left_on_cluster() -> list[str]:
     import ray
     from ray.util import placement_group_table
 
-    groups = [f"placement group {group['state']}" for group in placement_group_table().values() if group["state"] != "REMOVED"]
+    groups = [
+        f"placement group {group['state']}"
+        for group in placement_group_table().values()
+        if group["state"] != "REMOVED"
+    ]
     free, all_cores = ray.available_resources().get("CPU", 0.0), ray.cluster_resources()["CPU"]
     return groups + ([f"{free:g} of {all_cores:g} cores"] if free != all_cores else [])

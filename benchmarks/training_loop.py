@@ -16,13 +16,15 @@ import torch
 
 from models.siamese import SiameseNet
 from study.data.batches import Batches
-from study.engine.built import Built
-from study.engine.fit import fit
-from study.engine.group import Group
+from study.engine.training.fit import fit
+from study.engine.training.session import TrainingSession
+from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
 
-def bare_loop(net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, steps: int) -> float:
+def bare_loop(
+    net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, steps: int
+) -> float:
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, foreach=True)
     net.train()
     began = time.perf_counter()
@@ -36,8 +38,16 @@ def bare_loop(net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targ
     return steps * len(images) / (time.perf_counter() - began)
 
 
-def our_loop(built: Built, batches: Batches) -> float:
-    epochs = fit(built.net, built.loss, batches, lambda net: (0.0, 0.0), built.spec.optimiser, built.spec.training, built.device)
+def our_loop(session: TrainingSession, batches: Batches) -> float:
+    epochs = fit(
+        session.net,
+        session.loss,
+        batches,
+        lambda net: (0.0, 0.0),
+        session.spec.optimiser,
+        session.spec.training,
+        session.device,
+    )
     return next(epochs).pairs_per_second
 
 
@@ -58,13 +68,18 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ours, bare = [], []
     with tempfile.TemporaryDirectory() as cache:
-        built = Built.from_spec(spec, Path(cache), device)
-        batches = built.training_batches(Group())
+        session = TrainingSession.from_spec(spec, Path(cache), device)
+        batches = session.training_batches(WorkerGroup())
         shape = (args.batch_size, 2, args.image_px, args.image_px, 3)
-        images = torch.randn(shape, device=device).permute(0, 1, 4, 2, 3)  # the memory order of the cache's images
+        images = torch.randn(shape, device=device).permute(
+            0, 1, 4, 2, 3
+        )  # the memory order of the cache's images
         targets = (torch.rand(args.batch_size, 8, device=device) < 0.2).float()
         for repeat in range(args.repeats + 1):
-            rates = our_loop(built, batches), bare_loop(built.net, built.loss, images, targets, len(batches))
+            rates = (
+                our_loop(session, batches),
+                bare_loop(session.net, session.loss, images, targets, len(batches)),
+            )
             if repeat:  # the first round warms up
                 ours.append(rates[0])
                 bare.append(rates[1])

@@ -41,7 +41,9 @@ class Output(NamedTuple):
             ValueError: the network gives no logits per image.
         """
         if self.view_logits is None:
-            raise ValueError("`loss`: supervision per eye needs a network with a `view_head` or the fusion late, got neither.")
+            raise ValueError(
+                "`loss`: supervision per eye needs a network with a `view_head` or the fusion late, got neither."
+            )
         views = self.views[known]
         return Output(self.view_logits[known], views, views[:, None])
 
@@ -91,14 +93,24 @@ class SiameseNet(nn.Module):
         """
         super().__init__()
         if getattr(context, "image_flips", False) and getattr(attention, "image_flips", False):
-            raise ValueError("`attention`: only one of context and attention may encode flipped images. Set `flips: map` in one.")
-        self.backbone, self.context, self.attention, self.fusion, self.head = backbone, context, attention, fusion, head
+            raise ValueError(
+                "`attention`: only one of context and attention may encode flipped images. Set `flips: map` in one."
+            )
+        self.backbone, self.context, self.attention, self.fusion, self.head = (
+            backbone,
+            context,
+            attention,
+            fusion,
+            head,
+        )
         out_features: int = fusion.out_features  # type: ignore[assignment]  # nn.Module types every attribute as Tensor | Module
         self.embedding = nn.Linear(out_features, embedding_dim) if embedding_dim else nn.Identity()
         self.l2norm = l2norm
         self.pooling = pooling
         self.view_head = view_head
-        self.image_flips = bool(getattr(context, "image_flips", False) or getattr(attention, "image_flips", False))
+        self.image_flips = bool(
+            getattr(context, "image_flips", False) or getattr(attention, "image_flips", False)
+        )
         self.late = bool(getattr(fusion, "late", False))
 
     def forward(self, images: Float[Tensor, "b v c h w"]) -> Output:
@@ -111,7 +123,9 @@ class SiameseNet(nn.Module):
             ValueError: the images do not have three channels.
         """
         if images.shape[2] != 3:
-            raise ValueError(f"`images`: must have 3 channels, got {images.shape[2]}. Repeat a grey one three times.")
+            raise ValueError(
+                f"`images`: must have 3 channels, got {images.shape[2]}. Repeat a grey one three times."
+            )
         maps = self._maps(images)
         pool = self.pooling or global_average
         views = pool_views(maps, pool)
@@ -121,7 +135,11 @@ class SiameseNet(nn.Module):
             logits: Tensor = self.fusion.combine(view_logits)  # type: ignore[operator]
             return Output(logits, self._unit(per_view.mean(1)), views, view_logits)
         fused = self._embed(self.fusion(maps, pool))
-        per_eye = None if self.view_head is None else torch.unflatten(self.view_head(views.flatten(0, 1)), 0, views.shape[:2])
+        per_eye = (
+            None
+            if self.view_head is None
+            else torch.unflatten(self.view_head(views.flatten(0, 1)), 0, views.shape[:2])
+        )
         return Output(self.head(fused), fused, views, per_eye)
 
     def _maps(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v c2 h2 w2"]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from study.engine.doctoring import Finding, check_import, check_machine
+from study.engine.doctor.machine import Finding, check_import, check_machine
 from study.spec import components
 from study.spec.catalogue import entries
 from study.spec.errors import SpecError, StudyError
@@ -22,11 +22,31 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; 0 all well or warnings, 1 problems, 2 the user must change something on the command line or in the file."""
-    cli = argparse.ArgumentParser(prog="python -m study.doctor", description="Check what usually goes wrong, and say the remedy.")
-    cli.add_argument("file", type=Path, nargs="?", metavar="STUDY.yaml | CLUSTER.yaml", help="also check a study or a cluster file")
-    cli.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a value, e.g. data.root=/data/odir5k")
-    cli.add_argument("--profile", default="auto", help="a profile of the study file; auto: full with a GPU, else laptop")
-    cli.add_argument("--components", action="store_true", help="list every component with its arguments, source and what differs")
+    cli = argparse.ArgumentParser(
+        prog="python -m study.doctor", description="Check what usually goes wrong, and say the remedy."
+    )
+    cli.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="STUDY.yaml | CLUSTER.yaml",
+        help="also check a study or a cluster file",
+    )
+    cli.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value, e.g. data.root=/data/odir5k",
+    )
+    cli.add_argument(
+        "--profile", default="auto", help="a profile of the study file; auto: full with a GPU, else laptop"
+    )
+    cli.add_argument(
+        "--components",
+        action="store_true",
+        help="list every component with its arguments, source and what differs",
+    )
     args = cli.parse_args(argv)
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -35,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         findings = _findings(args)
     except StudyError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[bold red]error[/] {escape(str(error))}"
+        )
         return 2
     _say(findings, console)
     return int(any(finding.state == "problem" for finding in findings))
@@ -45,28 +67,38 @@ def _findings(args: argparse.Namespace) -> list[Finding]:
     data = override(read_yaml(args.file), parse_settings(args.set)) if args.file else {}
     if args.set and not args.file:
         raise SpecError("`--set`: must come with a study or cluster file, got none.")
-    disks = {"results": Path(data.get("storage") or "runs"), "Ray": Path(os.environ.get("RAY_TMPDIR", "/tmp/ray"))}
+    disks = {
+        "results": Path(data.get("storage") or "runs"),
+        "Ray": Path(os.environ.get("RAY_TMPDIR", "/tmp/ray")),
+    }
     if (importable := check_import("study.run")).state == "ok":
         disks["images"] = importlib.import_module("study.run").CACHE
     findings = check_machine({what: folder for what, folder in disks.items() if "://" not in str(folder)})
     if not args.file:
         return findings
     if importable.state == "problem":
-        return [*findings, Finding("warning", str(args.file), "not checked, since the libraries are broken", "see above")]
+        return [
+            *findings,
+            Finding("warning", str(args.file), "not checked, since the libraries are broken", "see above"),
+        ]
     return findings + (_of_cluster(data) if "provider" in data else _of_study(args))
 
 
 def _of_cluster(data: dict[str, Any]) -> list[Finding]:
-    from study.engine.cluster_file import check_cluster_file  # needs ray, which is known to be importable by now
+    from study.engine.doctor.cluster_file import (
+        check_cluster_file,  # needs ray, which is known to be importable by now
+    )
 
     return check_cluster_file(data, Path.cwd())
 
 
 def _of_study(args: argparse.Namespace) -> list[Finding]:
-    from study.engine.cluster_room import has_gpu  # needs ray and torch, which are known to be importable by now
-    from study.engine.doctoring_cluster import check_nodes
-    from study.engine.doctoring_study import check_study
-    from study.run import LOGS
+    from study.engine.cluster.nodes import (
+        has_gpu,  # needs ray and torch, which are known to be importable by now
+    )
+    from study.engine.doctor.nodes import check_nodes
+    from study.engine.doctor.study import check_study
+    from study.places import LOGS
     from study.spec.resolve import resolve
 
     spec = resolve(args.file, parse_settings(args.set), args.profile, has_gpu("local")).spec
@@ -78,13 +110,19 @@ def _say(findings: list[Finding], console: Console) -> None:
     for finding in findings:
         state, what = f"{finding.state:<7}", f"{finding.what:<{width}}"
         remedy = f"  [bold]->[/] {escape(finding.remedy)}" if finding.remedy else ""
-        console.print(f"[{COLOURS[finding.state]}]{state}[/]  {escape(what)}  {escape(finding.found)}{remedy}")
+        console.print(
+            f"[{COLOURS[finding.state]}]{state}[/]  {escape(what)}  {escape(finding.found)}{remedy}"
+        )
 
 
 def _list_components(console: Console) -> None:
-    from models.backbones import FOUNDATIONS  # needs torch, without which the command must still say what is wrong
+    from models.backbones._info import (
+        FOUNDATIONS,  # needs torch, without which the command must still say what is wrong
+    )
 
-    console.print("[bold]backbone[/]\n  tiny, any classification network of torchvision, any network of timm (timm/NAME forces it), and:")
+    console.print(
+        "[bold]backbone[/]\n  tiny, any classification network of torchvision, any network of timm (timm/NAME forces it), and:"
+    )
     for name, foundation in FOUNDATIONS.items():
         info = foundation.info
         seen = f"pretrained on {', '.join(info.pretrained_on)}" + (f" ({info.note})" if info.note else "")

@@ -18,12 +18,12 @@ from rich.markup import escape
 from rich.table import Table as Listing
 
 from study.data.source import open_dataset
-from study.evidence.heads import HEADS
+from study.evidence.heads import POSTHOC_HEADS
 from study.evidence.more_heads import add_heads
-from study.reporting.building import Images, Report, build_report, build_tables, files
+from study.reporting.assembly import Images, Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
-from study.reporting.ours import base_trials
 from study.reporting.papers import published
+from study.reporting.row_trials import base_trials
 from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import names_of, side_by_side
 from study.reporting.table import Table, Text
@@ -62,14 +62,18 @@ def _write(run: Run, content: Mapping[str, bytes], out: Path | None) -> str:
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 (out / name).write_bytes(data)
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"`report`: must be a place to write to, got `{where}` ({error}). Give another one with --out.") from None
+        raise StorageError(
+            f"`report`: must be a place to write to, got `{where}` ({error}). Give another one with --out."
+        ) from None
     return where
 
 
 def _check_folder(out: Path | None) -> None:
     """Finds out before the work that `out` can be no folder."""
     if out is not None and any(part.exists() and not part.is_dir() for part in (out, *out.parents)):
-        raise StorageError(f"`--out`: must be a folder, got `{out}`, which is or lies in a file. Give another one with --out.")
+        raise StorageError(
+            f"`--out`: must be a folder, got `{out}`, which is or lies in a file. Give another one with --out."
+        )
 
 
 def _thumbnails(report: Report) -> Images:
@@ -81,8 +85,15 @@ def _thumbnails(report: Report) -> Images:
     try:
         data = TrialSpec.read(run.of_trial(run.best, "spec")).data
         pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
-        found = {sample: keys for sample, keys in zip(pairs.table["sample"], pairs.keys, strict=True) if sample in wanted}
-        return {sample: tuple(_data_uri(Image.fromarray(pairs.load(key))) for key in keys if key) for sample, keys in found.items()}
+        found = {
+            sample: keys
+            for sample, keys in zip(pairs.table["sample"], pairs.keys, strict=True)
+            if sample in wanted
+        }
+        return {
+            sample: tuple(_data_uri(Image.fromarray(pairs.load(key))) for key in keys if key)
+            for sample, keys in found.items()
+        }
     except (StudyError, OSError):
         return {}
 
@@ -98,11 +109,18 @@ def _listing(table: Table) -> Listing:
     """The leaderboard's first rows and its baselines, narrow enough for a console."""
     keys = [column.key for column in table.columns]
     first = keys.index("validation")
-    shown = [keys.index("rank"), keys.index("trial"), *range(first, first + 1 + MEASURES), keys.index("configuration")]
+    shown = [
+        keys.index("rank"),
+        keys.index("trial"),
+        *range(first, first + 1 + MEASURES),
+        keys.index("configuration"),
+    ]
     listing = Listing(title=table.title, box=None, header_style="bold", title_justify="left")
     for i in shown:
         words = table.columns[i].words
-        listing.add_column(table.columns[i].title, justify="left" if words else "right", no_wrap=keys[i] == "trial")
+        listing.add_column(
+            table.columns[i].title, justify="left" if words else "right", no_wrap=keys[i] == "trial"
+        )
     for place, row in enumerate(table.rows):
         if place < TOP or row.cells[0] == Text(""):
             listing.add_row(*(escape(row.cells[i].text) for i in shown))
@@ -142,12 +160,16 @@ def _verify_one(run: Run, out: Path | None, console: Console) -> bool:
         try:
             return (out / name).read_bytes()
         except OSError as error:
-            raise StorageError(f"`{out / name}`: must be a file of a written report ({error}). Write the report first.") from None
+            raise StorageError(
+                f"`{out / name}`: must be a file of a written report ({error}). Write the report first."
+            ) from None
 
     compared, differences = verify(Report(run, build_tables(run), ()), written)
     for d in differences:
         console.print(
-            f"[red]{escape(d.where)}[/]: written {escape(d.written)}, computed {escape(d.computed)}", soft_wrap=True, highlight=False
+            f"[red]{escape(d.where)}[/]: written {escape(d.written)}, computed {escape(d.computed)}",
+            soft_wrap=True,
+            highlight=False,
         )
     verdict = f"{len(differences)} differences" if differences else "all as written"
     console.print(f"{escape(run.name)}: {compared:,} numbers computed again from Parquet, {verdict}.")
@@ -160,12 +182,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         runs = [load_run(where) for where in options.runs]
-        places = [options.out / name if options.out and len(runs) > 1 else options.out for name in names_of(runs)]
+        places = [
+            options.out / name if options.out and len(runs) > 1 else options.out for name in names_of(runs)
+        ]
         _check_folder(options.out)
         if options.why:
             for run in runs:
                 console.print(
-                    "\n".join(why(Report(run, build_tables(run), ()), options.why)), soft_wrap=True, markup=False, highlight=False
+                    "\n".join(why(Report(run, build_tables(run), ()), options.why)),
+                    soft_wrap=True,
+                    markup=False,
+                    highlight=False,
                 )
             return 0
         if options.verify:
@@ -176,27 +203,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run, out in zip(runs, places, strict=True):
             _report_one(run, out, console)
         if len(runs) > 1:
-            console.print(f"Side by side: {escape(_write(runs[0], side_by_side(runs), options.out))}/compared.html", soft_wrap=True)
+            console.print(
+                f"Side by side: {escape(_write(runs[0], side_by_side(runs), options.out))}/compared.html",
+                soft_wrap=True,
+            )
     except StudyError as error:
-        Console(stderr=True).print(f"[bold red]error[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(
+            f"[bold red]error[/] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
         return 2
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m study.report", description="Tables, figures and a page from a run's Parquet files.")
+    parser = argparse.ArgumentParser(
+        prog="python -m study.report", description="Tables, figures and a page from a run's Parquet files."
+    )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folder of a run (runs/<study>), or a URI; several are also shown side by side"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a run (runs/<study>), or a URI; several are also shown side by side",
     )
     parser.add_argument("--out", type=Path, help="where to write; left out, into RUN/report")
     parser.add_argument(
         "--heads",
         metavar="NAME,NAME",
-        help=f"fit further heads on the chosen trial's stored embedding and keep them in the run: all, or some of {', '.join(HEADS)}",
+        help=f"fit further heads on the chosen trial's stored embedding and keep them in the run: all, or some of {', '.join(POSTHOC_HEADS)}",
     )
     task = parser.add_mutually_exclusive_group()
-    task.add_argument("--why", metavar="TABLE:ROW:COLUMN", help="print the trials, predictions and settings behind a number")
-    task.add_argument("--verify", action="store_true", help="compute every number of the written report again and compare")
+    task.add_argument(
+        "--why", metavar="TABLE:ROW:COLUMN", help="print the trials, predictions and settings behind a number"
+    )
+    task.add_argument(
+        "--verify", action="store_true", help="compute every number of the written report again and compare"
+    )
     return parser
 
 

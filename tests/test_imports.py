@@ -14,7 +14,9 @@ ROOMS = {
     "study.engine": {"models", "study.spec", "study.data", "study.evidence", "study.engine"},
     "study.reporting": {"study.spec", "study.evidence", "study.reporting"},
 }
-RAY_FILES = {f"study/engine/{name}.py" for name in ("search", "trial", "cluster", "cluster_file", "cluster_room")}
+RAY_FILES = {
+    f"study/engine/{name}.py" for name in ("search", "trial", "cluster", "cluster_file", "cluster_room")
+}
 TORCH_FREE = ("study/spec", "study/evidence", "study/reporting", "study/report.py")
 FILES = sorted(p for package in ("study", "models") for p in (ROOT / package).rglob("*.py"))
 

@@ -22,13 +22,14 @@ import yaml
 from models.backbones import build_backbone
 from study import report, run
 from study.data.datasets.table import Table
-from study.data.images import BadImageError, ImageFolder, read_image
+from study.data.images import ImageFolder, read_image
 from study.data.sheets import read_sheet
-from study.engine.cluster import QUIET, keep_token_private
-from study.engine.pending import Pending
+from study.engine.cluster.connection import QUIET
+from study.engine.cluster.token import keep_token_private
+from study.engine.orders.pending_orders import PendingOrders
 from study.evidence.store import Store
 from study.spec.components import load
-from study.spec.errors import DataError, SpecError
+from study.spec.errors import BadImageError, DataError, SpecError
 from tests.reporting.fake_run import HOSTILE, fake_run
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ LISTENING = """
 import os, sys
 from pathlib import Path
 import ray
-from study.engine.cluster import connected
+from study.engine.cluster.connection import connected
 
 def family():
     parents = {}
@@ -91,7 +92,13 @@ def test_a_local_cluster_listens_on_loopback_only_behind_a_token_that_is_never_l
     token = tmp_path / "token"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN_PATH": str(token)}
     done = subprocess.run(
-        [sys.executable, "-c", LISTENING], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", LISTENING],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     *addresses, mode, usage_statistics, remains = done.stdout.split()
@@ -104,7 +111,9 @@ def test_a_local_cluster_listens_on_loopback_only_behind_a_token_that_is_never_l
     assert token.read_text() not in done.stdout + done.stderr + (tmp_path / "ray.log").read_text()
 
 
-def test_the_token_is_made_private_and_made_so_where_ray_left_it_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_made_private_and_made_so_where_ray_left_it_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     new, old = tmp_path / ".ray" / "auth_token", tmp_path / "old"
@@ -122,7 +131,7 @@ def test_the_token_is_made_private_and_made_so_where_ray_left_it_open(tmp_path: 
 
 def test_nothing_is_reported_to_anyone_by_default() -> None:
     assert QUIET["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert "usage statistics" in (ROOT / "study/engine/doctoring.py").read_text()  # the doctor says so
+    assert "usage statistics" in (ROOT / "study/engine/doctor/machine.py").read_text()  # the doctor says so
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -131,15 +140,27 @@ def test_no_source_executes_what_it_reads(path: Path) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = {alias.name for alias in node.names} | {str(getattr(node, "module", ""))}
             assert not modules & {"marshal", "shelve", "dill", "joblib", "cloudpickle"}
-            assert "pickle" not in modules or {a.name for a in node.names} == {"UnpicklingError"}  # an error's class is no reader
+            assert "pickle" not in modules or {a.name for a in node.names} == {
+                "UnpicklingError"
+            }  # an error's class is no reader
         if not isinstance(node, ast.Call):
             continue
         name, keywords = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
-        assert name not in ("eval", "exec", "compile", "os.system", "os.popen", "pd.read_pickle", "yaml.unsafe_load", "yaml.full_load"), (
-            name
-        )
+        assert name not in (
+            "eval",
+            "exec",
+            "compile",
+            "os.system",
+            "os.popen",
+            "pd.read_pickle",
+            "yaml.unsafe_load",
+            "yaml.full_load",
+        ), name
         assert name != "yaml.load" or ast.unparse(node.args[1]) == "_Loader"  # a subclass of SafeLoader
-        assert name not in ("torch.load", "torch.hub.load_state_dict_from_url") or keywords.get("weights_only") == "True"
+        assert (
+            name not in ("torch.load", "torch.hub.load_state_dict_from_url")
+            or keywords.get("weights_only") == "True"
+        )
         assert not name.endswith("get_state_dict") or keywords.get("weights_only") == "True"
         assert keywords.get("allow_pickle", "False") == "False"
         assert keywords.get("shell", "False") == "False"
@@ -155,7 +176,9 @@ def test_no_object_is_made_from_a_study_file(
     assert not evil.exists()
 
 
-@pytest.mark.parametrize("name", ["os", "../../study/run", "_gates", "__import__('os').mkdir('x')", "concat.os", ""])
+@pytest.mark.parametrize(
+    "name", ["os", "../../study/run", "_gates", "__import__('os').mkdir('x')", "concat.os", ""]
+)
 def test_a_component_is_a_file_of_its_folder_and_nothing_else(name: str) -> None:
     with pytest.raises(SpecError, match="must be one of this project's fusion components"):
         load("fusion", name)
@@ -175,7 +198,7 @@ def test_a_checkpoint_is_tensors_or_nothing(tmp_path: Path, evil: Path) -> None:
     folder.mkdir(parents=True)
     torch.save({"epoch": Evil()}, folder / "checkpoint.pt")
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        Pending(Store(tmp_path / "run")).load_checkpoint("search-00000")
+        PendingOrders(Store(tmp_path / "run")).load_checkpoint("search-00000")
     assert not evil.exists()
 
 
@@ -197,12 +220,19 @@ def test_an_image_that_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     file = tmp_path / "bomb.png"
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b""))
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(BadImageError, match=r"more than .* megapixels"):
         read_image(file)
 
 
-def test_a_sheet_that_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_that_unpacks_to_more_than_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("study.data.sheets.MOST_BYTES", 10**6)
     with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", bytes(10**7))
@@ -228,7 +258,10 @@ def test_a_record_is_read_as_data(tmp_path: Path, evil: Path) -> None:
     hostile = f"{{{{ ''.__class__.__mro__ }}}} !!python/object/apply:os.mkdir ['{evil}']"
     where = table.schema.get_field_index("title")
     pq.write_table(
-        table.set_column(where, table.schema.field(where), pa.array([hostile], table.schema.field(where).type)), folder / "study.parquet"
+        table.set_column(
+            where, table.schema.field(where), pa.array([hostile], table.schema.field(where).type)
+        ),
+        folder / "study.parquet",
     )
     assert report.main([str(folder)]) == 0
     page = (folder / "report" / "index.html").read_text()
@@ -238,7 +271,14 @@ def test_a_record_is_read_as_data(tmp_path: Path, evil: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cluster.yaml", "cluster.local.yaml"])
 def test_a_cluster_file_opens_no_port_to_strangers(name: str) -> None:
-    commands = [c for key, part in yaml.safe_load((ROOT / name).read_text()).items() if key.endswith("start_ray_commands") for c in part]
+    commands = [
+        c
+        for key, part in yaml.safe_load((ROOT / name).read_text()).items()
+        if key.endswith("start_ray_commands")
+        for c in part
+    ]
     starts = [command for command in commands if "ray start" in command]
     assert len(starts) == 2
-    assert all("RAY_AUTH_MODE=token" in c and "RAY_USAGE_STATS_ENABLED=0" in c and "0.0.0.0" not in c for c in starts)
+    assert all(
+        "RAY_AUTH_MODE=token" in c and "RAY_USAGE_STATS_ENABLED=0" in c and "0.0.0.0" not in c for c in starts
+    )

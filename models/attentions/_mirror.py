@@ -18,7 +18,9 @@ class Projection(nn.Module):
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Conv2d(channels, dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True))
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
         """One token per position."""
@@ -65,7 +67,9 @@ class MirrorBranch(nn.Module):
         if self.norm == "cols":
             gathered = F.scaled_dot_product_attention(query, key, value)
         else:
-            gathered = (key @ query.transpose(1, 2) / query.shape[2] ** 0.5).softmax(2).transpose(1, 2) @ value
+            gathered = (key @ query.transpose(1, 2) / query.shape[2] ** 0.5).softmax(2).transpose(
+                1, 2
+            ) @ value
         y: Tensor = x + self.out(gathered.transpose(1, 2).reshape(len(x), -1, *x.shape[2:]))
         return y
 
@@ -80,7 +84,9 @@ class MirrorViews(nn.Module):
         self.vertical = MirrorBranch(channels, norm, value_from)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], flipped: tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]] | None
+        self,
+        x: Float[Tensor, "b c h w"],
+        flipped: tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]] | None,
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
         """Both attended maps.
 

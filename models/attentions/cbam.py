@@ -28,7 +28,9 @@ class Cbam(nn.Module):
             ValueError: reduction below 1.
         """
         super().__init__()
-        self.block = CbamModule(channels, rd_channels=reduced(channels, reduction), spatial_kernel_size=kernel)
+        self.block = CbamModule(
+            channels, rd_channels=reduced(channels, reduction), spatial_kernel_size=kernel
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The gated map."""

@@ -25,7 +25,9 @@ class EfficientChannel(nn.Module):
         """
         super().__init__()
         if kernel is not None and (kernel < 1 or kernel % 2 == 0):
-            raise ValueError(f"`attention.eca.kernel`: must be odd and at least 1, got {kernel}. The paper's fixed value is 3.")
+            raise ValueError(
+                f"`attention.eca.kernel`: must be odd and at least 1, got {kernel}. The paper's fixed value is 3."
+            )
         self.gate = EcaModule(channels) if kernel is None else EcaModule(kernel_size=kernel)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -39,7 +39,10 @@ class Mirror(nn.Module):
         self.views = MirrorViews(channels, norm, value_from)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], across: Float[Tensor, "b c h w"] | None = None, down: Float[Tensor, "b c h w"] | None = None
+        self,
+        x: Float[Tensor, "b c h w"],
+        across: Float[Tensor, "b c h w"] | None = None,
+        down: Float[Tensor, "b c h w"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """The mean of both attended maps.
 

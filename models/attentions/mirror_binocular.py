@@ -46,7 +46,9 @@ class MirrorBinocular(nn.Module):
             ValueError: there are not two views.
         """
         if x.shape[1] != 2:
-            raise ValueError(f"`attention`: mirror_binocular needs both eyes, got {x.shape[1]} view(s). Use mirror for single images.")
+            raise ValueError(
+                f"`attention`: mirror_binocular needs both eyes, got {x.shape[1]} view(s). Use mirror for single images."
+            )
         fellow = x.flip((1, -1)) if self.flip else x.flip(1)
         eyes = x.flatten(0, 1)
         return torch.unflatten(self.branch(self.query(eyes), eyes, fellow.flatten(0, 1)), 0, x.shape[:2])

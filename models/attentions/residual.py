@@ -18,7 +18,9 @@ from models.attentions._gates import reduced
 class Residual(nn.Module):
     """y = ReLU(x + M_s(M_c(B(x)))), B = BN(1x1)-ReLU-BN(3x3)-ReLU-BN(1x1), M_c as in `se`, M_s as in `spatial`."""
 
-    def __init__(self, channels: int, *, reduction: int = 16, kernel: Literal[3, 5, 7] = 7, squeeze: int = 4) -> None:
+    def __init__(
+        self, channels: int, *, reduction: int = 16, kernel: Literal[3, 5, 7] = 7, squeeze: int = 4
+    ) -> None:
         """Builds branch and gates.
 
         Args:

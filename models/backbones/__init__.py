@@ -23,7 +23,12 @@ __all__ = ["FOUNDATIONS", "Backbone", "BackboneInfo", "backbone_info", "build_ba
 
 
 def build_backbone(
-    name: str, *, weights: str = "none", freeze: Literal["none", "all"] | int = "none", drop_stages: int = 0, image_px: int
+    name: str,
+    *,
+    weights: str = "none",
+    freeze: Literal["none", "all"] | int = "none",
+    drop_stages: int = 0,
+    image_px: int,
 ) -> Backbone:
     """A network "b 3 h w" -> "b c h' w'" with the attribute `out_channels`.
 
@@ -46,24 +51,38 @@ def _whole(name: str, weights: str, image_px: int) -> Backbone:
         return _build_tiny(weights)
     if name in FOUNDATIONS:
         if weights == "imagenet":
-            raise ValueError(f"`backbone.weights`: {name} comes as a file of its authors, got imagenet. {backbone_info(name).way}")
+            raise ValueError(
+                f"`backbone.weights`: {name} comes as a file of its authors, got imagenet. {backbone_info(name).way}"
+            )
         if weights != "none" and not Path(weights).expanduser().is_file():
-            raise ValueError(f"`backbone.weights`: must be an existing file for {name}, got {weights}. {backbone_info(name).way}")
+            raise ValueError(
+                f"`backbone.weights`: must be an existing file for {name}, got {weights}. {backbone_info(name).way}"
+            )
         return _whole(FOUNDATIONS[name].network, weights, image_px)
     if is_torchvision(name):
         return build_torchvision(name, weights, image_px)
     plain = name.removeprefix("timm/")
     if is_timm(plain):
         return build_timm(plain, weights, image_px)
-    near = get_close_matches(plain, {"tiny", *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}, n=3)
-    hint = f"Did you mean {', '.join(near)}?" if near else "See torchvision.models.list_models() and timm.list_models()."
-    raise ValueError(f"`backbone.name`: must be tiny, a classification network of torchvision or a network of timm, got {name}. {hint}")
+    near = get_close_matches(
+        plain, {"tiny", *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}, n=3
+    )
+    hint = (
+        f"Did you mean {', '.join(near)}?"
+        if near
+        else "See torchvision.models.list_models() and timm.list_models()."
+    )
+    raise ValueError(
+        f"`backbone.name`: must be tiny, a classification network of torchvision or a network of timm, got {name}. {hint}"
+    )
 
 
 def _build_tiny(weights: str) -> Backbone:
     net = tiny()
     if weights == "imagenet":
-        raise ValueError("`backbone.weights`: tiny has no pretrained weights, got imagenet. Set none or a local file.")
+        raise ValueError(
+            "`backbone.weights`: tiny has no pretrained weights, got imagenet. Set none or a local file."
+        )
     if weights != "none":
         copy_weights(net, net, read_weights(weights), weights)
     return Backbone(net, WIDTHS[-1], [name for name, _ in net.named_children()], WIDTHS)

@@ -38,7 +38,11 @@ class BackboneInfo:
     @property
     def way(self) -> str:
         """How to come by the authors' file, and where to name it."""
-        form = " Access needs a form there and a token: `hf auth login`, then `hf download`." if self.gated else ""
+        form = (
+            " Access needs a form there and a token: `hf auth login`, then `hf download`."
+            if self.gated
+            else ""
+        )
         return f"Fetch {self.file} and name it, `weights: /path/to/{self.file.partition(' ')[0]}`.{form}"
 
 
@@ -113,10 +117,21 @@ def backbone_info(name: str) -> BackboneInfo:
     if name in FOUNDATIONS:
         return FOUNDATIONS[name].info
     if is_torchvision(name):
-        return BackboneInfo("BSD-3-Clause", False, ("imagenet1k",), "licence of torchvision; ImageNet's images are for research")
-    cfg = timm.get_pretrained_cfg(name.removeprefix("timm/")) if timm.is_model(name.removeprefix("timm/").partition(".")[0]) else None
+        return BackboneInfo(
+            "BSD-3-Clause",
+            False,
+            ("imagenet1k",),
+            "licence of torchvision; ImageNet's images are for research",
+        )
+    cfg = (
+        timm.get_pretrained_cfg(name.removeprefix("timm/"))
+        if timm.is_model(name.removeprefix("timm/").partition(".")[0])
+        else None
+    )
     if cfg is None:
-        raise ValueError(f"`backbone.name`: must be tiny, a torchvision, timm or foundation network, got {name}. See timm.list_models().")
+        raise ValueError(
+            f"`backbone.name`: must be tiny, a torchvision, timm or foundation network, got {name}. See timm.list_models()."
+        )
     tag = f"{cfg.tag or ''} {cfg.hf_hub_id or ''}"
     seen = tuple(sorted({data for part, data in TAGS.items() if part in tag}))
     return BackboneInfo(cfg.license or "unknown", "dinov3" in tag, seen or ("unknown",))

@@ -19,7 +19,9 @@ class Backbone(nn.Module):
         stage_channels: channels of the map after each stage; empty where a stage leaves no map (tokens of a transformer).
     """
 
-    def __init__(self, net: nn.Module, out_channels: int, stages: Sequence[str], stage_channels: Sequence[int] = ()) -> None:
+    def __init__(
+        self, net: nn.Module, out_channels: int, stages: Sequence[str], stage_channels: Sequence[int] = ()
+    ) -> None:
         """Wraps a network.
 
         Args:
@@ -57,7 +59,9 @@ class Backbone(nn.Module):
             return self
         num = len(self.stages) if what == "all" else int(what)
         if not 0 <= num <= len(self.stages):
-            raise ValueError(f"`backbone.freeze`: must be none, all, or up to {len(self.stages)} leading stages, got {what}.")
+            raise ValueError(
+                f"`backbone.freeze`: must be none, all, or up to {len(self.stages)} leading stages, got {what}."
+            )
         named = list(self.net.named_modules())
         end = self._ends()[num - 1] if what != "all" else len(named)
         later = [n for n, _ in named[end:]]
@@ -65,7 +69,9 @@ class Backbone(nn.Module):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
         # a container that also holds later stages keeps its mode: only what lies wholly inside is switched
-        self._frozen = tuple(m for n, m in named[:end] if not any(x.startswith(f"{n}.") or n == "" for x in later))
+        self._frozen = tuple(
+            m for n, m in named[:end] if not any(x.startswith(f"{n}.") or n == "" for x in later)
+        )
         return self.train(self.training)
 
     def _ends(self) -> list[int]:
@@ -75,9 +81,14 @@ class Backbone(nn.Module):
             ValueError: the network has no module of a stage's name.
         """
         names = [name for name, _ in self.net.named_modules()]
-        inside = [[i for i, n in enumerate(names) if n == stage or n.startswith(f"{stage}.")] for stage in self.stages]
+        inside = [
+            [i for i, n in enumerate(names) if n == stage or n.startswith(f"{stage}.")]
+            for stage in self.stages
+        ]
         if not all(inside):
-            raise ValueError("`backbone`: leading stages and layer_decay need a network with named stages. Take freeze: none or all.")
+            raise ValueError(
+                "`backbone`: leading stages and layer_decay need a network with named stages. Take freeze: none or all."
+            )
         return [found[-1] + 1 for found in inside]
 
     def depths(self) -> dict[str, int]:
@@ -105,13 +116,19 @@ class Backbone(nn.Module):
             return self
         if not isinstance(self.net, nn.Sequential) or not 0 < num < len(self.stage_channels):
             known = max(0, len(self.stage_channels) - 1)
-            raise ValueError(f"`backbone.drop_stages`: must lie between 0 and {known} for this network, got {num}.")
+            raise ValueError(
+                f"`backbone.drop_stages`: must lie between 0 and {known} for this network, got {num}."
+            )
         self.net = self.net[:-num]
         self.stages, self.stage_channels = self.stages[:-num], self.stage_channels[:-num]
         self.out_channels = self.stage_channels[-1]
         return self
 
-    def attend(self, attention: Callable[[int], nn.Module], where: Literal["every_stage", "last_block", "every_block"]) -> "Backbone":
+    def attend(
+        self,
+        attention: Callable[[int], nn.Module],
+        where: Literal["every_stage", "last_block", "every_block"],
+    ) -> "Backbone":
         """Puts attentions inside the network; call it after `freeze`, for they stay trainable in frozen stages.
 
         Args:
@@ -123,19 +140,28 @@ class Backbone(nn.Module):
         """
         if where == "every_stage":
             if not isinstance(self.net, nn.Sequential) or not self.stage_channels:
-                raise ValueError("`model.attention_at`: every_stage needs a network whose stages leave maps. Use a convolutional one.")
+                raise ValueError(
+                    "`model.attention_at`: every_stage needs a network whose stages leave maps. Use a convolutional one."
+                )
             made = [attention(c) for c in self.stage_channels]
             self.net = nn.Sequential(*(nn.Sequential(*pair) for pair in zip(self.net, made, strict=True)))
             self.stages = tuple(str(i) for i in range(len(made)))
         else:
             blocks = [m for m in self.net.modules() if isinstance(m, BasicBlock | Bottleneck)]
             if not blocks:
-                raise ValueError(f"`model.attention_at`: {where} needs a residual network of torchvision. Use last or every_stage.")
+                raise ValueError(
+                    f"`model.attention_at`: {where} needs a residual network of torchvision. Use last or every_stage."
+                )
             blocks = blocks[-1:] if where == "last_block" else blocks
             norms = ["bn3" if isinstance(block, Bottleneck) else "bn2" for block in blocks]
-            made = [attention(getattr(block, norm).num_features) for block, norm in zip(blocks, norms, strict=True)]
+            made = [
+                attention(getattr(block, norm).num_features)
+                for block, norm in zip(blocks, norms, strict=True)
+            ]
             for block, norm, module in zip(blocks, norms, made, strict=True):
                 setattr(block, norm, nn.Sequential(getattr(block, norm), module))
         if any(getattr(m, "binocular", False) or getattr(m, "image_flips", False) for m in made):
-            raise ValueError(f"`model.attention_at`: {where} suits attentions that need one map only. Use last for this attention.")
+            raise ValueError(
+                f"`model.attention_at`: {where} suits attentions that need one map only. Use last for this attention."
+            )
         return self

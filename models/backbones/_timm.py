@@ -33,22 +33,32 @@ def build_timm(name: str, weights: str, image_px: int) -> Backbone:
     """
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None:
-        raise ValueError(f"`backbone.name`: timm knows no weights of that tag, got {name}. See timm.list_pretrained().")
+        raise ValueError(
+            f"`backbone.name`: timm knows no weights of that tag, got {name}. See timm.list_pretrained()."
+        )
     size: dict[str, Any] = {"img_size": image_px} if cfg.fixed_input_size else {}
     try:
         net: Any = timm.create_model(name, pretrained=weights == "imagenet", **size)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if weights != "imagenet":
-            raise ValueError(f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). Choose another `image_px`.") from None
+            raise ValueError(
+                f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). Choose another `image_px`."
+            ) from None
         gated = backbone_info(name).gated
-        form = f" Access may need a form at huggingface.co/{cfg.hf_hub_id} and a token: `hf auth login`." if gated else ""
+        form = (
+            f" Access may need a form at huggingface.co/{cfg.hf_hub_id} and a token: `hf auth login`."
+            if gated
+            else ""
+        )
         raise ValueError(
             f"`backbone.weights`: weights of {name} could not be fetched ({error}). Put them into the Hugging Face cache "
             f"(`hf download {cfg.hf_hub_id}`) or name a local file, `weights: /path/to/model.safetensors`.{form}"
         ) from None
     state = None
     if weights not in ("none", "imagenet"):
-        to_timm = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)  # renames keys, resizes positions
+        to_timm = getattr(
+            sys.modules[type(net).__module__], "checkpoint_filter_fn", None
+        )  # renames keys, resizes positions
         state = without_prefix(read_weights(weights), next(iter(net.state_dict())))
         state = to_timm(state, net) if to_timm else state
     last = net.feature_info[-1]
@@ -67,5 +77,7 @@ class _LastMap(nn.Module):
         self.net = net
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        maps: list[Tensor] = self.net.forward_intermediates(x, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True)
+        maps: list[Tensor] = self.net.forward_intermediates(
+            x, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+        )
         return maps[-1]

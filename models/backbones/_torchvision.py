@@ -37,7 +37,9 @@ def build_torchvision(name: str, weights: str, image_px: int) -> Backbone:
         ValueError: the weights cannot be had or do not fit, or the network cannot take images of this size.
     """
     device = torch.get_default_device()
-    with torch.device("cpu") if name.startswith("regnet") else nullcontext():  # it computes its widths by tensors, which meta cannot
+    with (
+        torch.device("cpu") if name.startswith("regnet") else nullcontext()
+    ):  # it computes its widths by tensors, which meta cannot
         net = get_model(name, weights=None, **_arguments(name, image_px)).to(device)
     if isinstance(net, VisionTransformer):
         backbone = _transformer(net)
@@ -55,7 +57,9 @@ def _arguments(name: str, image_px: int) -> dict[str, object]:
     if name.startswith("vit"):
         patch_px = int(name.rpartition("_")[2])
         if image_px % patch_px:
-            raise ValueError(f"`data.image_px`: must be a multiple of {name}'s patch of {patch_px} px, got {image_px}.")
+            raise ValueError(
+                f"`data.image_px`: must be a multiple of {name}'s patch of {patch_px} px, got {image_px}."
+            )
         return {"image_size": image_px}
     if name.startswith("maxvit"):
         return {"input_size": (image_px, image_px)}
@@ -101,7 +105,12 @@ def _convolutional(net: nn.Module, probe_px: int) -> Backbone:
         stages[-1].append(_ChannelFirst())
         channels = channels[-1:]
     trunk = nn.Sequential(*(nn.Sequential(*stage) for stage in stages))
-    return Backbone(trunk, channels[-1], [str(i) for i in range(len(stages))], channels if len(channels) == len(stages) else ())
+    return Backbone(
+        trunk,
+        channels[-1],
+        [str(i) for i in range(len(stages))],
+        channels if len(channels) == len(stages) else (),
+    )
 
 
 def _blocks(net: nn.Module) -> list[nn.Module]:

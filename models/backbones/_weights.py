@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 State = dict[str, Tensor]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-NESTS = ("state_dict", "model", "teacher", "model_state_dict")  # where training scripts put the weights inside their checkpoint
+NESTS = (
+    "state_dict",
+    "model",
+    "teacher",
+    "model_state_dict",
+)  # where training scripts put the weights inside their checkpoint
 
 
 def read_weights(file: str) -> State:
@@ -24,19 +29,31 @@ def read_weights(file: str) -> State:
     """
     path = Path(file).expanduser()
     if not path.is_file():
-        raise ValueError(f"`backbone.weights`: must be none, imagenet or an existing file, got {file}. Check the path.")
+        raise ValueError(
+            f"`backbone.weights`: must be none, imagenet or an existing file, got {file}. Check the path."
+        )
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"`backbone.weights`: must end in {', '.join(SUFFIXES)}, got {path.name}. Save a state dict or safetensors.")
+        raise ValueError(
+            f"`backbone.weights`: must end in {', '.join(SUFFIXES)}, got {path.name}. Save a state dict or safetensors."
+        )
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         first = (str(error) or "the file ends too early").splitlines()[0]
-        raise ValueError(f"`backbone.weights`: {path} cannot be read as plain tensors ({first}). Fetch it again or convert it.") from None
+        raise ValueError(
+            f"`backbone.weights`: {path} cannot be read as plain tensors ({first}). Fetch it again or convert it."
+        ) from None
     for nest in NESTS:
         if isinstance(state, dict) and isinstance(state.get(nest), dict):
             state = state[nest]
     if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"`backbone.weights`: {path} holds no state dict, got {type(state).__name__}. Save `net.state_dict()`.")
+        raise ValueError(
+            f"`backbone.weights`: {path} holds no state dict, got {type(state).__name__}. Save `net.state_dict()`."
+        )
     tensors = {str(k): v for k, v in state.items() if isinstance(v, Tensor)}
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
@@ -58,7 +75,9 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
     """
     used = {id(t) for t in chain(trunk.parameters(), trunk.buffers())}
     stored = net.state_dict().keys()
-    wanted = {n: t for n, t in chain(net.named_parameters(), net.named_buffers()) if id(t) in used and n in stored}
+    wanted = {
+        n: t for n, t in chain(net.named_parameters(), net.named_buffers()) if id(t) in used and n in stored
+    }
     wanted = {n: t for n, t in wanted.items() if not n.endswith("num_batches_tracked")}
     state = without_prefix(state, next(iter(wanted)))
     wrong = [f"{n} (missing)" for n in wanted if n not in state]
@@ -66,7 +85,9 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
     wrong += [f"{n} (has {tuple(state[n].shape)}, needs {tuple(t.shape)})" for n, t in other.items()]
     if wrong:
         shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise ValueError(f"`backbone.weights`: {file} does not fit the network: {shown}. Name the backbone that the file was made for.")
+        raise ValueError(
+            f"`backbone.weights`: {file} does not fit the network: {shown}. Name the backbone that the file was made for."
+        )
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(state[name])

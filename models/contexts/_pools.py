@@ -14,7 +14,9 @@ class PoolPyramid(nn.Module):
     Pools keep the map's size. `chained` pools pool what the one before gave, the others pool u.
     """
 
-    def __init__(self, channels: int, kernels: tuple[int, int, int], chained: bool, activation: type[nn.Module]) -> None:
+    def __init__(
+        self, channels: int, kernels: tuple[int, int, int], chained: bool, activation: type[nn.Module]
+    ) -> None:
         super().__init__()
         self.out_channels = max(1, channels // 2)
         self.kernels, self.chained = kernels, chained

@@ -16,7 +16,14 @@ from models.contexts._conv import conv_unit
 class Aspp(nn.Module):
     """y = dropout(conv1x1([conv1x1(x); conv3x3_rate(x) for each rate; conv1x1(mean x)])), conv with BN and ReLU."""
 
-    def __init__(self, channels: int, *, rates: tuple[int, int, int] = (1, 2, 3), width: int = 256, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        rates: tuple[int, int, int] = (1, 2, 3),
+        width: int = 256,
+        dropout: float = 0.5,
+    ) -> None:
         """Builds the branches.
 
         Args:
@@ -30,12 +37,16 @@ class Aspp(nn.Module):
         """
         super().__init__()
         if min(*rates, width) < 1:
-            raise ValueError(f"`context.aspp`: rates and width must be at least 1, got rates {rates} and width {width}. Try 1, 2, 3.")
+            raise ValueError(
+                f"`context.aspp`: rates and width must be at least 1, got rates {rates} and width {width}. Try 1, 2, 3."
+            )
         self.out_channels = max(1, channels // 2)
         self.own = conv_unit(channels, width)
         self.dilated = nn.ModuleList(conv_unit(channels, width, 3, rate) for rate in rates)
         self.mean = conv_unit(channels, width)
-        self.leave = nn.Sequential(conv_unit(5 * width, self.out_channels), nn.Dropout(check_dropout(dropout)))
+        self.leave = nn.Sequential(
+            conv_unit(5 * width, self.out_channels), nn.Dropout(check_dropout(dropout))
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
         """The widened map."""

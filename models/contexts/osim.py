@@ -17,7 +17,11 @@ class Osim(nn.Module):
     """F = ReLU(BN(conv1x1([x; max; mean; pool_2; pool_4]))), y = F·σ(conv_kxk(F))."""
 
     def __init__(
-        self, channels: int, *, scale_mode: Literal["output_size", "window"] = "output_size", kernel: Literal[1, 3, 7] = 7
+        self,
+        channels: int,
+        *,
+        scale_mode: Literal["output_size", "window"] = "output_size",
+        kernel: Literal[1, 3, 7] = 7,
     ) -> None:
         """Builds the module.
 
@@ -40,7 +44,12 @@ class Osim(nn.Module):
         is convolved at its own small size, which costs a fifth of the multiplications and never stores 5 c channels.
         """
         size = x.shape[2:]
-        coarse = (x.amax((2, 3), keepdim=True), x.mean((2, 3), keepdim=True), self._pool(x, 2), self._pool(x, 4))
+        coarse = (
+            x.amax((2, 3), keepdim=True),
+            x.mean((2, 3), keepdim=True),
+            self._pool(x, 2),
+            self._pool(x, 4),
+        )
         own, *kernels = self.reduce.weight.chunk(5, 1)
         y = F.conv2d(x, own)
         for pooled, kernel in zip(coarse, kernels, strict=True):

@@ -42,7 +42,11 @@ class OsimPerEye(nn.Module):
         self.out_channels = max(1, channels // 2)
 
         def module(osim: bool) -> nn.Module:
-            return Osim(channels, scale_mode=scale_mode, kernel=kernel) if osim else conv_unit(channels, self.out_channels)
+            return (
+                Osim(channels, scale_mode=scale_mode, kernel=kernel)
+                if osim
+                else conv_unit(channels, self.out_channels)
+            )
 
         self.left = module(eyes in ("both", "left"))
         self.right = self.left if share and eyes in ("both", "neither") else module(eyes in ("both", "right"))
@@ -54,5 +58,7 @@ class OsimPerEye(nn.Module):
             ValueError: there are not two views.
         """
         if x.shape[1] != 2:
-            raise ValueError(f"`context`: osim_per_eye needs both eyes, got {x.shape[1]} view(s). Use osim for single images.")
+            raise ValueError(
+                f"`context`: osim_per_eye needs both eyes, got {x.shape[1]} view(s). Use osim for single images."
+            )
         return torch.stack([self.left(x[:, 0]), self.right(x[:, 1])], 1)

@@ -32,5 +32,7 @@ class Ppm(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
         """The widened map."""
         pooled = [branch(F.adaptive_avg_pool2d(x, k)) for k, branch in zip(GRIDS, self.branches, strict=True)]
-        y: Tensor = self.join(torch.cat([x, *(F.interpolate(p, x.shape[2:], mode="bilinear") for p in pooled)], 1))
+        y: Tensor = self.join(
+            torch.cat([x, *(F.interpolate(p, x.shape[2:], mode="bilinear") for p in pooled)], 1)
+        )
         return y

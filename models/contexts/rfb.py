@@ -27,9 +27,14 @@ class Rfb(nn.Module):
         self.scale = scale
         i = max(2, channels // 8)
         self.near = nn.Sequential(conv_unit(channels, 2 * i), conv_unit(2 * i, 2 * i, 3, 1, None))
-        self.middle = nn.Sequential(conv_unit(channels, i), conv_unit(i, 2 * i, 3), conv_unit(2 * i, 2 * i, 3, 2, None))
+        self.middle = nn.Sequential(
+            conv_unit(channels, i), conv_unit(i, 2 * i, 3), conv_unit(2 * i, 2 * i, 3, 2, None)
+        )
         self.far = nn.Sequential(
-            conv_unit(channels, i), conv_unit(i, 3 * i // 2, 3), conv_unit(3 * i // 2, 2 * i, 3), conv_unit(2 * i, 2 * i, 3, 3, None)
+            conv_unit(channels, i),
+            conv_unit(i, 3 * i // 2, 3),
+            conv_unit(3 * i // 2, 2 * i, 3),
+            conv_unit(2 * i, 2 * i, 3, 3, None),
         )
         self.join = conv_unit(6 * i, self.out_channels, activation=None)
         self.shortcut = conv_unit(channels, self.out_channels, activation=None)

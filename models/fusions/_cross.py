@@ -19,7 +19,11 @@ def check_heads(dim: int, heads: int) -> None:
 
 
 def attend(
-    query: Float[Tensor, "b v n d"], key: Float[Tensor, "b v n d"], value: Float[Tensor, "b v n d"], heads: int, dropout: float
+    query: Float[Tensor, "b v n d"],
+    key: Float[Tensor, "b v n d"],
+    value: Float[Tensor, "b v n d"],
+    heads: int,
+    dropout: float,
 ) -> Float[Tensor, "b v n d"]:
     """softmax(q kᵀ/√(d/heads)) v for each eye and each of `heads` equal parts of the features."""
     q, k, v = (torch.unflatten(x.flatten(0, 1), 2, (heads, -1)).transpose(1, 2) for x in (query, key, value))
@@ -41,13 +45,17 @@ class CrossAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b v n d"]) -> Float[Tensor, "b v n d"]:
         """What each eye's tokens gather from the other eye."""
         key, value = self.key_value(x.flip(1)).chunk(2, 3)
-        y: Tensor = self.out(attend(self.query(x), key, value, self.heads, self.dropout if self.training else 0.0))
+        y: Tensor = self.out(
+            attend(self.query(x), key, value, self.heads, self.dropout if self.training else 0.0)
+        )
         return y
 
 
 def feed_forward(dim: int, dropout: float) -> nn.Sequential:
     """Linear to four times the width, GELU, and back, with dropout after each."""
-    return nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim), nn.Dropout(dropout))
+    return nn.Sequential(
+        nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim), nn.Dropout(dropout)
+    )
 
 
 def tokens(maps: Float[Tensor, "b v d h w"]) -> Float[Tensor, "b v n d"]:

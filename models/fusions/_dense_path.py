@@ -17,7 +17,9 @@ class DensePath(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, layers: int, growth: int) -> None:
         super().__init__()
         widths = [in_channels + i * growth for i in range(layers)]
-        self.layers = nn.ModuleList(nn.Sequential(*_unit(c, 4 * growth, 1), *_unit(4 * growth, growth, 3)) for c in widths)
+        self.layers = nn.ModuleList(
+            nn.Sequential(*_unit(c, 4 * growth, 1), *_unit(4 * growth, growth, 3)) for c in widths
+        )
         self.leave = nn.Sequential(*_unit(in_channels + layers * growth, out_channels, 1))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
@@ -30,4 +32,8 @@ class DensePath(nn.Module):
 
 def _unit(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
     """BN, ReLU (which must not write into what the concatenation still needs), convolution."""
-    return [nn.BatchNorm2d(in_channels), nn.ReLU(), nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)]
+    return [
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
+    ]

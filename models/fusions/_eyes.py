@@ -8,4 +8,6 @@ def require_pair(fusion: str, num_views: int) -> None:
         ValueError: there is another number of views.
     """
     if num_views != 2:
-        raise ValueError(f"`fusion`: {fusion} needs both eyes, got {num_views} view(s). Use concat, sum, max, gated or late.")
+        raise ValueError(
+            f"`fusion`: {fusion} needs both eyes, got {num_views} view(s). Use concat, sum, max, gated or late."
+        )

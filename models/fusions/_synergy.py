@@ -16,7 +16,9 @@ from models.fusions._dense_path import DensePath
 class Ccam(nn.Module):
     """y_v = dense([f_v·σ(conv1x1 D_v); D_v])."""
 
-    def __init__(self, dim: int, discrepancy: Literal["absolute", "signed", "cosine"], layers: int, growth: int) -> None:
+    def __init__(
+        self, dim: int, discrepancy: Literal["absolute", "signed", "cosine"], layers: int, growth: int
+    ) -> None:
         """Builds the gate and the dense path, which both eyes share.
 
         Args:
@@ -31,7 +33,9 @@ class Ccam(nn.Module):
         self.gate = nn.Sequential(nn.Conv2d(width, dim, 1), nn.Sigmoid())
         self.path = DensePath(dim + width, dim, layers, growth)
 
-    def forward(self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]) -> Float[Tensor, "b v d h w"]:
+    def forward(
+        self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]
+    ) -> Float[Tensor, "b v d h w"]:
         """Each eye's map of differences; f is gated by what g says."""
         if self.discrepancy == "cosine":
             d = (1 - cosine_map(g)).to(f.dtype)
@@ -59,7 +63,9 @@ class Ciam(nn.Module):
         self.gate = nn.Sequential(nn.Conv2d(1 if similarity == "cosine" else dim, dim, 1), nn.Sigmoid())
         self.path = DensePath(dim, dim, layers, growth)
 
-    def forward(self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]) -> Float[Tensor, "b v d h w"]:
+    def forward(
+        self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]
+    ) -> Float[Tensor, "b v d h w"]:
         """Each eye's map of similarities; f is gated by what g says."""
         s = cosine_map(g).to(f.dtype) if self.similarity == "cosine" else g * g.flip(1)
         x = f.flatten(0, 1)

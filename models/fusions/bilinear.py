@@ -19,7 +19,14 @@ class Bilinear(nn.Module):
 
     symmetric = True
 
-    def __init__(self, channels: int, num_views: int, *, rank: int = 512, level: Literal["pooled", "feature_map"] = "feature_map") -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_views: int,
+        *,
+        rank: int = 512,
+        level: Literal["pooled", "feature_map"] = "feature_map",
+    ) -> None:
         """Builds the projection.
 
         Args:
@@ -34,7 +41,9 @@ class Bilinear(nn.Module):
         super().__init__()
         require_pair("bilinear", num_views)
         if rank < 1:
-            raise ValueError(f"`fusion.bilinear.rank`: must be at least 1, got {rank}. 256 to 1024 are common.")
+            raise ValueError(
+                f"`fusion.bilinear.rank`: must be at least 1, got {rank}. 256 to 1024 are common."
+            )
         self.level = level
         self.out_features = rank
         self.project = nn.Linear(channels, rank)

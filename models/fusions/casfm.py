@@ -60,7 +60,9 @@ class Casfm(nn.Module):
         require_pair("casfm", num_views)
         check_heads(dim, heads)
         if pos_grid < 1:
-            raise ValueError(f"`fusion.casfm.pos_grid`: must be at least 1, got {pos_grid}. 7 fits maps of 14x14, 1 is literal.")
+            raise ValueError(
+                f"`fusion.casfm.pos_grid`: must be at least 1, got {pos_grid}. 7 fits maps of 14x14, 1 is literal."
+            )
         eyes = 1 if share_eyes else 2
         self.out_features = dim
         self.symmetric = share_eyes and combine == "sum"
@@ -70,7 +72,11 @@ class Casfm(nn.Module):
         self.reduce = nn.Conv2d(channels, dim, 1)
         self.token = nn.Linear(dim, dim)
         self.position = nn.Parameter(torch.zeros(eyes, dim, pos_grid, pos_grid))
-        self.mix, self.alpha, self.beta = PerEyeShare(eyes, 0.0), PerEyeShare(eyes, 2.0), PerEyeShare(eyes, 2.0)
+        self.mix, self.alpha, self.beta = (
+            PerEyeShare(eyes, 0.0),
+            PerEyeShare(eyes, 2.0),
+            PerEyeShare(eyes, 2.0),
+        )
         self.norm = PerEyeNorm(eyes, dim)
         self.query, self.key, self.value = (PerEyeLinear(eyes, dim, dim) for _ in range(3))
         self.out = nn.Linear(dim, dim)
@@ -95,15 +101,21 @@ class Casfm(nn.Module):
         coarse, grid = self._coarse(reduced, maps.shape[:2])
         t = self._cross(coarse)
         t = t + self.mlp(t)
-        spread = F.interpolate(torch.unflatten(t.flatten(0, 1).transpose(1, 2), 2, grid), size, mode="bilinear")
+        spread = F.interpolate(
+            torch.unflatten(t.flatten(0, 1).transpose(1, 2), 2, grid), size, mode="bilinear"
+        )
         return torch.unflatten(reduced + spread, 0, maps.shape[:2])
 
-    def _coarse(self, x: Float[Tensor, "n d h w"], batch: torch.Size) -> tuple[Float[Tensor, "b v m d"], torch.Size]:
+    def _coarse(
+        self, x: Float[Tensor, "n d h w"], batch: torch.Size
+    ) -> tuple[Float[Tensor, "b v m d"], torch.Size]:
         """Tokens of the map at half its size (equations 8 to 10), and that size."""
         window = (min(2, x.shape[2]), min(2, x.shape[3]))
         average, largest = F.avg_pool2d(x, window), F.max_pool2d(x, window)
         mix = self.mix()
-        t = mix * tokens(torch.unflatten(average, 0, batch)) + (1 - mix) * tokens(torch.unflatten(largest, 0, batch))
+        t = mix * tokens(torch.unflatten(average, 0, batch)) + (1 - mix) * tokens(
+            torch.unflatten(largest, 0, batch)
+        )
         position = F.interpolate(self.position, average.shape[2:], mode="bilinear").flatten(2).transpose(1, 2)
         return self.token(self.pool_scale * t) + position, average.shape[2:]
 

@@ -17,7 +17,9 @@ class Concat(nn.Module):
 
     symmetric = False
 
-    def __init__(self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled") -> None:
+    def __init__(
+        self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
+    ) -> None:
         """Builds the fusion.
 
         Args:
@@ -29,7 +31,11 @@ class Concat(nn.Module):
         self.level = level
         self.out_features = channels * num_views if level == "pooled" else channels
         mix = nn.Conv2d(channels * num_views, channels, 1, bias=False)
-        self.mix = nn.Sequential(mix, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)) if level == "feature_map" else nn.Identity()
+        self.mix = (
+            nn.Sequential(mix, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+            if level == "feature_map"
+            else nn.Identity()
+        )
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
         """One vector per sample."""

@@ -19,7 +19,9 @@ class Difference(nn.Module):
 
     symmetric = True
 
-    def __init__(self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled") -> None:
+    def __init__(
+        self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
+    ) -> None:
         """Builds the fusion.
 
         Args:

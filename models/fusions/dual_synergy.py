@@ -71,15 +71,28 @@ class DualSynergy(nn.Module):
         super().__init__()
         require_pair("dual_synergy", num_views)
         if not (casfm or ccam or ciam):
-            raise ValueError("`fusion.dual_synergy`: at least one of casfm, ccam and ciam must be on, got none. Use concat instead.")
+            raise ValueError(
+                "`fusion.dual_synergy`: at least one of casfm, ccam and ciam must be on, got none. Use concat instead."
+            )
         if min(layers, growth) < 1:
-            raise ValueError(f"`fusion.dual_synergy`: layers and growth must be at least 1, got {layers} and {growth}. Try 3 and 32.")
+            raise ValueError(
+                f"`fusion.dual_synergy`: layers and growth must be at least 1, got {layers} and {growth}. Try 3 and 32."
+            )
         self.combine = combine
         self.symmetric = combine != "concat"
         self.out_features = dim * (casfm + (1 if self.symmetric else 2) * (ccam + ciam))
         joins: Literal["sum", "concat"] = "sum" if self.symmetric else "concat"
-        exchange: dict[str, Any] = {"heads": heads, "cross_mode": cross_mode, "pos_grid": pos_grid, "dropout": dropout}
-        self.casfm = Casfm(channels, num_views, dim=dim, share_eyes=self.symmetric, combine=joins, **exchange) if casfm else None
+        exchange: dict[str, Any] = {
+            "heads": heads,
+            "cross_mode": cross_mode,
+            "pos_grid": pos_grid,
+            "dropout": dropout,
+        }
+        self.casfm = (
+            Casfm(channels, num_views, dim=dim, share_eyes=self.symmetric, combine=joins, **exchange)
+            if casfm
+            else None
+        )
         self.reduce = nn.Conv2d(channels, dim, 1) if ccam or ciam else None
         self.cafm = _cafm(cafm, dim, heads, dropout) if ccam or ciam else None
         self.ccam = Ccam(dim, discrepancy, layers, growth) if ccam else None
@@ -91,7 +104,11 @@ class DualSynergy(nn.Module):
         if self.reduce is not None and self.cafm is not None:
             f = torch.unflatten(self.reduce(maps.flatten(0, 1)), 0, maps.shape[:2])
             g = self.cafm(f)
-            parts += [self._join(pool_views(path(f, g), pool)) for path in (self.ccam, self.ciam) if path is not None]
+            parts += [
+                self._join(pool_views(path(f, g), pool))
+                for path in (self.ccam, self.ciam)
+                if path is not None
+            ]
         return torch.cat(parts, 1)
 
     def _join(self, eyes: Float[Tensor, "b v d"]) -> Float[Tensor, "b e"]:

@@ -19,7 +19,9 @@ class Ffm(nn.Module):
 
     symmetric = False
 
-    def __init__(self, channels: int, num_views: int, *, width: int = 512, hidden: int = 512, dropout: float = 0.5) -> None:
+    def __init__(
+        self, channels: int, num_views: int, *, width: int = 512, hidden: int = 512, dropout: float = 0.5
+    ) -> None:
         """Builds the module.
 
         Args:
@@ -35,12 +37,18 @@ class Ffm(nn.Module):
         super().__init__()
         require_pair("ffm", num_views)
         if min(width, hidden) < 1:
-            raise ValueError(f"`fusion.ffm`: width and hidden must be at least 1, got {width} and {hidden}. Try 512.")
+            raise ValueError(
+                f"`fusion.ffm`: width and hidden must be at least 1, got {width} and {hidden}. Try 512."
+            )
         self.out_features = hidden
         first = nn.Conv2d(2 * channels, width, 3, padding=1, bias=False)
-        self.mix = nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, width, 1))
+        self.mix = nn.Sequential(
+            first, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, width, 1)
+        )
         self.scale = nn.Parameter(torch.tensor(0.5))
-        self.leave = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Dropout(check_dropout(dropout)))
+        self.leave = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Dropout(check_dropout(dropout))
+        )
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
         """One vector per pair."""

@@ -18,7 +18,9 @@ class Gated(nn.Module):
 
     symmetric = True
 
-    def __init__(self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled") -> None:
+    def __init__(
+        self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
+    ) -> None:
         """Builds the gate.
 
         Args:

@@ -21,7 +21,9 @@ class Late(nn.Module):
     symmetric = True
     late = True
 
-    def __init__(self, channels: int, num_views: int, *, rule: Literal["max", "mean", "noisy_or"] = "max") -> None:
+    def __init__(
+        self, channels: int, num_views: int, *, rule: Literal["max", "mean", "noisy_or"] = "max"
+    ) -> None:
         """Notes the widths.
 
         Args:
@@ -43,5 +45,7 @@ class Late(nn.Module):
             return logits.amax(1)
         if self.rule == "mean":
             return logits.mean(1)
-        log_none = F.logsigmoid(-logits.float()).sum(1).clamp(max=-SMALLEST)  # log of the chance that no view has it
+        log_none = (
+            F.logsigmoid(-logits.float()).sum(1).clamp(max=-SMALLEST)
+        )  # log of the chance that no view has it
         return (-log_none.expm1()).log() - log_none

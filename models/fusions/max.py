@@ -17,7 +17,9 @@ class Max(nn.Module):
 
     symmetric = True
 
-    def __init__(self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled") -> None:
+    def __init__(
+        self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
+    ) -> None:
         """Notes the widths.
 
         Args:

@@ -31,9 +31,13 @@ class Dcgan(nn.Module):
         """
         super().__init__()
         if min(latent, width) < 1:
-            raise ValueError(f"`dcgan`: latent and width must be at least 1, got {latent} and {width}. The paper has 100 and 64.")
+            raise ValueError(
+                f"`dcgan`: latent and width must be at least 1, got {latent} and {width}. The paper has 100 and 64."
+            )
         if batch_size < SMALLEST_BATCH:
-            raise ValueError(f"`dcgan.batch_size`: must be at least {SMALLEST_BATCH} for batch norm, got {batch_size}.")
+            raise ValueError(
+                f"`dcgan.batch_size`: must be at least {SMALLEST_BATCH} for batch norm, got {batch_size}."
+            )
         self.latent, self.batch_size, self.image_px = latent, batch_size, IMAGE_PX
         self.generator = _generator(latent, width)
         self.discriminator = _discriminator(width)
@@ -54,7 +58,9 @@ class Dcgan(nn.Module):
         self.train(training)
         return images
 
-    def train_on(self, images: Float[Tensor, "n 3 h w"], *, epochs: int, lr: float = 2e-4, seed: int = 0) -> Iterator[tuple[float, float]]:
+    def train_on(
+        self, images: Float[Tensor, "n 3 h w"], *, epochs: int, lr: float = 2e-4, seed: int = 0
+    ) -> Iterator[tuple[float, float]]:
         """Trains both networks on real images; yields the mean losses of discriminator and generator after each epoch.
 
         A rest of one image is left out of an epoch.
@@ -69,22 +75,38 @@ class Dcgan(nn.Module):
             ValueError: fewer than two images.
         """
         if len(images) < SMALLEST_BATCH:
-            raise ValueError(f"`dcgan`: needs at least {SMALLEST_BATCH} images of the class, got {len(images)}. Leave this class out.")
+            raise ValueError(
+                f"`dcgan`: needs at least {SMALLEST_BATCH} images of the class, got {len(images)}. Leave this class out."
+            )
         device = next(self.parameters()).device
         real = F.interpolate(images, (IMAGE_PX, IMAGE_PX), mode="bilinear", antialias=True)
         source = torch.Generator().manual_seed(seed)
-        judge, maker = (torch.optim.Adam(net.parameters(), lr, (0.5, 0.999)) for net in (self.discriminator, self.generator))
+        judge, maker = (
+            torch.optim.Adam(net.parameters(), lr, (0.5, 0.999))
+            for net in (self.discriminator, self.generator)
+        )
         for _ in range(epochs):
-            batches = [i for i in torch.split(torch.randperm(len(real), generator=source), self.batch_size) if len(i) >= SMALLEST_BATCH]
+            batches = [
+                i
+                for i in torch.split(torch.randperm(len(real), generator=source), self.batch_size)
+                if len(i) >= SMALLEST_BATCH
+            ]
             losses = [self._step(real[i].to(device), judge, maker, source) for i in batches]
             of_judge, of_maker = torch.tensor(losses).mean(0).tolist()
             yield of_judge, of_maker
 
     def _step(
-        self, real: Float[Tensor, "b 3 h w"], judge: torch.optim.Optimizer, maker: torch.optim.Optimizer, source: torch.Generator
+        self,
+        real: Float[Tensor, "b 3 h w"],
+        judge: torch.optim.Optimizer,
+        maker: torch.optim.Optimizer,
+        source: torch.Generator,
     ) -> tuple[float, float]:
         fake = self(torch.randn(len(real), self.latent, generator=source).to(real.device))
-        judge_loss = F.softplus(-self.discriminator(real)).mean() + F.softplus(self.discriminator(fake.detach())).mean()
+        judge_loss = (
+            F.softplus(-self.discriminator(real)).mean()
+            + F.softplus(self.discriminator(fake.detach())).mean()
+        )
         judge.zero_grad()
         judge_loss.backward()
         judge.step()
@@ -97,9 +119,16 @@ class Dcgan(nn.Module):
 
 def _generator(latent: int, width: int) -> nn.Sequential:
     """Noise -> 4, 8, 16, 32, 64 px."""
-    layers: list[nn.Module] = [nn.ConvTranspose2d(latent, 8 * width, 4, bias=False), nn.BatchNorm2d(8 * width), nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [
+        nn.ConvTranspose2d(latent, 8 * width, 4, bias=False),
+        nn.BatchNorm2d(8 * width),
+        nn.ReLU(inplace=True),
+    ]
     for many in (8, 4, 2):
-        layers += [nn.ConvTranspose2d(many * width, many * width // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(many * width // 2)]
+        layers += [
+            nn.ConvTranspose2d(many * width, many * width // 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(many * width // 2),
+        ]
         layers += [nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
 
@@ -108,7 +137,10 @@ def _discriminator(width: int) -> nn.Sequential:
     """64, 32, 16, 8, 4 px -> one logit."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
     for many in (1, 2, 4):
-        layers += [nn.Conv2d(many * width, 2 * many * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * many * width)]
+        layers += [
+            nn.Conv2d(many * width, 2 * many * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * many * width),
+        ]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
     return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, bias=False), nn.Flatten(0))
 

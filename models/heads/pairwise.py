@@ -29,7 +29,9 @@ class Pairwise(nn.Module):
             ValueError: dropout outside its range.
         """
         super().__init__()
-        self.linear = nn.Sequential(nn.Dropout(check_dropout(dropout)), nn.Linear(in_features, 2 * num_labels))
+        self.linear = nn.Sequential(
+            nn.Dropout(check_dropout(dropout)), nn.Linear(in_features, 2 * num_labels)
+        )
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b l"]:
         """Logits."""

@@ -20,7 +20,9 @@ class Powerset(nn.Module):
     wants_label_sets = True
     sets: Tensor
 
-    def __init__(self, in_features: int, num_labels: int, label_sets: Float[Tensor, "m l"], *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, in_features: int, num_labels: int, label_sets: Float[Tensor, "m l"], *, dropout: float = 0.0
+    ) -> None:
         """Builds the linear layer.
 
         Args:
@@ -34,7 +36,9 @@ class Powerset(nn.Module):
         """
         super().__init__()
         self.register_buffer("sets", label_sets.float())
-        self.linear = nn.Sequential(nn.Dropout(check_dropout(dropout)), nn.Linear(in_features, len(self.sets)))
+        self.linear = nn.Sequential(
+            nn.Dropout(check_dropout(dropout)), nn.Linear(in_features, len(self.sets))
+        )
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b m"]:
         """Logits, one per label set."""

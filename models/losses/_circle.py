@@ -11,7 +11,9 @@ from torch import Tensor
 NOTHING = -1e9  # finite, so that the gradient of a sum over no pair is 0 and not undefined
 
 
-def weighted(similarity: Float[Tensor, " *s"], margin: float, detach: bool) -> tuple[Float[Tensor, " *s"], Float[Tensor, " *s"]]:
+def weighted(
+    similarity: Float[Tensor, " *s"], margin: float, detach: bool
+) -> tuple[Float[Tensor, " *s"], Float[Tensor, " *s"]]:
     """-α_p·(s - Δ_p) and α_n·(s - Δ_n), with α_p = [1+m-s]₊, Δ_p = 1-m, α_n = [s+m]₊, Δ_n = m."""
     alpha = similarity.detach() if detach else similarity
     matched = -(1 + margin - alpha).clamp(min=0) * (similarity - (1 - margin))
@@ -20,7 +22,10 @@ def weighted(similarity: Float[Tensor, " *s"], margin: float, detach: bool) -> t
 
 
 def soft_margin(
-    matched: Float[Tensor, "*s n"], unmatched: Float[Tensor, "*s n"], positive: Bool[Tensor, "*s n"], negative: Bool[Tensor, "*s n"]
+    matched: Float[Tensor, "*s n"],
+    unmatched: Float[Tensor, "*s n"],
+    positive: Bool[Tensor, "*s n"],
+    negative: Bool[Tensor, "*s n"],
 ) -> Float[Tensor, " *s"]:
     """log(1 + Σ_positive exp(matched) · Σ_negative exp(unmatched)) over the last axis; 0 where either sum is empty."""
     matched = matched.masked_fill(~positive, NOTHING)

@@ -21,7 +21,9 @@ def check_jaccard(min_jaccard: float) -> float:
         ValueError: outside (0, 1].
     """
     if not 0 < min_jaccard <= 1:
-        raise ValueError(f"`loss.min_jaccard`: must be above 0 and at most 1, got {min_jaccard}. 1 means the same label set.")
+        raise ValueError(
+            f"`loss.min_jaccard`: must be above 0 and at most 1, got {min_jaccard}. 1 means the same label set."
+        )
     return min_jaccard
 
 

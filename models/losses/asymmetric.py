@@ -19,7 +19,14 @@ class Asymmetric(nn.Module):
     exclusive = False
     soft_targets = True
 
-    def __init__(self, prevalence: Float[Tensor, " l"], *, gamma_neg: float = 4.0, gamma_pos: float = 0.0, clip: float = 0.05) -> None:
+    def __init__(
+        self,
+        prevalence: Float[Tensor, " l"],
+        *,
+        gamma_neg: float = 4.0,
+        gamma_pos: float = 0.0,
+        clip: float = 0.05,
+    ) -> None:
         """Builds the loss.
 
         Args:
@@ -34,7 +41,9 @@ class Asymmetric(nn.Module):
         super().__init__()
         if min(gamma_neg, gamma_pos) < 0 or not 0 <= clip < 1:
             got = f"{gamma_neg}, {gamma_pos} and {clip}"
-            raise ValueError(f"`loss.asymmetric`: gammas must be at least 0 and clip in [0, 1), got {got}. The paper has 4, 0 and 0.05.")
+            raise ValueError(
+                f"`loss.asymmetric`: gammas must be at least 0 and clip in [0, 1), got {got}. The paper has 4, 0 and 0.05."
+            )
         self.gamma_neg, self.gamma_pos, self.clip = gamma_neg, gamma_pos, clip
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:

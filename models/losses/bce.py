@@ -22,7 +22,9 @@ class Bce(nn.Module):
     soft_targets = True
     pos_weight: Tensor | None
 
-    def __init__(self, prevalence: Float[Tensor, " l"], *, pos_weight: Literal["none", "balanced"] = "none") -> None:
+    def __init__(
+        self, prevalence: Float[Tensor, " l"], *, pos_weight: Literal["none", "balanced"] = "none"
+    ) -> None:
         """Builds the loss.
 
         Args:
@@ -30,7 +32,9 @@ class Bce(nn.Module):
             pos_weight: w = 1, or w = (1-p)/p per label, so that carriers weigh as much as the others.
         """
         super().__init__()
-        self.register_buffer("pos_weight", positive_weight(prevalence) if pos_weight == "balanced" else None, persistent=False)
+        self.register_buffer(
+            "pos_weight", positive_weight(prevalence) if pos_weight == "balanced" else None, persistent=False
+        )
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
         """The mean loss of the batch."""

@@ -45,7 +45,9 @@ class Circle(nn.Module):
         super().__init__()
         if not 0 <= margin < 1 or gamma <= 0:
             got = f"{margin} and {gamma}"
-            raise ValueError(f"`loss.circle`: margin must lie in [0, 1) and gamma above 0, got {got}. Retrieval uses 0.4 and 80.")
+            raise ValueError(
+                f"`loss.circle`: margin must lie in [0, 1) and gamma above 0, got {got}. Retrieval uses 0.4 and 80."
+            )
         self.margin, self.gamma, self.scope = margin, gamma, scope
         self.min_jaccard = check_jaccard(min_jaccard)
 
@@ -56,7 +58,10 @@ class Circle(nn.Module):
         matched, unmatched = weighted(cosine(output.fused), self.margin, detach=True)
         if self.scope == "batch":
             once = others(match).triu()
-            flat = [part.flatten() for part in (self.gamma * matched, self.gamma * unmatched, positive & once, negative & once)]
+            flat = [
+                part.flatten()
+                for part in (self.gamma * matched, self.gamma * unmatched, positive & once, negative & once)
+            ]
             return soft_margin(*flat)
         loss = soft_margin(self.gamma * matched, self.gamma * unmatched, positive, negative)
         both = positive.any(1) & negative.any(1)

@@ -46,7 +46,9 @@ class Contrastive(nn.Module):
         """
         super().__init__()
         if margin <= 0:
-            raise ValueError(f"`loss.contrastive.margin`: must be above 0, got {margin}. 1.0 suits L2-normalised embeddings.")
+            raise ValueError(
+                f"`loss.contrastive.margin`: must be above 0, got {margin}. 1.0 suits L2-normalised embeddings."
+            )
         self.margin, self.pairs, self.form = margin, pairs, form
         self.min_jaccard = check_jaccard(min_jaccard)
 
@@ -55,7 +57,9 @@ class Contrastive(nn.Module):
         d = euclidean(output.fused)
         match = matches(targets, self.min_jaccard)
         hinge = (self.margin - d).clamp(min=0)
-        loss = torch.where(match, d**2, hinge**2) / 2 if self.form == "squared" else torch.where(match, d, hinge)
+        loss = (
+            torch.where(match, d**2, hinge**2) / 2 if self.form == "squared" else torch.where(match, d, hinge)
+        )
         weight = self._choose(d.detach(), match)
         return (weight * loss).sum() / weight.sum().clamp(min=1)
 

@@ -23,7 +23,11 @@ class CrossEntropy(nn.Module):
     class_weight: Tensor | None
 
     def __init__(
-        self, prevalence: Float[Tensor, " l"], *, weight: Literal["none", "balanced"] = "none", label_smoothing: float = 0.0
+        self,
+        prevalence: Float[Tensor, " l"],
+        *,
+        weight: Literal["none", "balanced"] = "none",
+        label_smoothing: float = 0.0,
     ) -> None:
         """Builds the loss.
 
@@ -37,10 +41,16 @@ class CrossEntropy(nn.Module):
         """
         super().__init__()
         if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"`loss.cross_entropy.label_smoothing`: must lie in [0, 1], got {label_smoothing}. Common is 0.1.")
+            raise ValueError(
+                f"`loss.cross_entropy.label_smoothing`: must lie in [0, 1], got {label_smoothing}. Common is 0.1."
+            )
         self.label_smoothing = label_smoothing
-        self.register_buffer("class_weight", class_weight(prevalence) if weight == "balanced" else None, persistent=False)
+        self.register_buffer(
+            "class_weight", class_weight(prevalence) if weight == "balanced" else None, persistent=False
+        )
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
         """The mean loss of the batch; targets may be soft."""
-        return F.cross_entropy(output.logits.float(), targets, self.class_weight, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(
+            output.logits.float(), targets, self.class_weight, label_smoothing=self.label_smoothing
+        )

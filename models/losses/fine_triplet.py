@@ -54,7 +54,9 @@ class FineTriplet(nn.Module):
         super().__init__()
         if not 0 <= margin < 1 or gamma <= 0:
             got = f"{margin} and {gamma}"
-            raise ValueError(f"`loss.fine_triplet`: margin must lie in [0, 1) and gamma above 0, got {got}. The authors use 0.25 and 1.")
+            raise ValueError(
+                f"`loss.fine_triplet`: margin must lie in [0, 1) and gamma above 0, got {got}. The authors use 0.25 and 1."
+            )
         self.margin, self.gamma, self.degree, self.detach_degree = margin, gamma, degree, detach_degree
         self.min_jaccard = check_jaccard(min_jaccard)
 
@@ -71,7 +73,9 @@ class FineTriplet(nn.Module):
         if self.degree == "none":
             return self.gamma
         half = fused.shape[1] // 2
-        degree = F.cosine_similarity(fused[:, :half].float(), fused[:, half : 2 * half].float()).clamp(min=SMALLEST)
+        degree = F.cosine_similarity(fused[:, :half].float(), fused[:, half : 2 * half].float()).clamp(
+            min=SMALLEST
+        )
         degree = degree.detach() if self.detach_degree else degree
         ratio = degree[None, :] / degree[:, None]
         return ratio if self.degree == "ratio_literal" else ratio.minimum(ratio.T)

@@ -17,7 +17,9 @@ class Focal(nn.Module):
     trains_head = True
     exclusive = False
 
-    def __init__(self, prevalence: Float[Tensor, " l"], *, gamma: float = 2.0, alpha: float | None = 0.25) -> None:
+    def __init__(
+        self, prevalence: Float[Tensor, " l"], *, gamma: float = 2.0, alpha: float | None = 0.25
+    ) -> None:
         """Builds the loss.
 
         Args:
@@ -32,7 +34,9 @@ class Focal(nn.Module):
         if gamma < 0:
             raise ValueError(f"`loss.focal.gamma`: must be at least 0, got {gamma}. The paper uses 2.")
         if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"`loss.focal.alpha`: must lie in [0, 1] or be null, got {alpha}. The paper uses 0.25.")
+            raise ValueError(
+                f"`loss.focal.alpha`: must lie in [0, 1] or be null, got {alpha}. The paper uses 0.25."
+            )
         self.gamma, self.alpha = gamma, alpha
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:

@@ -18,7 +18,9 @@ class SupCon(nn.Module):
     trains_head = False
     exclusive = None
 
-    def __init__(self, prevalence: Float[Tensor, " l"], *, temperature: float = 0.1, min_jaccard: float = 1.0) -> None:
+    def __init__(
+        self, prevalence: Float[Tensor, " l"], *, temperature: float = 0.1, min_jaccard: float = 1.0
+    ) -> None:
         """Builds the loss.
 
         Args:
@@ -31,7 +33,9 @@ class SupCon(nn.Module):
         """
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"`loss.supcon.temperature`: must be above 0, got {temperature}. 0.07 to 0.1 are common.")
+            raise ValueError(
+                f"`loss.supcon.temperature`: must be above 0, got {temperature}. 0.07 to 0.1 are common."
+            )
         self.temperature = temperature
         self.min_jaccard = check_jaccard(min_jaccard)
 

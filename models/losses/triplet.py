@@ -42,7 +42,9 @@ class Triplet(nn.Module):
         """
         super().__init__()
         if margin <= 0:
-            raise ValueError(f"`loss.triplet.margin`: must be above 0, got {margin}. 0.05 to 0.3 suit L2-normalised embeddings.")
+            raise ValueError(
+                f"`loss.triplet.margin`: must be above 0, got {margin}. 0.05 to 0.3 suit L2-normalised embeddings."
+            )
         self.margin, self.mining = margin, mining
         self.min_jaccard = check_jaccard(min_jaccard)
 

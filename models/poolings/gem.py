@@ -26,11 +26,15 @@ class Gem(nn.Module):
         """
         super().__init__()
         if p < 1:
-            raise ValueError(f"`pooling.gem.p`: must be at least 1 (1 is the average), got {p}. The paper starts at 3.")
+            raise ValueError(
+                f"`pooling.gem.p`: must be at least 1 (1 is the average), got {p}. The paper starts at 3."
+            )
         self.p = nn.Parameter(torch.tensor(float(p)))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """One vector per map."""
         x = x.float().clamp(min=SMALLEST)
-        largest = x.detach().amax((2, 3), keepdim=True)  # powers of values up to 1 cannot overflow; the factor cancels
+        largest = x.detach().amax(
+            (2, 3), keepdim=True
+        )  # powers of values up to 1 cannot overflow; the factor cancels
         return (x / largest).pow(self.p).mean((2, 3)).pow(1 / self.p) * largest[:, :, 0, 0]

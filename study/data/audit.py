@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from study.data._likeness import BURNT, SIDE, alike, described, overlaid, seen_share, whitened
+from study.data._similarity import BURNT, SIDE, alike, described, overlaid, seen_share, whitened
 from study.data.cache import ImageCache
 from study.data.images import ImageFolder
 from study.data.pairs import digest
@@ -31,7 +31,10 @@ from study.spec.errors import StorageError
 # 0.75 at a margin below 0.26. Of copies (JPEG at 50, half the size, brightened, cut by 2 %, turned by 3 degrees) 98 to 100 % are
 # found, and none joined strangers.
 PHOTOGRAPH = 0.97  # correlation from which two images are one photograph
-EYE, MARGIN = 0.8, 0.4  # correlation, and how far it lies above that of the fellow eyes, from which they show one eye
+EYE, MARGIN = (
+    0.8,
+    0.4,
+)  # correlation, and how far it lies above that of the fellow eyes, from which they show one eye
 LOOK, LOOK_MARGIN = 0.6, 0.3  # the same, from which a person should look
 SCREEN = 0.25  # cosine of whitened spectra below which no pair is laid over each other
 SEEN = 0.2  # share of the field: less shows no eye
@@ -44,7 +47,7 @@ EYES = ("left", "right")
 
 
 @dataclass(frozen=True, eq=False)
-class Likeness:
+class Similarity:
     """Pairs of images that look like one eye.
 
     Attributes:
@@ -76,7 +79,7 @@ class Likeness:
         return np.asarray(~self.eye & (alone | (self.score - self.elsewhere >= LOOK_MARGIN)))
 
 
-def open_likeness(cache: ImageCache) -> Likeness:
+def open_similarity(cache: ImageCache) -> Similarity:
     """The likeness of all images, searched once and stored beside the image cache; the same for all image settings.
 
     Costs about a second for a thousand images, and grows with their square beyond some ten thousand.
@@ -87,14 +90,18 @@ def open_likeness(cache: ImageCache) -> Likeness:
     path = cache.folder.parent / f"likeness-{digest(VERSION, cache.source)[:20]}.npz"
     if path.is_file():
         with np.load(path) as stored:
-            return Likeness(**stored)
+            return Similarity(**stored)
     found = _search(cache)
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".building", delete=False) as file:
-            np.savez(file, rows=found.rows, score=found.score, elsewhere=found.elsewhere, strength=found.strength)
+            np.savez(
+                file, rows=found.rows, score=found.score, elsewhere=found.elsewhere, strength=found.strength
+            )
         Path(file.name).replace(path)
     except OSError as error:
-        raise StorageError(f"`{path}`: the findings of the audit must be writable there, got: {error}.") from None
+        raise StorageError(
+            f"`{path}`: the findings of the audit must be writable there, got: {error}."
+        ) from None
     return found
 
 
@@ -110,8 +117,10 @@ def duplicate_groups(cache: ImageCache) -> Int[np.ndarray, " n"]:
     num_samples, num_patients = len(pairs), int(patients.max()) + 1
     num_rows = len(cache.thumbs)
     place = _places(cache)
-    place = place[seen_share(cache.thumbs[place["row"].to_numpy()]) >= SEEN]  # one black frame for many patients links nobody
-    likeness = open_likeness(cache)
+    place = place[
+        seen_share(cache.thumbs[place["row"].to_numpy()]) >= SEEN
+    ]  # one black frame for many patients links nobody
+    likeness = open_similarity(cache)
     one_eye = likeness.rows[likeness.eye] + num_samples + num_patients
     first = [np.arange(num_samples), place["sample"].to_numpy(), one_eye[:, 0]]
     second = [patients + num_samples, place["row"].to_numpy() + num_samples + num_patients, one_eye[:, 1]]
@@ -129,11 +138,19 @@ def duplicates(cache: ImageCache) -> pd.DataFrame:
     file names in a set of single images), evidence, distance (1 less the greatest correlation), same_labels.
     """
     found = _image_pairs(cache)
-    found = found[(found["patient_a"] != found["patient_b"]) | (found["one_sample"] & found["evidence"].isin(EVIDENCE[:2]))]
-    found = found.assign(rank=found["evidence"].map(EVIDENCE.index)).sort_values(["rank", "distance"], kind="stable")
+    found = found[
+        (found["patient_a"] != found["patient_b"])
+        | (found["one_sample"] & found["evidence"].isin(EVIDENCE[:2]))
+    ]
+    found = found.assign(rank=found["evidence"].map(EVIDENCE.index)).sort_values(
+        ["rank", "distance"], kind="stable"
+    )
     grouped = found.groupby(["patient_a", "patient_b"], sort=False)
     table: pd.DataFrame = grouped.agg(
-        eyes=("eyes", ", ".join), evidence=("evidence", "first"), distance=("distance", "min"), same_labels=("same_labels", "all")
+        eyes=("eyes", ", ".join),
+        evidence=("evidence", "first"),
+        distance=("distance", "min"),
+        same_labels=("same_labels", "all"),
     ).reset_index()
     return table.astype({"eyes": str, "evidence": str})  # also where there is no row to tell
 
@@ -143,8 +160,12 @@ def poor_frames(cache: ImageCache) -> pd.DataFrame:
     thumbs, place = cache.thumbs, _places(cache)
     corners = np.hypot(*(np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2)) > SIDE / 2
     white = (thumbs[:, corners].min(axis=2) >= BURNT).mean(axis=1)
-    seen, strength = seen_share(thumbs), open_likeness(cache).strength
-    kinds = {"nearly black or burnt out": seen < SEEN, "hardly any detail": strength < FAINT, "surround not black": white > WHITE}
+    seen, strength = seen_share(thumbs), open_similarity(cache).strength
+    kinds = {
+        "nearly black or burnt out": seen < SEEN,
+        "hardly any detail": strength < FAINT,
+        "surround not black": white > WHITE,
+    }
     row = place["row"].to_numpy()
     what = np.select([kind[row] for kind in kinds.values()], list(kinds), default="")
     poor: pd.DataFrame = place.assign(what=what)[["patient", "image", "what"]][what != ""]
@@ -167,7 +188,7 @@ def divided(cache: ImageCache, split: pd.DataFrame) -> pd.DataFrame:
     return grouped[grouped["sides"].astype(str).str.contains(",")].reset_index(drop=True)
 
 
-def _search(cache: ImageCache) -> Likeness:
+def _search(cache: ImageCache) -> Similarity:
     """Screens all pairs by their spectra, lays the few that are left over each other, then compares the likely ones' fellow eyes."""
     thumbs = cache.thumbs
     spectra, strength = described(thumbs)
@@ -183,13 +204,21 @@ def _search(cache: ImageCache) -> Likeness:
             looks.append(at)
             ends.append(pair)
     elsewhere = np.full(len(rows), np.nan)
-    np.fmax.at(elsewhere, np.array(looks, dtype=np.int64), overlaid(thumbs, np.array(ends, dtype=np.int64).reshape(-1, 2)))
-    return Likeness(rows, score, elsewhere, strength)
+    np.fmax.at(
+        elsewhere,
+        np.array(looks, dtype=np.int64),
+        overlaid(thumbs, np.array(ends, dtype=np.int64).reshape(-1, 2)),
+    )
+    return Similarity(rows, score, elsewhere, strength)
 
 
 def _fellows(cache: ImageCache) -> dict[int, int]:
     """The row of each image's fellow eye."""
-    both = [pair for pair, keys in zip(cache.index.tolist(), cache.pairs.keys, strict=True) if len(keys) == 2 and None not in keys]
+    both = [
+        pair
+        for pair, keys in zip(cache.index.tolist(), cache.pairs.keys, strict=True)
+        if len(keys) == 2 and None not in keys
+    ]
     return {a: b for left, right in both for a, b in ((left, right), (right, left)) if left != right}
 
 
@@ -217,22 +246,35 @@ def _places(cache: ImageCache) -> pd.DataFrame:
 
 def _image_pairs(cache: ImageCache) -> pd.DataFrame:
     """Each pair of places whose images look like one eye, the earlier sample first."""
-    likeness, place = open_likeness(cache), _places(cache)
+    likeness, place = open_similarity(cache), _places(cache)
     kind = np.select([likeness.photograph, likeness.eye, likeness.perhaps], EVIDENCE[1:], default="")
-    links = pd.DataFrame({"a": likeness.rows[:, 0], "b": likeness.rows[:, 1], "score": likeness.score, "evidence": kind})
+    links = pd.DataFrame(
+        {"a": likeness.rows[:, 0], "b": likeness.rows[:, 1], "score": likeness.score, "evidence": kind}
+    )
     twice = np.flatnonzero(np.bincount(place["row"]) > 1)
-    links = pd.concat([links[kind != ""], pd.DataFrame({"a": twice, "b": twice, "score": 1.0, "evidence": EVIDENCE[0]})])
-    found = links.merge(place, left_on="a", right_on="row").merge(place, left_on="b", right_on="row", suffixes=("_a", "_b"))
+    links = pd.concat(
+        [links[kind != ""], pd.DataFrame({"a": twice, "b": twice, "score": 1.0, "evidence": EVIDENCE[0]})]
+    )
+    found = links.merge(place, left_on="a", right_on="row").merge(
+        place, left_on="b", right_on="row", suffixes=("_a", "_b")
+    )
     found = pd.concat([found, found.rename(columns=_exchanged)])
-    before = (found["sample_a"] < found["sample_b"]) | ((found["sample_a"] == found["sample_b"]) & (found["view_a"] < found["view_b"]))
+    before = (found["sample_a"] < found["sample_b"]) | (
+        (found["sample_a"] == found["sample_b"]) & (found["view_a"] < found["view_b"])
+    )
     found = found[before].drop_duplicates(["sample_a", "view_a", "sample_b", "view_b"]).reset_index(drop=True)
     targets, single = cache.pairs.targets, cache.pairs.num_views == 1
     described_pairs: pd.DataFrame = found.assign(
         eyes=[
             f"{a}={b}" if single else f"{EYES[v]}={EYES[w]}"
-            for a, b, v, w in zip(found["image_a"], found["image_b"], found["view_a"], found["view_b"], strict=True)
+            for a, b, v, w in zip(
+                found["image_a"], found["image_b"], found["view_a"], found["view_b"], strict=True
+            )
         ],
-        evidence=[_of_files(cache, *pair) for pair in zip(found["evidence"], found["image_a"], found["image_b"], strict=True)],
+        evidence=[
+            _of_files(cache, *pair)
+            for pair in zip(found["evidence"], found["image_a"], found["image_b"], strict=True)
+        ],
         distance=(1 - found["score"]).clip(lower=0),
         one_sample=found["sample_a"] == found["sample_b"],
         same_labels=(targets[found["sample_a"]] == targets[found["sample_b"]]).all(axis=1),

@@ -63,7 +63,9 @@ class Augmentation:
             images = self._relight(images, generator)
         return images, swapped
 
-    def _move(self, images: Float[Tensor, "b v c h w"], generator: torch.Generator) -> Float[Tensor, "b v c h w"]:
+    def _move(
+        self, images: Float[Tensor, "b v c h w"], generator: torch.Generator
+    ) -> Float[Tensor, "b v c h w"]:
         """Rotates and scales each image about its centre, then crops it, in one sampling; what comes from outside is black."""
         flat = images.flatten(0, 1)
         angle = _spread(len(flat), math.radians(self.rotate_deg), generator)
@@ -75,13 +77,16 @@ class Augmentation:
         grid = functional.affine_grid(affine.to(flat), list(flat.shape), align_corners=False)
         return functional.grid_sample(flat, grid, align_corners=False).view_as(images)
 
-    def _relight(self, images: Float[Tensor, "b v c h w"], generator: torch.Generator) -> Float[Tensor, "b v c h w"]:
+    def _relight(
+        self, images: Float[Tensor, "b v c h w"], generator: torch.Generator
+    ) -> Float[Tensor, "b v c h w"]:
         """Brightness, then saturation, then contrast, the same for all views of a sample, in one weighted sum.
 
         With factors b, s, c and a pixel's grey g: b (c s x + c (1 - s) g + (1 - c) mean g).
         """
         b, s, c = (
-            _each((1 + _spread(len(images), most, generator)).to(images)) for most in (self.brightness, self.saturation, self.contrast)
+            _each((1 + _spread(len(images), most, generator)).to(images))
+            for most in (self.brightness, self.saturation, self.contrast)
         )
         grey = torch.einsum("bvchw,c->bvhw", images, images.new_tensor(GREY)).unsqueeze(2)
         mean = grey.mean(dim=(1, 2, 3, 4), keepdim=True)

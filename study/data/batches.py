@@ -13,9 +13,9 @@ from torch import Tensor
 
 from study.data.augmentation import Augmentation
 from study.data.cache import IMAGES, ImageCache
+from study.data.class_balance import Order, balanced_order
 from study.data.cutmix import CutMix, Partners, mixed
 from study.data.preprocessing import NORMALISE
-from study.data.sampling import Order, balanced_order
 
 RESIDENT = 2  # caches that stay on the device: with generated images, training and evaluation use two in turn
 ROOM = 0.4  # of the free device memory: a larger set stays on the host
@@ -66,7 +66,7 @@ class Batches:
         device: torch.device,
         normalise: str,
         augmentation: Augmentation | None = None,
-        cutmix: CutMix = CutMix(),  # noqa: B008  immutable
+        cutmix: CutMix = CutMix(),
         align: Literal["none", "flip_right"] = "none",
         seed: int = 0,
         order: Order = "given",
@@ -75,15 +75,25 @@ class Batches:
         resident: bool = False,
     ) -> None:
         self.cache, self.rows, self.batch_size, self.device = cache, rows, batch_size, device
-        self.augmentation, self.cutmix, self.align, self.seed, self.order = augmentation, cutmix, align, seed, order
+        self.augmentation, self.cutmix, self.align, self.seed, self.order = (
+            augmentation,
+            cutmix,
+            align,
+            seed,
+            order,
+        )
         self.rank, self.world_size, self.epoch = rank, world_size, 0
         mean, std = NORMALISE[normalise]
         self._scale = (1 / torch.tensor(std)).view(3, 1, 1).to(device)
         self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1).to(device)
         self._targets = torch.from_numpy(cache.pairs.targets.astype(np.float32)).to(device)
         self._view_targets = torch.from_numpy(cache.pairs.view_targets.astype(np.float32)).to(device)
-        self._partners = Partners(rows, cutmix.groups(cache.pairs.targets[rows])) if cutmix.kind != "none" else None
-        self._resident = resident_images(cache.folder, str(device)) if resident and _fits(cache, device) else None
+        self._partners = (
+            Partners(rows, cutmix.groups(cache.pairs.targets[rows])) if cutmix.kind != "none" else None
+        )
+        self._resident = (
+            resident_images(cache.folder, str(device)) if resident and _fits(cache, device) else None
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the changes of the next pass."""
@@ -127,7 +137,12 @@ class Batches:
         if self._partners is not None:
             chosen, partners = self._partners.draw(rows, self.cutmix.probability, generator)
             if len(chosen):
-                self._mix(batch, torch.from_numpy(chosen).to(self.device), self._samples(partners, generator), generator)
+                self._mix(
+                    batch,
+                    torch.from_numpy(chosen).to(self.device),
+                    self._samples(partners, generator),
+                    generator,
+                )
         if self.align == "flip_right":
             batch.images[:, 1] = batch.images[:, 1].flip(-1)
         return batch
@@ -142,7 +157,9 @@ class Batches:
             view_targets = torch.where(swapped[:, None, None], view_targets.flip(1), view_targets)
         return Batch(images.mul_(self._scale).add_(self._shift), self._targets[index], view_targets, index)
 
-    def _mix(self, batch: Batch, chosen: Int64[Tensor, " m"], partners: Batch, generator: torch.Generator) -> None:
+    def _mix(
+        self, batch: Batch, chosen: Int64[Tensor, " m"], partners: Batch, generator: torch.Generator
+    ) -> None:
         """Pastes parts of the partners into the chosen samples, in place."""
         boxes = self.cutmix.boxes(partners.images, generator)
         batch.images[chosen] = torch.where(boxes.unsqueeze(2), partners.images, batch.images[chosen])

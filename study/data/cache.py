@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from study.data.images import BadImageError, quiet_pillow
-from study.data.made_once import make_once
+from study.data.build_once import build_once
+from study.data.images import quiet_pillow
 from study.data.pairs import Pairs, digest
 from study.data.preprocessing import Preprocessing
-from study.spec.errors import DataError, StorageError
+from study.spec.errors import BadImageError, DataError, StorageError
 
 VERSION = 2  # raised when the same settings give other pixels
 LISTED = 10
@@ -72,11 +72,13 @@ class ImageCache:
             StorageError: the folder cannot be written or has too little room.
         """
         home = folder / digest(VERSION, pairs.fingerprint, preprocessing)[:20]
-        make_once(home, INDEX, partial(_write, pairs, preprocessing, progress))
+        build_once(home, INDEX, partial(_write, pairs, preprocessing, progress))
         stored = json.loads((home / INDEX).read_text(encoding="utf-8"))
         kept, skipped = _survivors(pairs, stored["bad"], missing_eye, on_bad_image)
         if not kept:
-            raise DataError(f"`{pairs.root}`: must hold a sample whose images can be used, got none of {len(pairs)}. See `missing_eye`.")
+            raise DataError(
+                f"`{pairs.root}`: must hold a sample whose images can be used, got none of {len(pairs)}. See `missing_eye`."
+            )
         left = _same_labels(pairs.subset(np.array(kept)))
         row = {key: i for i, key in enumerate(stored["keys"])}
         return cls(
@@ -104,7 +106,9 @@ class ImageCache:
         return {name: value for name, value in self.__dict__.items() if name not in ("images", "thumbs")}
 
 
-def _write(pairs: Pairs, preprocessing: Preprocessing, progress: Callable[[int, int], None] | None, folder: Path) -> None:
+def _write(
+    pairs: Pairs, preprocessing: Preprocessing, progress: Callable[[int, int], None] | None, folder: Path
+) -> None:
     """Decodes all images into a folder."""
     keys = list(dict.fromkeys(key for pair in pairs.keys for key in pair if key is not None))
     shape, small = ((len(keys), px, px, 3) for px in (preprocessing.image_px, THUMB.image_px))
@@ -168,7 +172,10 @@ def _require_room(folder: Path, num_bytes: int) -> None:
 
 
 def _survivors(
-    pairs: Pairs, bad: dict[str, str], missing_eye: Literal["skip", "duplicate"], on_bad_image: Literal["error", "skip"]
+    pairs: Pairs,
+    bad: dict[str, str],
+    missing_eye: Literal["skip", "duplicate"],
+    on_bad_image: Literal["error", "skip"],
 ) -> tuple[list[int], dict[str, list[str]]]:
     """Positions of the samples that can be used, and the others by reason."""
     samples = pairs.table["sample"].tolist()
@@ -186,7 +193,9 @@ def _survivors(
         )
     reasons = {"missing_eye": [samples[i] for i in one_eyed], "bad_image": [samples[i] for i in blind]}
     dropped = {*one_eyed, *blind}
-    return [i for i in range(len(keys)) if i not in dropped], {reason: names for reason, names in reasons.items() if names}
+    return [i for i in range(len(keys)) if i not in dropped], {
+        reason: names for reason, names in reasons.items() if names
+    }
 
 
 def _both(pair: tuple[str | None, ...]) -> tuple[str, ...]:

@@ -14,17 +14,17 @@ from jaxtyping import Bool, Int, Int8
 
 from study.data.audit import duplicate_groups
 from study.data.cache import ImageCache
-from study.data.generated import TrainingSide, training_side
+from study.data.generated_images import TrainingImages, training_images
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.source import open_dataset
-from study.data.split import make_split, read_split
+from study.data.split import SPLITS, make_split, read_split
 from study.spec.components import Component
 from study.spec.data_section import DataSpec, GeneratedSpec
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class SplitImages:
     """The samples of a split as networks meet them.
 
     Attributes:
@@ -55,43 +55,49 @@ class Cohort:
 
     Attributes:
         cache: pixels and labels of the real samples.
-        split: sample, patient and split of each real sample, in the order of the cache.
-        training: stands in for the training split where samples are generated; split, counts and hash know nothing of it.
+        assignment: sample, patient and split of each real sample, in the order of the cache.
+        training: stands in for the training split where samples are generated; assignment, counts and hash know nothing of it.
     """
 
     cache: ImageCache
-    split: pd.DataFrame
-    training: TrainingSide | None = None
+    assignment: pd.DataFrame
+    training: TrainingImages | None = None
 
     @property
     def pairs(self) -> Pairs:
         """The samples."""
         return self.cache.pairs
 
-    def rows(self, side: str) -> Int[np.ndarray, " n"]:
+    def rows(self, split: str) -> Int[np.ndarray, " n"]:
         """Positions of the real samples of a split."""
-        return np.flatnonzero((self.split["split"] == side).to_numpy())
+        return np.flatnonzero((self.assignment["split"] == split).to_numpy())
 
-    def side(self, side: str) -> Side:
+    def images_of(self, split: str) -> SplitImages:
         """The samples of a split, generated ones among those of the training."""
-        if side == "train" and self.training is not None:
+        if split == "train" and self.training is not None:
             generated = self.training.generated
-            return Side(self.training.images, np.arange(len(generated)), generated)
-        rows = self.rows(side)
-        return Side(self.cache, rows, np.zeros(len(rows), dtype=bool))
+            return SplitImages(self.training.images, np.arange(len(generated)), generated)
+        rows = self.rows(split)
+        return SplitImages(self.cache, rows, np.zeros(len(rows), dtype=bool))
 
     @cached_property
     def split_hash(self) -> str:
-        """SHA-256 over samples and sides."""
-        return hashlib.sha256(self.split[["sample", "split"]].to_csv(index=False).encode()).hexdigest()
+        """SHA-256 over samples and their splits."""
+        return hashlib.sha256(self.assignment[["sample", "split"]].to_csv(index=False).encode()).hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Real patients, samples and samples with each label, by split."""
         table = {}
-        for side in ("train", "val", "test"):
-            rows = self.rows(side)
-            labels = dict(zip(self.pairs.labels, (int(n) for n in self.pairs.targets[rows].sum(axis=0)), strict=True))
-            table[side] = {"patients": int(self.split["patient"].iloc[rows].nunique()), "samples": len(rows), **labels}
+        for split in SPLITS:
+            rows = self.rows(split)
+            labels = dict(
+                zip(self.pairs.labels, (int(n) for n in self.pairs.targets[rows].sum(axis=0)), strict=True)
+            )
+            table[split] = {
+                "patients": int(self.assignment["patient"].iloc[rows].nunique()),
+                "samples": len(rows),
+                **labels,
+            }
         return table
 
 
@@ -113,20 +119,38 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
     if split.file is not None:
         return Cohort(images, read_split(split.file, images.pairs))
     groups = duplicate_groups(images) if split.group_duplicates else None
-    sides = make_split(images.pairs, val=split.val, test=split.test, seed=split.seed, folds=split.folds, fold=split.fold, groups=groups)
-    return Cohort(images, sides)
+    assignment = make_split(
+        images.pairs,
+        val=split.val,
+        test=split.test,
+        seed=split.seed,
+        folds=split.folds,
+        fold=split.fold,
+        groups=groups,
+    )
+    return Cohort(images, assignment)
 
 
-def with_generated(
-    cohort: Cohort, wanted: GeneratedSpec | None, device: torch.device, progress: Callable[[int, int], None] | None = None
+def with_generated_images(
+    cohort: Cohort,
+    wanted: GeneratedSpec | None,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Cohort:
-    """The cohort with generated training samples, or as it is where none are wanted; arguments and errors as in `training_side`."""
+    """The cohort with generated training samples, or as it is where none are wanted; arguments and errors as in `training_images`."""
     if wanted is None:
         return cohort
-    return replace(cohort, training=training_side(cohort.cache, cohort.rows("train"), cohort.split_hash, wanted, device, progress))
+    return replace(
+        cohort,
+        training=training_images(
+            cohort.cache, cohort.rows("train"), cohort.split_hash, wanted, device, progress
+        ),
+    )
 
 
-def open_images(data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[int, int], None] | None = None) -> ImageCache:
+def open_images(
+    data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[int, int], None] | None = None
+) -> ImageCache:
     """The pixels of these pairs under the image settings of a trial; arguments and errors as in `open_cohort`."""
     return ImageCache.build(
         pairs,
@@ -141,4 +165,6 @@ def open_images(data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[i
 @lru_cache(maxsize=2)
 def _pairs(dataset: str, root: Path | None, phantom_patients: int, unit: Literal["pair", "eye"]) -> Pairs:
     """A trial process asks for the same data set again for each trial, and reading a sheet takes a second."""
-    return open_dataset(Component.model_validate_json(dataset), root, num_patients=phantom_patients, unit=unit)
+    return open_dataset(
+        Component.model_validate_json(dataset), root, num_patients=phantom_patients, unit=unit
+    )

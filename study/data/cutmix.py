@@ -35,7 +35,9 @@ class CutMix:
             return np.zeros(len(labels), dtype=np.int64)
         return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
-    def boxes(self, images: Float[Tensor, "n v c h w"], generator: torch.Generator) -> Bool[Tensor, "n v h w"]:
+    def boxes(
+        self, images: Float[Tensor, "n v c h w"], generator: torch.Generator
+    ) -> Bool[Tensor, "n v h w"]:
         """Which pixels of each image are replaced: λ ~ Beta(1, 1), sides √(1-λ) of the image's, centre anywhere, clipped."""
         num, views, _, height, width = images.shape
         side = (1 - torch.rand(num, views if self.box == "per_eye" else 1, generator=generator)).sqrt()
@@ -56,7 +58,9 @@ class Partners:
         self._members = rows[order]
         self._place = np.full(int(rows.max(initial=-1)) + 1, -1, dtype=np.int64)
         self._place[self._members] = np.arange(len(rows))
-        _, first, inverse, count = np.unique(groups[order], return_index=True, return_inverse=True, return_counts=True)
+        _, first, inverse, count = np.unique(
+            groups[order], return_index=True, return_inverse=True, return_counts=True
+        )
         self._first, self._count = first[inverse], count[inverse]
 
     def draw(
@@ -72,7 +76,9 @@ class Partners:
         return chosen, self._members[first + (place - first + steps) % count]
 
 
-def mixed(own: Float[Tensor, "*s"], other: Float[Tensor, "*s"], share: Float[Tensor, "*#s"]) -> Float[Tensor, "*s"]:
+def mixed(
+    own: Float[Tensor, "*s"], other: Float[Tensor, "*s"], share: Float[Tensor, "*#s"]
+) -> Float[Tensor, "*s"]:
     """own + share·(other - own), -1 where either is unknown."""
     return torch.where((own < 0) | (other < 0), -1.0, own + share * (other - own))
 

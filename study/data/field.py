@@ -4,7 +4,9 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 DARK = 24  # of 255: a frame that is nowhere brighter shows no field
-FOREGROUND = 0.06  # of the frame's own maximum: the unlit surround stays below it, all but the darkest retina above
+FOREGROUND = (
+    0.06  # of the frame's own maximum: the unlit surround stays below it, all but the darkest retina above
+)
 BLACK = 10  # of 255: noise of the unlit surround
 LIT_SHARE = 0.02  # of a row or column: fewer lit pixels are noise or print
 SMALLEST = 0.25  # of the frame's side: a smaller field is an artefact

@@ -11,13 +11,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from study.spec.errors import DataError
+from study.spec.errors import BadImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-
-
-class BadImageError(DataError):
-    """An image cannot be used; the message is the reason in a few words."""
 
 
 @dataclass(frozen=True)

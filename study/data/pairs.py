@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, Int8, UInt8
 
 from study.spec.errors import DataError
 
-Kind: TypeAlias = Literal["multilabel", "classes", "grades"]
+LabelKind: TypeAlias = Literal["multilabel", "classes", "grades"]
 Loader: TypeAlias = Callable[[str], UInt8[np.ndarray, "h w 3"]]
 COLUMNS = ("sample", "patient", "left", "right", "age", "sex")
 
@@ -41,7 +41,7 @@ class Pairs:
 
     dataset: str
     labels: tuple[str, ...]
-    kind: Kind
+    kind: LabelKind
     num_views: Literal[1, 2]
     table: pd.DataFrame = field(repr=False)
     targets: Int8[np.ndarray, "n l"] = field(repr=False)
@@ -149,24 +149,33 @@ def fingerprint(folder: Path, keys: Iterable[str | None], *facts: object) -> str
             lines.append(f"{key} {status.st_size} {status.st_mtime_ns}")
         except OSError:
             lines.append(f"{key} absent")
-    arrays = [hashlib.sha256(np.ascontiguousarray(f).tobytes()).hexdigest() if isinstance(f, np.ndarray) else f for f in facts]
+    arrays = [
+        hashlib.sha256(np.ascontiguousarray(f).tobytes()).hexdigest() if isinstance(f, np.ndarray) else f
+        for f in facts
+    ]
     return digest(*lines, *arrays)
 
 
 def _check_table(pairs: Pairs) -> None:
     where, table = pairs.root or pairs.dataset, pairs.table
     if missing := [c for c in COLUMNS if c not in table]:
-        raise DataError(f"`{where}`: the table of pairs must have the columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}.")
+        raise DataError(
+            f"`{where}`: the table of pairs must have the columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}."
+        )
     if len(table) == 0:
         raise DataError(f"`{where}`: must hold at least one sample, got none. Check the root.")
     double = table["sample"][table["sample"].duplicated()]
     if len(double):
-        raise DataError(f"`{where}`: each sample must stand once, got {double.iloc[0]!r} more than once. Remove the double rows.")
+        raise DataError(
+            f"`{where}`: each sample must stand once, got {double.iloc[0]!r} more than once. Remove the double rows."
+        )
     if not all(isinstance(v, str) and v for c in ("sample", "patient") for v in table[c]):
         raise DataError(f"`{where}`: sample and patient must be non-empty text. Fill the empty cells.")
     none = np.asarray([all(k is None for k in keys) for keys in pairs.keys])
     if none.any():
-        raise DataError(f"`{where}`: each sample must name an image, got none for {table['sample'].iloc[int(none.argmax())]!r}.")
+        raise DataError(
+            f"`{where}`: each sample must name an image, got none for {table['sample'].iloc[int(none.argmax())]!r}."
+        )
     if pairs.num_views == 1 and table["right"].notna().any():
         raise DataError(f"`{where}`: a set of single images must leave `right` empty.")
 
@@ -180,11 +189,15 @@ def _check_targets(pairs: Pairs) -> None:
         ("view_targets", pairs.view_targets, (n, pairs.num_views, num_labels)),
     ):
         if values.shape != shape:
-            raise DataError(f"`{where}`: {name} must have the shape {shape} (samples, views, labels), got {values.shape}.")
+            raise DataError(
+                f"`{where}`: {name} must have the shape {shape} (samples, views, labels), got {values.shape}."
+            )
         bad = ~np.isin(values, (-1, 0, 1))
         if bad.any():
             at = int(np.argwhere(bad)[0][0])
-            raise DataError(f"`{where}`: {name} must be 0, 1 or -1 (unknown), got {values[bad][0]} for {pairs.table['sample'].iloc[at]!r}.")
+            raise DataError(
+                f"`{where}`: {name} must be 0, 1 or -1 (unknown), got {values[bad][0]} for {pairs.table['sample'].iloc[at]!r}."
+            )
         if pairs.kind != "multilabel" and num_labels:
             wrong = (values.sum(-1) != 1) & ~(values == -1).all(-1)
             if wrong.any():

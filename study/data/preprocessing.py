@@ -10,10 +10,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from study.data.field import field_of_view
-from study.data.images import BadImageError
 from study.spec import components
 from study.spec.components import Component
 from study.spec.data_section import CropBoxSpec, DataSpec
+from study.spec.errors import BadImageError
 
 NORMALISE = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -76,14 +76,18 @@ class Preprocessing:
 
     @cached_property
     def _correct(self) -> Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]]:
-        correction: Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]] = components.build("illumination", self.illumination)
+        correction: Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]] = components.build(
+            "illumination", self.illumination
+        )
         return correction
 
 
 def _boxed(image: UInt8[np.ndarray, "h w 3"], box: CropBoxSpec) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The box's part of the image, rows counted from where the box says."""
     height, width = image.shape[:2]
-    top, bottom = (box.top, box.bottom) if box.origin == "top_left" else (height - box.top, height - box.bottom)
+    top, bottom = (
+        (box.top, box.bottom) if box.origin == "top_left" else (height - box.top, height - box.bottom)
+    )
     if top < 0 or bottom > height or box.right > width:
         raise BadImageError(f"{width} x {height} pixels, beyond which `data.crop_box` reaches")
     return image[top:bottom, box.left : box.right]

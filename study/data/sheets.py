@@ -39,13 +39,20 @@ def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
             case _:
                 frame = pd.read_csv(path, dtype=types)
     except (ValueError, OSError, KeyError, BadZipFile, ArrowException) as error:
-        raise DataError(f"`{path}`: must be a readable {path.suffix or 'CSV'} sheet, got: {error}. Save it again.") from None
+        raise DataError(
+            f"`{path}`: must be a readable {path.suffix or 'CSV'} sheet, got: {error}. Save it again."
+        ) from None
     missing = [c for c in needed if c not in frame.columns]
     if missing:
         columns = [str(c) for c in frame.columns]
         free = [c for c in columns if c not in needed]
-        hints = [f"`{m}`" + "".join(f" (did you mean `{c}`?)" for c in get_close_matches(m, free, n=1, cutoff=0.5)) for m in missing]
-        raise DataError(f"`{path}`: must have these columns, which are missing: {', '.join(hints)}. There are: {', '.join(columns)}.")
+        hints = [
+            f"`{m}`" + "".join(f" (did you mean `{c}`?)" for c in get_close_matches(m, free, n=1, cutoff=0.5))
+            for m in missing
+        ]
+        raise DataError(
+            f"`{path}`: must have these columns, which are missing: {', '.join(hints)}. There are: {', '.join(columns)}."
+        )
     if frame.empty:
         raise DataError(f"`{path}`: must hold at least one row, got none.")
     return frame
@@ -59,7 +66,9 @@ def _row_groups(path: Path) -> list[Any]:
 def _require_modest(path: Path, num_bytes: int) -> None:
     """A small file can unpack to more than the memory."""
     if num_bytes > MOST_BYTES:
-        raise DataError(f"`{path}`: must unpack to at most {MOST_BYTES / 1e9:.0f} GB, got {num_bytes / 1e9:.1f} GB. Save it again as CSV.")
+        raise DataError(
+            f"`{path}`: must unpack to at most {MOST_BYTES / 1e9:.0f} GB, got {num_bytes / 1e9:.1f} GB. Save it again as CSV."
+        )
 
 
 def binary_targets(frame: pd.DataFrame, columns: Sequence[str], where: Path) -> Int8[np.ndarray, "n l"]:
@@ -71,7 +80,9 @@ def binary_targets(frame: pd.DataFrame, columns: Sequence[str], where: Path) -> 
     if not columns:
         return np.zeros((len(frame), 0), dtype=np.int8)
     cells = frame[list(columns)]
-    values = np.column_stack([pd.to_numeric(cells[c], errors="coerce").to_numpy(dtype=float, na_value=np.nan) for c in columns])
+    values = np.column_stack(
+        [pd.to_numeric(cells[c], errors="coerce").to_numpy(dtype=float, na_value=np.nan) for c in columns]
+    )
     known = cells.notna().to_numpy()
     wrong = known & ~np.isin(values, (0.0, 1.0))
     if wrong.any():

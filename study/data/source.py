@@ -17,7 +17,11 @@ STAND_INS: dict[str, dict[str, Any]] = {
 
 
 def open_dataset(
-    component: Component, root: str | Path | None = None, *, num_patients: int | None = None, unit: Literal["pair", "eye"] = "pair"
+    component: Component,
+    root: str | Path | None = None,
+    *,
+    num_patients: int | None = None,
+    unit: Literal["pair", "eye"] = "pair",
 ) -> Pairs:
     """Pairs of the data set at `root`, else at the environment's `STUDY_ROOT_<DATASET>`, else of the phantom.
 
@@ -47,15 +51,21 @@ def _open(component: Component, root: str | Path | None, num_patients: int | Non
         return _phantom(name, variable, num_patients)
     path = Path(given).expanduser()
     if not path.exists():
-        raise DataError(f"`{origin}`: must be an existing file or folder, got `{path}`. Correct it, or leave it out for synthetic data.")
+        raise DataError(
+            f"`{origin}`: must be an existing file or folder, got `{path}`. Correct it, or leave it out for synthetic data."
+        )
     if path.is_dir() == (name == "table"):
-        raise DataError(f"`{origin}`: must be a {'file' if name == 'table' else 'folder'} for `{name}`, got `{path}`.")
+        raise DataError(
+            f"`{origin}`: must be a {'file' if name == 'table' else 'folder'} for `{name}`, got `{path}`."
+        )
     return _read(component, path)
 
 
 def _phantom(name: str, variable: str, num_patients: int | None) -> Pairs:
     if name not in STAND_INS:
-        raise DataError(f"`data.root`: must be given for `{name}`, got nothing. Give it there or in the environment as {variable}.")
+        raise DataError(
+            f"`data.root`: must be given for `{name}`, got nothing. Give it there or in the environment as {variable}."
+        )
     size = {} if num_patients is None else {"num_patients": num_patients}
     return _read(Component(name="phantom", args={**STAND_INS[name], **size}), None)
 

@@ -11,7 +11,7 @@ from study.data.pairs import Pairs
 from study.data.sheets import read_sheet
 from study.spec.errors import DataError, suggest
 
-SIDES = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 def make_split(
@@ -46,23 +46,33 @@ def make_split(
             f"got val {val:g}, test {test:g}, folds {folds}, fold {fold}."
         )
     rows, labels = _patients(pairs, groups)
-    _require_patients(pairs, labels, max(len(SIDES), folds))
+    _require_patients(pairs, labels, max(len(SPLITS), folds))
     rng = np.random.default_rng(seed)
     if folds == 1:
         side = stratify(labels, [1 - val - test, val, test], rng)
     else:
         of_fold = stratify(labels, [1 / folds] * folds, rng)
         rest = of_fold != fold
-        side = np.full(len(labels), SIDES.index("test"))
-        side[rest] = stratify(labels[rest], [1 - val / (1 - test), val / (1 - test)], np.random.default_rng([seed, fold]))
-    frame = pd.DataFrame({"sample": pairs.table["sample"], "patient": pairs.table["patient"], "split": np.array(SIDES)[side[rows]]})
+        side = np.full(len(labels), SPLITS.index("test"))
+        side[rest] = stratify(
+            labels[rest], [1 - val / (1 - test), val / (1 - test)], np.random.default_rng([seed, fold])
+        )
+    frame = pd.DataFrame(
+        {
+            "sample": pairs.table["sample"],
+            "patient": pairs.table["patient"],
+            "split": np.array(SPLITS)[side[rows]],
+        }
+    )
     if folds > 1:
         frame["fold"] = of_fold[rows]
     _require_labels(pairs, frame)
     return frame
 
 
-def stratify(labels: Int8[np.ndarray, "n l"], shares: Sequence[float], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+def stratify(
+    labels: Int8[np.ndarray, "n l"], shares: Sequence[float], rng: np.random.Generator
+) -> Int[np.ndarray, " n"]:
     """The part of each row, by iterative stratification: the rarest label first, each of its rows to the part that lacks it most.
 
     Ties go to the part that lacks most rows, then to chance. Rows without a label fill up at the end.
@@ -97,21 +107,31 @@ def read_split(path: Path, pairs: Pairs) -> pd.DataFrame:
     """
     frame = read_sheet(path, ["sample", "split"], text=["sample", "patient", "split"])
     for side in frame["split"].unique():
-        if side not in SIDES:
-            raise DataError(f"`{path}`: split must be train, val or test, got {side!r}. {suggest(str(side), SIDES)}")
+        if side not in SPLITS:
+            raise DataError(
+                f"`{path}`: split must be train, val or test, got {side!r}. {suggest(str(side), SPLITS)}"
+            )
     samples, known = frame["sample"], set(pairs.table["sample"])
     _refuse(path, "each sample must stand once", samples[samples.duplicated()])
     skipped = {s for names in pairs.skipped.values() for s in names}
     _refuse(path, "each sample must be one of the data set", samples[~samples.isin(known | skipped)])
-    _refuse(path, "each sample of the data set must have a side", pairs.table["sample"][~pairs.table["sample"].isin(samples)])
-    merged = pairs.table[["sample", "patient"]].merge(frame.drop(columns="patient", errors="ignore"), on="sample", how="left")
+    _refuse(
+        path,
+        "each sample of the data set must have a side",
+        pairs.table["sample"][~pairs.table["sample"].isin(samples)],
+    )
+    merged = pairs.table[["sample", "patient"]].merge(
+        frame.drop(columns="patient", errors="ignore"), on="sample", how="left"
+    )
     sides = merged.groupby("patient")["split"].nunique()
     _refuse(path, "all samples of a patient must be on one side", pd.Series(sides[sides > 1].index))
     _require_labels(pairs, merged)
     return merged
 
 
-def _wanted(counts: Int[np.ndarray, " l"], share: Float[np.ndarray, " p"], largest: int) -> Float[np.ndarray, "l p"]:
+def _wanted(
+    counts: Int[np.ndarray, " l"], share: Float[np.ndarray, " p"], largest: int
+) -> Float[np.ndarray, "l p"]:
     """How many rows of each label each part wants: its share, at least one, the largest part what is left."""
     want: Float[np.ndarray, "l p"] = np.maximum(counts[:, None] * share, 1.0)
     want[:, largest] = 0
@@ -126,7 +146,9 @@ def _most(first: Float[np.ndarray, " p"], second: Float[np.ndarray, " p"], rng: 
     return int(rng.choice(best))
 
 
-def _patients(pairs: Pairs, groups: Int[np.ndarray, " n"] | None) -> tuple[Int[np.ndarray, " n"], Int8[np.ndarray, "p l"]]:
+def _patients(
+    pairs: Pairs, groups: Int[np.ndarray, " n"] | None
+) -> tuple[Int[np.ndarray, " n"], Int8[np.ndarray, "p l"]]:
     """The patient (or group) of each sample, and the union of each one's labels."""
     unknown = (pairs.targets < 0).any(axis=1)
     if unknown.any():
@@ -141,7 +163,11 @@ def _patients(pairs: Pairs, groups: Int[np.ndarray, " n"] | None) -> tuple[Int[n
 
 
 def _require_patients(pairs: Pairs, labels: Int8[np.ndarray, "p l"], least: int) -> None:
-    few = {name: int(count) for name, count in zip(pairs.labels, labels.sum(axis=0), strict=True) if count < least}
+    few = {
+        name: int(count)
+        for name, count in zip(pairs.labels, labels.sum(axis=0), strict=True)
+        if count < least
+    }
     if few or not pairs.labels:
         raise DataError(
             f"`data.split`: each label needs at least {least} patients, one for each side or fold, got "
@@ -150,7 +176,7 @@ def _require_patients(pairs: Pairs, labels: Int8[np.ndarray, "p l"], least: int)
 
 
 def _require_labels(pairs: Pairs, frame: pd.DataFrame) -> None:
-    for side in SIDES:
+    for side in SPLITS:
         counts = pairs.targets[(frame["split"] == side).to_numpy()].sum(axis=0)
         lacking = [name for name, count in zip(pairs.labels, counts, strict=True) if count < 1]
         if lacking:
@@ -163,4 +189,6 @@ def _require_labels(pairs: Pairs, frame: pd.DataFrame) -> None:
 
 def _refuse(path: Path, rule: str, wrong: pd.Series) -> None:
     if len(wrong):
-        raise DataError(f"`{path}`: {rule}, got {len(wrong)} against it, the first {wrong.iloc[0]!r}. Correct the file.")
+        raise DataError(
+            f"`{path}`: {rule}, got {len(wrong)} against it, the first {wrong.iloc[0]!r}. Correct the file."
+        )

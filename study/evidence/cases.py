@@ -21,7 +21,12 @@ class Case(NamedTuple):
 
 
 def pick_cases(
-    found: Predictions, decided: Bool[np.ndarray, "n l"], labels: Sequence[str], asked: Sequence[str], num_random: int, label: str | None
+    found: Predictions,
+    decided: Bool[np.ndarray, "n l"],
+    labels: Sequence[str],
+    asked: Sequence[str],
+    num_random: int,
+    label: str | None,
 ) -> list[Case]:
     """Those asked for, then random right ones, then as many random wrong ones; fewer where there are none. Equal arguments, equal cases.
 
@@ -42,10 +47,16 @@ def pick_cases(
         raise SpecError(f"`--label`: must be a label of the run, got `{label}`. {suggest(label, labels)}")
     for name in asked:
         if name not in found.sample:
-            near = suggest(name, found.sample) if len(found.sample) <= 20 else f"The first are {', '.join(found.sample[:10])}."
+            near = (
+                suggest(name, found.sample)
+                if len(found.sample) <= 20
+                else f"The first are {', '.join(found.sample[:10])}."
+            )
             raise SpecError(f"`--sample`: must be a sample of the test split, got `{name}`. {near}")
     if not 0 <= num_random <= MOST_CASES - len(asked):
-        raise SpecError(f"`--random`: must lie between 0 and {MOST_CASES} less the samples asked for, got {num_random}.")
+        raise SpecError(
+            f"`--random`: must lie between 0 and {MOST_CASES} less the samples asked for, got {num_random}."
+        )
     true = found.target > 0
     if label is None:
         good, bad = (true == decided).all(1) & true.any(1), (true != decided).any(1)
@@ -60,7 +71,10 @@ def pick_cases(
         raise SpecError(
             f"`--random`: must find a sample to show, got none{f' that carries or is called {label}' if label else ''}. Name some."
         )
-    return [Case(found.sample[i], chosen, label or labels[_label(true[i], decided[i], found.score[i])]) for i, chosen in shown]
+    return [
+        Case(found.sample[i], chosen, label or labels[_label(true[i], decided[i], found.score[i])])
+        for i, chosen in shown
+    ]
 
 
 def _drawn(good: Bool[np.ndarray, " n"], bad: Bool[np.ndarray, " n"], num: int) -> list[int]:

@@ -35,7 +35,9 @@ def gradient_boosting(num_rounds: int) -> Any:
     """Histogram gradient boosting: the given number of trees with 8 leaves, a fifth of the features tried at each split."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(max_iter=num_rounds, max_leaf_nodes=8, max_features=0.2, early_stopping=False, random_state=_SEED)
+    return HistGradientBoostingClassifier(
+        max_iter=num_rounds, max_leaf_nodes=8, max_features=0.2, early_stopping=False, random_state=_SEED
+    )
 
 
 def gaussian_nb(smoothing: float) -> Any:
@@ -45,7 +47,12 @@ def gaussian_nb(smoothing: float) -> Any:
     return GaussianNB(var_smoothing=smoothing)
 
 
-def fit_scorer(make: Callable[[], Any], features: Float[np.ndarray, "n d"], target: Num[np.ndarray, "n l"], exclusive: bool) -> Scorer:
+def fit_scorer(
+    make: Callable[[], Any],
+    features: Float[np.ndarray, "n d"],
+    target: Num[np.ndarray, "n l"],
+    exclusive: bool,
+) -> Scorer:
     """Fits the classifier and gives the function from features to scores.
 
     Scores are the classifier's probabilities; a support vector machine has none, so its score is the logistic (softmax for
@@ -61,11 +68,18 @@ def fit_scorer(make: Callable[[], Any], features: Float[np.ndarray, "n d"], targ
     num_labels = target.shape[1]
     if exclusive:
         return _fit_classes(make, features, target.argmax(axis=1), num_labels)
-    scorers = [_fit_classes(make, features, (target[:, j] > 0).astype(np.int64), 2) for j in range(num_labels)]
+    scorers = [
+        _fit_classes(make, features, (target[:, j] > 0).astype(np.int64), 2) for j in range(num_labels)
+    ]
     return lambda new: np.stack([scorer(new)[:, 1] for scorer in scorers], axis=1)
 
 
-def _fit_classes(make: Callable[[], Any], features: Float[np.ndarray, "n d"], classes: Int[np.ndarray, " n"], num_classes: int) -> Scorer:
+def _fit_classes(
+    make: Callable[[], Any],
+    features: Float[np.ndarray, "n d"],
+    classes: Int[np.ndarray, " n"],
+    num_classes: int,
+) -> Scorer:
     present = np.unique(classes)
     fitted = make().fit(features, classes) if len(present) > 1 else None
 

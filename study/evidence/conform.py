@@ -29,19 +29,31 @@ def conform(name: str, data: Rows | pa.Table) -> pa.Table:
     for row_columns in [data.column_names] if isinstance(data, pa.Table) else {tuple(row) for row in data}:
         if wrong := set(schema.names) ^ set(row_columns):
             verb = {column: "is missing" if column in schema.names else "is unknown" for column in wrong}
-            raise TypeError("; ".join(f"`{name}.{column}`: the column {verb[column]}" for column in sorted(wrong)) + ".")
+            raise TypeError(
+                "; ".join(f"`{name}.{column}`: the column {verb[column]}" for column in sorted(wrong)) + "."
+            )
     if isinstance(data, pa.Table):
         for field in schema:
             if data.schema.field(field.name).type != field.type:
-                raise TypeError(f"`{name}.{field.name}`: must be {field.type}, got {data.schema.field(field.name).type}.")
+                raise TypeError(
+                    f"`{name}.{field.name}`: must be {field.type}, got {data.schema.field(field.name).type}."
+                )
         return data.select(schema.names).replace_schema_metadata(None)
-    return pa.table([_column(name, field, [row[field.name] for row in data]) for field in schema], schema=schema)
+    return pa.table(
+        [_column(name, field, [row[field.name] for row in data]) for field in schema], schema=schema
+    )
 
 
 def _column(table: str, field: pa.Field, column: list[Any]) -> pa.Array:
     try:
         return pa.array(column, type=field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowTypeError,
+        pa.ArrowNotImplementedError,
+        OverflowError,
+        TypeError,
+    ) as error:
         raise TypeError(f"`{table}.{field.name}`: must be {field.type} ({error}).") from None
 
 
@@ -49,7 +61,11 @@ def list_column(matrix: Shaped[np.ndarray, "n m"], missing: int | None = None) -
     """One list of m values for each of n rows; null where the value is `missing`."""
     flat = np.ascontiguousarray(matrix).reshape(-1)
     values = pa.array(flat, mask=None if missing is None else flat == missing)
-    offsets = np.arange(0, flat.size + 1, matrix.shape[1], dtype=np.int32) if flat.size else np.zeros(len(matrix) + 1, np.int32)
+    offsets = (
+        np.arange(0, flat.size + 1, matrix.shape[1], dtype=np.int32)
+        if flat.size
+        else np.zeros(len(matrix) + 1, np.int32)
+    )
     return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 

@@ -9,7 +9,9 @@ HALF = 0.5
 
 
 def decide(
-    score: Float[np.ndarray, "n l"], kind: Literal["multilabel", "classes", "grades"], threshold: float | Float[np.ndarray, " l"] = HALF
+    score: Float[np.ndarray, "n l"],
+    kind: Literal["multilabel", "classes", "grades"],
+    threshold: float | Float[np.ndarray, " l"] = HALF,
 ) -> Bool[np.ndarray, "n l"]:
     """score > threshold for many labels a sample; the greatest score (the first of equal ones) for classes and grades.
 
@@ -25,7 +27,9 @@ def decide(
     return decision
 
 
-def tune_thresholds(target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]) -> Float[np.ndarray, " l"]:
+def tune_thresholds(
+    target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]
+) -> Float[np.ndarray, " l"]:
     """The threshold of each label with the greatest F1 = 2 TP / (TP + FP + P), midway between two neighbouring scores.
 
     Of equally good thresholds the highest is taken. A label without a positive sample keeps 0.5.
@@ -42,6 +46,8 @@ def tune_thresholds(target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n 
         f1 = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
         cut = np.append(ordered[1:] != ordered[:-1], True)  # samples of equal score are decided alike
         best = int(np.argmax(np.where(cut, f1, -1)))
-        below = ordered[best + 1] if best + 1 < len(ordered) else float(ordered[best] > 0) - 1  # 0, or under a score of 0
+        below = (
+            ordered[best + 1] if best + 1 < len(ordered) else float(ordered[best] > 0) - 1
+        )  # 0, or under a score of 0
         thresholds[label] = (ordered[best] + below) / 2
     return thresholds

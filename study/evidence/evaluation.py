@@ -38,7 +38,9 @@ class Evaluation:
         weights: Float[np.ndarray, "n b"] | None = None,
     ) -> None:
         if not np.isin(target, (0, 1)).all():
-            raise ValueError("`target`: must be 0 or 1, got other values. Leave samples with unknown labels out.")
+            raise ValueError(
+                "`target`: must be 0 or 1, got other values. Leave samples with unknown labels out."
+            )
         if not np.isfinite(score).all():
             raise ValueError("`score`: must be finite, got NaN or infinity.")
         self.target = target.astype(bool)
@@ -116,7 +118,10 @@ class Evaluation:
         if self._once:
             auc, average_precision = rank_labels(self.target, self.score)
             return auc[:, None], average_precision[:, None]
-        pairs = [rank_metrics(self.target[:, j], self.score[:, j], self.weights) for j in range(self.target.shape[1])]
+        pairs = [
+            rank_metrics(self.target[:, j], self.score[:, j], self.weights)
+            for j in range(self.target.shape[1])
+        ]
         return np.stack([auc for auc, _ in pairs]), np.stack([ap for _, ap in pairs])
 
     @property
@@ -132,7 +137,9 @@ class Evaluation:
     @cached_property
     def _ranked_flat(self) -> tuple[Aggregate, Aggregate]:
         num_labels = self.target.shape[1]
-        return rank_metrics(self.target.ravel(), self.score.ravel(), np.repeat(self.weights, num_labels, axis=0))
+        return rank_metrics(
+            self.target.ravel(), self.score.ravel(), np.repeat(self.weights, num_labels, axis=0)
+        )
 
     @property
     def flat_auc(self) -> Aggregate:
@@ -147,7 +154,9 @@ class Evaluation:
     @cached_property
     def flat_kappa(self) -> Aggregate:
         """Cohen's kappa of all n × l yes-or-no decisions in one pool."""
-        hits, positives, decided = (counts.sum(axis=0) for counts in (self.hits, self.positives, self.decided))
+        hits, positives, decided = (
+            counts.sum(axis=0) for counts in (self.hits, self.positives, self.decided)
+        )
         return binary_kappa(hits, positives, decided, self.total * self.target.shape[1])
 
     @cached_property
@@ -232,7 +241,10 @@ def mean_over_labels(values: Float[np.ndarray, "l b"]) -> Float[np.ndarray, " b"
 
 
 def binary_kappa(
-    hits: Float[np.ndarray, " *s"], positives: Float[np.ndarray, " *s"], decided: Float[np.ndarray, " *s"], total: Float[np.ndarray, " b"]
+    hits: Float[np.ndarray, " *s"],
+    positives: Float[np.ndarray, " *s"],
+    decided: Float[np.ndarray, " *s"],
+    total: Float[np.ndarray, " b"],
 ) -> Float[np.ndarray, " *s"]:
     """(p_o - p_e) / (1 - p_e) of a two-by-two table given by its true positives and margins; NaN where p_e is 1."""
     observed = total - positives - decided + 2 * hits

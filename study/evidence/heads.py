@@ -16,7 +16,7 @@ from jaxtyping import Float, Int8
 from study.evidence import classifiers
 from study.evidence.conform import list_column
 from study.evidence.logistic import logistic_path
-from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind, Metric, objective, objective_metric
+from study.evidence.metrics import DEFAULT_OBJECTIVE, LabelKind, Metric, objective, objective_metric
 from study.evidence.neighbours import DistanceName, Ties, Votes, nearest, votes_for_all_k
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import NEIGHBOURS
@@ -42,8 +42,8 @@ class _Task:
 
 
 @dataclass
-class Sweep:
-    """What a sweep found.
+class FittedHeads:
+    """What fitting the heads found.
 
     Attributes:
         predictions: of each head at its chosen setting, one for each split.
@@ -67,13 +67,17 @@ def _knn(task: _Task, ties: Ties) -> Iterator[Candidate]:
         for votes in voting:
             val_scores = votes_for_all_k(neighbours, task.target, votes, ties, task.exclusive)
             for k, val_score in enumerate(val_scores, start=1):
-                yield Candidate(f"k={k}, {metric}, {votes}", val_score, partial(_knn_score, task, k, metric, votes, ties))
+                yield Candidate(
+                    f"k={k}, {metric}, {votes}", val_score, partial(_knn_score, task, k, metric, votes, ties)
+                )
 
 
 def _knn_score(
     task: _Task, k: int, metric: DistanceName, votes: Votes, ties: Ties, new: Float[np.ndarray, "n d"]
 ) -> Float[np.ndarray, "n l"]:
-    return np.asarray(votes_for_all_k(nearest(task.train, new, metric, k), task.target, votes, ties, task.exclusive)[k - 1])
+    return np.asarray(
+        votes_for_all_k(nearest(task.train, new, metric, k), task.target, votes, ties, task.exclusive)[k - 1]
+    )
 
 
 def _logistic(task: _Task) -> Iterator[Candidate]:
@@ -81,34 +85,40 @@ def _logistic(task: _Task) -> Iterator[Candidate]:
         yield Candidate(f"c={strength:g}", model.predict(task.val), model.predict)
 
 
-def _classifier(task: _Task, make: Callable[..., Any], name: str, options: Sequence[Any], **fixed: Any) -> Iterator[Candidate]:
+def _classifier(
+    task: _Task, make: Callable[..., Any], name: str, options: Sequence[Any], **fixed: Any
+) -> Iterator[Candidate]:
     for option in options:
-        scorer = classifiers.fit_scorer(partial(make, option, **fixed), task.train, task.target, task.exclusive)
+        scorer = classifiers.fit_scorer(
+            partial(make, option, **fixed), task.train, task.target, task.exclusive
+        )
         yield Candidate(f"{name}={option:g}", scorer(task.val), scorer)
 
 
-HEADS: Mapping[str, Callable[[_Task], Iterable[Candidate]]] = {
+POSTHOC_HEADS: Mapping[str, Callable[[_Task], Iterable[Candidate]]] = {
     "knn": partial(_knn, ties="distance"),
     "knn_first": partial(_knn, ties="first"),  # scikit-learn's rule for equal votes
     "logistic_regression": _logistic,
     "svm": partial(_classifier, make=classifiers.svm, name="c", options=(1.0, 10.0), scaled=True),
     "svm_unscaled": partial(_classifier, make=classifiers.svm, name="c", options=(1.0, 10.0), scaled=False),
     "random_forest": partial(_classifier, make=classifiers.random_forest, name="min_leaf", options=(1, 5)),
-    "gradient_boosting": partial(_classifier, make=classifiers.gradient_boosting, name="rounds", options=(50, 100)),
+    "gradient_boosting": partial(
+        _classifier, make=classifiers.gradient_boosting, name="rounds", options=(50, 100)
+    ),
     "gaussian_nb": partial(_classifier, make=classifiers.gaussian_nb, name="smoothing", options=(1e-9, 1e-2)),
 }
 CHEAP_HEADS = ("knn", "logistic_regression")
 
 
-def sweep(
+def fit_heads(
     train: Embeddings,
     queries: Sequence[Embeddings],
-    kind: Kind,
+    kind: LabelKind,
     labels: Sequence[str],
     heads: Sequence[str] = CHEAP_HEADS,
     objective_name: str | None = None,
     curve_metrics: Sequence[str] = (),
-) -> Sweep:
+) -> FittedHeads:
     """Fits every setting of the heads on `train`, chooses by validation, predicts all queries at the choice.
 
     Of equally good settings the first is taken: the smallest K, Euclidean before cosine, uniform before distance.
@@ -118,7 +128,7 @@ def sweep(
         queries: embeddings of the other splits; one must be `val`.
         kind: of the task.
         labels: names in the order of the columns.
-        heads: names from `HEADS`.
+        heads: names from `POSTHOC_HEADS`.
         objective_name: the metric that chooses; the kind's default when left out.
         curve_metrics: further aggregate metrics of which every setting's validation value is kept.
 
@@ -134,7 +144,7 @@ def sweep(
         raise ValueError("`queries`: must hold the validation split, which chooses the settings.")
     train = train.known()
     task = _Task(train.embedding, train.target, val.embedding, kind != "multilabel")
-    found = Sweep()
+    found = FittedHeads()
     for head in heads:
         best, value, curve = _choose(head, task, val, kind, metrics)
         predictions = [_predict(head, best.setting, query, best.scorer(query.embedding)) for query in queries]
@@ -142,14 +152,16 @@ def sweep(
         found.predictions += predictions
         found.scores += curve + score_rows(predictions, kind, labels)
     if "knn" in found.best:
-        found.neighbours = _neighbour_table(train, queries, "cosine" if "cosine" in found.best["knn"][0] else "euclidean")
+        found.neighbours = _neighbour_table(
+            train, queries, "cosine" if "cosine" in found.best["knn"][0] else "euclidean"
+        )
     return found
 
 
 def best_settings(
-    train: Embeddings, val: Embeddings, kind: Kind, heads: Sequence[str], objective_name: str
+    train: Embeddings, val: Embeddings, kind: LabelKind, heads: Sequence[str], objective_name: str
 ) -> dict[str, tuple[str, float]]:
-    """The best setting of each head on validation and its value, as `sweep` finds them.
+    """The best setting of each head on validation and its value, as `fit_heads` finds them.
 
     Raises:
         SpecError: an unknown head or metric.
@@ -171,36 +183,54 @@ def known_heads(heads: Sequence[str]) -> tuple[str, ...]:
         SpecError: one is unknown.
     """
     if heads == "all":
-        return tuple(HEADS)
-    if unknown := [head for head in heads if head not in HEADS]:
-        raise SpecError(f"`heads`: must be post-hoc heads, got `{unknown[0]}`. {suggest(unknown[0], HEADS)}")
+        return tuple(POSTHOC_HEADS)
+    if unknown := [head for head in heads if head not in POSTHOC_HEADS]:
+        raise SpecError(
+            f"`heads`: must be post-hoc heads, got `{unknown[0]}`. {suggest(unknown[0], POSTHOC_HEADS)}"
+        )
     return tuple(dict.fromkeys(heads))
 
 
 def _choose(
-    head: str, task: _Task, val: Embeddings, kind: Kind, metrics: Sequence[Metric]
+    head: str, task: _Task, val: Embeddings, kind: LabelKind, metrics: Sequence[Metric]
 ) -> tuple[Candidate, float, list[dict[str, Any]]]:
     """The setting with the best value of the first metric, that value, and the validation rows of all other settings."""
     sign = 1 if metrics[0].greater_is_better else -1
     best: tuple[float, Candidate] | None = None
     rows: dict[str, list[dict[str, Any]]] = {}
-    for candidate in HEADS[head](task):
+    for candidate in POSTHOC_HEADS[head](task):
         points = [objective(metric.name, kind, val.target, candidate.val_score) for metric in metrics]
         shown = _predict(head, candidate.setting, val, candidate.val_score)
-        rows[candidate.setting] = [_curve_row(shown, kind, metric, value) for metric, value in zip(metrics, points, strict=True)]
+        rows[candidate.setting] = [
+            _curve_row(shown, kind, metric, value) for metric, value in zip(metrics, points, strict=True)
+        ]
         if best is None or np.isnan(best[0]) or sign * points[0] > sign * best[0]:
             best = (points[0], candidate)
     assert best is not None, "every head has a setting"
-    return best[1], best[0], [row for setting, curve in rows.items() if setting != best[1].setting for row in curve]
+    return (
+        best[1],
+        best[0],
+        [row for setting, curve in rows.items() if setting != best[1].setting for row in curve],
+    )
 
 
-def _curve_row(predictions: Predictions, kind: Kind, metric: Metric, value: float) -> dict[str, Any]:
+def _curve_row(predictions: Predictions, kind: LabelKind, metric: Metric, value: float) -> dict[str, Any]:
     decision = "none" if metric.needs == "score" else "half" if kind == "multilabel" else "argmax"
     return score_row(predictions, decision, metric.name, value, chosen=False)
 
 
 def _predict(head: str, setting: str, query: Embeddings, score: Float[np.ndarray, "n l"]) -> Predictions:
-    return Predictions(query.trial, head, setting, query.split, query.sample, query.patient, query.target, score, query.synthetic)
+    return Predictions(
+        query.trial,
+        head,
+        setting,
+        query.split,
+        query.sample,
+        query.patient,
+        query.target,
+        score,
+        query.synthetic,
+    )
 
 
 def _neighbour_table(train: Embeddings, queries: Sequence[Embeddings], metric: DistanceName) -> pa.Table:
@@ -209,7 +239,9 @@ def _neighbour_table(train: Embeddings, queries: Sequence[Embeddings], metric: D
     for query in queries:
         near = nearest(train.embedding, query.embedding, metric)
         repeated = {"trial": query.trial, "metric": metric, "split": query.split}
-        columns = {name: pa.repeat(pa.scalar(value), len(query.sample)) for name, value in repeated.items()} | {
+        columns = {
+            name: pa.repeat(pa.scalar(value), len(query.sample)) for name, value in repeated.items()
+        } | {
             "sample": pa.array(query.sample, pa.string()),
             "neighbour": list_column(names[near.index]),
             "distance": list_column(near.distance.astype(np.float32)),

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from study.evidence.heads import best_settings
-from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind, objective, objective_metric
+from study.evidence.metrics import DEFAULT_OBJECTIVE, LabelKind, objective, objective_metric
 from study.evidence.predictions import Embeddings
 from study.evidence.retrieval import (
     DEFAULT_RETRIEVAL,
@@ -45,7 +45,7 @@ class Objective:
     by: Literal["own_head", "best_head", "retrieval"]
 
 
-def read_objective(name: str | None, kind: Kind, retrieves: bool) -> Objective:
+def read_objective(name: str | None, kind: LabelKind, retrieves: bool) -> Objective:
     """The objective of that name; without one that of the task and kind.
 
     Args:
@@ -57,22 +57,30 @@ def read_objective(name: str | None, kind: Kind, retrieves: bool) -> Objective:
         SpecError: no such objective, one that is better when smaller, or retrieval among samples with several labels.
     """
     if retrieves and kind == "multilabel":
-        raise SpecError("`task`: retrieval needs one class or grade a sample, got multilabel data. Take `task: classification`.")
+        raise SpecError(
+            "`task`: retrieval needs one class or grade a sample, got multilabel data. Take `task: classification`."
+        )
     name = name or (DEFAULT_RETRIEVAL if retrieves else DEFAULT_OBJECTIVE[kind])
     if is_retrieval(name):
         _require_macro(name, retrieves)
         return Objective(name, name, "retrieval")
     if "@" in name:
-        raise SpecError(f"`objective`: must be a measure of retrieval, got `{name}`. {suggest(name, retrieval_measures())}")
+        raise SpecError(
+            f"`objective`: must be a measure of retrieval, got `{name}`. {suggest(name, retrieval_measures())}"
+        )
     measure = name.removeprefix(BEST_HEAD)
     if not objective_metric(measure, kind, "objective").greater_is_better:
-        raise SpecError(f"`objective`: must be a metric whose greater values are better, got `{name}`. Take its complement.")
+        raise SpecError(
+            f"`objective`: must be a metric whose greater values are better, got `{name}`. Take its complement."
+        )
     return Objective(name, measure, "best_head" if name.startswith(BEST_HEAD) else "own_head")
 
 
 def _require_macro(name: str, retrieves: bool) -> None:
     if not retrieves:
-        raise SpecError(f"`objective`: `{name}` needs `task: retrieval`, got the task classification. Set the task.")
+        raise SpecError(
+            f"`objective`: `{name}` needs `task: retrieval`, got the task classification. Set the task."
+        )
 
 
 def measure_of(name: str) -> str:
@@ -102,7 +110,7 @@ class Judge:
     """
 
     objective: Objective
-    kind: Kind
+    kind: LabelKind
     trains_head: bool
     heads: tuple[str, ...]
     gallery: Gallery
@@ -119,7 +127,9 @@ class Judge:
         """The metric that chooses the settings of heads."""
         return DEFAULT_OBJECTIVE[self.kind] if self.objective.by == "retrieval" else self.objective.measure
 
-    def value(self, score: Float[np.ndarray, "n l"], val: Embeddings, training: Callable[[], Embeddings]) -> float:
+    def value(
+        self, score: Float[np.ndarray, "n l"], val: Embeddings, training: Callable[[], Embeddings]
+    ) -> float:
         """The objective on validation.
 
         Args:
@@ -131,14 +141,22 @@ class Judge:
             return math.nan
         if self.objective.by == "retrieval":
             return float(retrieval_means(self.ranking(val, training()), self.objective.measure)[0])
-        best = best_settings(training(), val, self.kind, self.candidates, self.chooser) if self.candidates else {}
+        best = (
+            best_settings(training(), val, self.kind, self.candidates, self.chooser)
+            if self.candidates
+            else {}
+        )
         return self.pick(score, val, best).value
 
     def ranking(self, queries: Embeddings, gallery: Embeddings) -> Ranking:
         """The gallery ranked for each query."""
-        return rank_references(gallery, queries, self.gallery.distance, exclude_same_patient=self.gallery.exclude_same_patient)
+        return rank_references(
+            gallery, queries, self.gallery.distance, exclude_same_patient=self.gallery.exclude_same_patient
+        )
 
-    def pick(self, score: Float[np.ndarray, "n l"], val: Embeddings, best: Mapping[str, tuple[str, float]]) -> Pick:
+    def pick(
+        self, score: Float[np.ndarray, "n l"], val: Embeddings, best: Mapping[str, tuple[str, float]]
+    ) -> Pick:
         """The best of the network's own head, where it is trained, and the candidates; of equal ones the first.
 
         Args:

@@ -34,7 +34,13 @@ class LogisticRegression:
         spread: Float[np.ndarray, " d"],
         exclusive: bool,
     ) -> None:
-        self.weights, self.intercept, self.centre, self.spread, self.exclusive = weights, intercept, centre, spread, exclusive
+        self.weights, self.intercept, self.centre, self.spread, self.exclusive = (
+            weights,
+            intercept,
+            centre,
+            spread,
+            exclusive,
+        )
 
     def predict(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n l"]:
         """The probability of each label."""
@@ -44,7 +50,10 @@ class LogisticRegression:
 
 
 def logistic_path(
-    features: Float[np.ndarray, "n d"], target: Num[np.ndarray, "n l"], strengths: Sequence[float], exclusive: bool
+    features: Float[np.ndarray, "n d"],
+    target: Num[np.ndarray, "n l"],
+    strengths: Sequence[float],
+    exclusive: bool,
 ) -> Iterator[tuple[float, LogisticRegression]]:
     """Fits one model for each strength c, each started from the one before.
 
@@ -62,14 +71,22 @@ def logistic_path(
     options = {"maxiter": _MAX_STEPS, "gtol": _GRADIENT, "ftol": 1e-10}
     for strength in strengths:
         fixed = (scaled, wanted, strength, exclusive)
-        with threadpool_limits(1, user_api="blas"):  # products of a few columns: waiting for each other costs ten times the work
-            found = minimize(_loss_and_slope, theta.ravel(), fixed, method="L-BFGS-B", jac=True, options=options)
+        with threadpool_limits(
+            1, user_api="blas"
+        ):  # products of a few columns: waiting for each other costs ten times the work
+            found = minimize(
+                _loss_and_slope, theta.ravel(), fixed, method="L-BFGS-B", jac=True, options=options
+            )
         theta = found.x.reshape(theta.shape)
         yield strength, LogisticRegression(theta[:-1], theta[-1], centre, spread, exclusive)
 
 
 def _loss_and_slope(
-    flat: Float[np.ndarray, " p"], features: Float[np.ndarray, "n d"], target: Float[np.ndarray, "n l"], strength: float, exclusive: bool
+    flat: Float[np.ndarray, " p"],
+    features: Float[np.ndarray, "n d"],
+    target: Float[np.ndarray, "n l"],
+    strength: float,
+    exclusive: bool,
 ) -> tuple[float, Float[np.ndarray, " p"]]:
     theta = flat.reshape(-1, target.shape[1])
     weights = theta[:-1]
@@ -78,7 +95,9 @@ def _loss_and_slope(
         losses, probability = -(target * log_softmax(logits, axis=1)), softmax(logits, axis=1)
     else:
         losses, probability = np.logaddexp(0, logits) - target * logits, expit(logits)
-    slope = np.vstack([features.T @ (probability - target), (probability - target).sum(axis=0)]) * float(strength)
+    slope = np.vstack([features.T @ (probability - target), (probability - target).sum(axis=0)]) * float(
+        strength
+    )
     slope[:-1] += weights
     loss = strength * losses.sum(dtype=np.float64) + (weights**2).sum() / 2
     return float(loss), slope.astype(np.float64).ravel()

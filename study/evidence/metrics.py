@@ -16,8 +16,8 @@ from study.evidence.decisions import decide
 from study.evidence.evaluation import Evaluation, mean_over_labels
 from study.spec.errors import SpecError, suggest
 
-Kind = Literal["multilabel", "classes", "grades"]
-DEFAULT_OBJECTIVE: Mapping[Kind, str] = {
+LabelKind = Literal["multilabel", "classes", "grades"]
+DEFAULT_OBJECTIVE: Mapping[LabelKind, str] = {
     "multilabel": "macro_average_precision",
     "classes": "balanced_accuracy",
     "grades": "quadratic_kappa",
@@ -46,13 +46,41 @@ class Metric:
 
 
 _PER_LABEL = (
-    Metric("precision", "decision", True, True, "share of the decided that carry the label", lambda e: e.precision),
-    Metric("recall", "decision", True, True, "share of the label's carriers that were found (sensitivity)", lambda e: e.recall),
-    Metric("specificity", "decision", True, True, "share of the others that were left out", lambda e: e.specificity),
+    Metric(
+        "precision",
+        "decision",
+        True,
+        True,
+        "share of the decided that carry the label",
+        lambda e: e.precision,
+    ),
+    Metric(
+        "recall",
+        "decision",
+        True,
+        True,
+        "share of the label's carriers that were found (sensitivity)",
+        lambda e: e.recall,
+    ),
+    Metric(
+        "specificity",
+        "decision",
+        True,
+        True,
+        "share of the others that were left out",
+        lambda e: e.specificity,
+    ),
     Metric("f1", "decision", True, True, "harmonic mean of precision and recall", lambda e: e.f1),
     Metric("kappa", "decision", True, True, "Cohen's kappa of the label's yes or no", lambda e: e.kappa),
     Metric("auc", "score", True, True, "area under the ROC curve, label against rest", lambda e: e.auc),
-    Metric("average_precision", "score", True, True, "area under the precision-recall steps", lambda e: e.average_precision),
+    Metric(
+        "average_precision",
+        "score",
+        True,
+        True,
+        "area under the precision-recall steps",
+        lambda e: e.average_precision,
+    ),
 )
 
 
@@ -68,9 +96,25 @@ def _macro(metric: Metric) -> Metric:
 
 
 _MULTILABEL = (
-    Metric("odir_kappa", "decision", True, False, "ODIR challenge: Cohen's kappa of all flattened decisions", lambda e: e.flat_kappa),
-    Metric("odir_f1", "decision", True, False, "ODIR challenge: its F1, the share of right decisions", lambda e: e.element_accuracy),
-    Metric("odir_auc", "score", True, False, "ODIR challenge: AUC of all flattened scores", lambda e: e.flat_auc),
+    Metric(
+        "odir_kappa",
+        "decision",
+        True,
+        False,
+        "ODIR challenge: Cohen's kappa of all flattened decisions",
+        lambda e: e.flat_kappa,
+    ),
+    Metric(
+        "odir_f1",
+        "decision",
+        True,
+        False,
+        "ODIR challenge: its F1, the share of right decisions",
+        lambda e: e.element_accuracy,
+    ),
+    Metric(
+        "odir_auc", "score", True, False, "ODIR challenge: AUC of all flattened scores", lambda e: e.flat_auc
+    ),
     Metric(
         "odir_final",
         "decision",
@@ -79,34 +123,106 @@ _MULTILABEL = (
         "ODIR challenge: mean of odir_kappa, odir_f1 and odir_auc",
         lambda e: (e.flat_kappa + e.element_accuracy + e.flat_auc) / 3,
     ),
-    Metric("micro_precision", "decision", True, False, "precision of all labels' decisions pooled", lambda e: e.micro_precision),
-    Metric("micro_recall", "decision", True, False, "recall of all labels' decisions pooled", lambda e: e.micro_recall),
+    Metric(
+        "micro_precision",
+        "decision",
+        True,
+        False,
+        "precision of all labels' decisions pooled",
+        lambda e: e.micro_precision,
+    ),
+    Metric(
+        "micro_recall",
+        "decision",
+        True,
+        False,
+        "recall of all labels' decisions pooled",
+        lambda e: e.micro_recall,
+    ),
     Metric("micro_f1", "decision", True, False, "F1 of all labels' decisions pooled", lambda e: e.micro_f1),
-    Metric("micro_auc", "score", True, False, "AUC of all labels' scores pooled (the same as odir_auc)", lambda e: e.flat_auc),
-    Metric("micro_average_precision", "score", True, False, "average precision of all scores pooled", lambda e: e.flat_average_precision),
-    Metric("exact_match", "decision", True, False, "share of samples with every label right", lambda e: e.exact_match),
-    Metric("hamming_loss", "decision", False, False, "share of wrong decisions (1 - odir_f1)", lambda e: 1 - e.element_accuracy),
-    Metric("sample_jaccard", "decision", True, False, "mean overlap of true and decided label sets", lambda e: e.sample_jaccard),
+    Metric(
+        "micro_auc",
+        "score",
+        True,
+        False,
+        "AUC of all labels' scores pooled (the same as odir_auc)",
+        lambda e: e.flat_auc,
+    ),
+    Metric(
+        "micro_average_precision",
+        "score",
+        True,
+        False,
+        "average precision of all scores pooled",
+        lambda e: e.flat_average_precision,
+    ),
+    Metric(
+        "exact_match",
+        "decision",
+        True,
+        False,
+        "share of samples with every label right",
+        lambda e: e.exact_match,
+    ),
+    Metric(
+        "hamming_loss",
+        "decision",
+        False,
+        False,
+        "share of wrong decisions (1 - odir_f1)",
+        lambda e: 1 - e.element_accuracy,
+    ),
+    Metric(
+        "sample_jaccard",
+        "decision",
+        True,
+        False,
+        "mean overlap of true and decided label sets",
+        lambda e: e.sample_jaccard,
+    ),
 )
 _CLASSES = (
-    Metric("accuracy", "decision", True, False, "share of samples with the right class", lambda e: e.exact_match),
-    Metric("balanced_accuracy", "decision", True, False, "mean recall over the classes", lambda e: mean_over_labels(e.recall)),
+    Metric(
+        "accuracy", "decision", True, False, "share of samples with the right class", lambda e: e.exact_match
+    ),
+    Metric(
+        "balanced_accuracy",
+        "decision",
+        True,
+        False,
+        "mean recall over the classes",
+        lambda e: mean_over_labels(e.recall),
+    ),
     Metric("cohen_kappa", "decision", True, False, "Cohen's kappa over the classes", lambda e: e.cohen_kappa),
 )
 _GRADES = (
-    Metric("quadratic_kappa", "decision", True, False, "Cohen's kappa with quadratic weights", lambda e: e.quadratic_kappa),
-    Metric("mean_absolute_error", "decision", False, False, "mean distance in grades", lambda e: e.mean_absolute_error),
+    Metric(
+        "quadratic_kappa",
+        "decision",
+        True,
+        False,
+        "Cohen's kappa with quadratic weights",
+        lambda e: e.quadratic_kappa,
+    ),
+    Metric(
+        "mean_absolute_error",
+        "decision",
+        False,
+        False,
+        "mean distance in grades",
+        lambda e: e.mean_absolute_error,
+    ),
 )
 
 
 @cache
-def metrics_of(kind: Kind) -> Mapping[str, Metric]:
+def metrics_of(kind: LabelKind) -> Mapping[str, Metric]:
     """All metrics of a kind of task by name, aggregates first, per-label ones last."""
     own = {"multilabel": _MULTILABEL, "classes": _CLASSES, "grades": _CLASSES + _GRADES}[kind]
     return {m.name: m for m in (*own, *map(_macro, _PER_LABEL), *_PER_LABEL)}
 
 
-def objective_metric(name: str, kind: Kind, where: str = "search.objective") -> Metric:
+def objective_metric(name: str, kind: LabelKind, where: str = "search.objective") -> Metric:
     """The aggregate metric that a study optimises.
 
     Raises:
@@ -118,7 +234,9 @@ def objective_metric(name: str, kind: Kind, where: str = "search.objective") -> 
     return known[name]
 
 
-def objective(name: str, kind: Kind, target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]) -> float:
+def objective(
+    name: str, kind: LabelKind, target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]
+) -> float:
     """The metric's value with the plain decisions (threshold 0.5 or the greatest score).
 
     NaN where it is undefined, and where a score is not finite (a network that has diverged).
@@ -134,7 +252,10 @@ def objective(name: str, kind: Kind, target: Num[np.ndarray, "n l"], score: Floa
 
 
 def values(
-    kind: Kind, target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], decision: Bool[np.ndarray, "n l"]
+    kind: LabelKind,
+    target: Num[np.ndarray, "n l"],
+    score: Float[np.ndarray, "n l"],
+    decision: Bool[np.ndarray, "n l"],
 ) -> dict[str, Float[np.ndarray, " m"]]:
     """All metrics of the kind: an array of one number for an aggregate, of one number a label for a per-label metric."""
     evaluation = Evaluation(target, score, decision)

@@ -50,7 +50,9 @@ def nearest(
             comes last.
     """
     k = min(k, len(references))
-    references, queries, offset = _as_products(references.astype(np.float64), queries.astype(np.float64), metric)
+    references, queries, offset = _as_products(
+        references.astype(np.float64), queries.astype(np.float64), metric
+    )
     index = np.empty((len(queries), k), dtype=np.int64)
     distance = np.empty((len(queries), k))
     for start in range(0, len(queries), _BLOCK):
@@ -73,13 +75,19 @@ def _as_products(
     """R, Q and o with Q Rᵀ + o = ‖q - r‖² or 1 - cos(q, r): one matrix product ranks all references."""
     if metric == "cosine":
         lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (references, queries)]
-        unit_references, unit_queries = (x / np.where(s > 0, s, 1) for x, s in zip((references, queries), lengths, strict=True))
+        unit_references, unit_queries = (
+            x / np.where(s > 0, s, 1) for x, s in zip((references, queries), lengths, strict=True)
+        )
         return -unit_references, unit_queries, np.ones(len(queries))
     centre = references.mean(axis=0)  # smaller numbers, less cancellation
     references, queries = references - centre, queries - centre
     squared = np.einsum("rd,rd->r", references, references)
     offset = np.einsum("qd,qd->q", queries, queries)
-    return np.column_stack([-2 * references, squared]), np.column_stack([queries, np.ones(len(queries))]), offset
+    return (
+        np.column_stack([-2 * references, squared]),
+        np.column_stack([queries, np.ones(len(queries))]),
+        offset,
+    )
 
 
 def votes_for_all_k(

@@ -42,7 +42,9 @@ class Predictions:
     def table(self) -> pa.Table:
         """The rows of `predictions.parquet`."""
         columns = {
-            **_repeated(len(self.sample), trial=self.trial, head=self.head, setting=self.setting, split=self.split),
+            **_repeated(
+                len(self.sample), trial=self.trial, head=self.head, setting=self.setting, split=self.split
+            ),
             "sample": pa.array(self.sample, pa.string()),
             "patient": pa.array(self.patient, pa.string()),
             "target": list_column(self.target, missing=UNKNOWN),
@@ -54,7 +56,14 @@ class Predictions:
     def known(self) -> "Predictions":
         """Only the samples of which every label is known."""
         rows = (self.target != UNKNOWN).all(axis=1)
-        where = (self.trial, self.head, self.setting, self.split, _kept(self.sample, rows), _kept(self.patient, rows))
+        where = (
+            self.trial,
+            self.head,
+            self.setting,
+            self.split,
+            _kept(self.sample, rows),
+            _kept(self.patient, rows),
+        )
         return Predictions(*where, self.target[rows], self.score[rows], self.synthetic)
 
 
@@ -81,7 +90,16 @@ class Embeddings:
         rows = (self.target != UNKNOWN).all(axis=1)
         sample, patient = _kept(self.sample, rows), _kept(self.patient, rows)
         generated = None if self.generated is None else self.generated[rows]
-        return Embeddings(self.trial, self.split, sample, patient, self.target[rows], self.embedding[rows], self.synthetic, generated)
+        return Embeddings(
+            self.trial,
+            self.split,
+            sample,
+            patient,
+            self.target[rows],
+            self.embedding[rows],
+            self.synthetic,
+            generated,
+        )
 
     def table(self) -> pa.Table:
         """The rows of `embeddings.parquet`."""
@@ -91,7 +109,11 @@ class Embeddings:
             "patient": pa.array(self.patient, pa.string()),
             "target": list_column(self.target, missing=UNKNOWN),
             "embedding": list_column(self.embedding.astype(np.float32)),
-            "synthetic": pa.array(np.full(len(self.sample), self.synthetic) if self.generated is None else self.generated | self.synthetic),
+            "synthetic": pa.array(
+                np.full(len(self.sample), self.synthetic)
+                if self.generated is None
+                else self.generated | self.synthetic
+            ),
         }
         return pa.table(columns, schema=EMBEDDINGS)
 
@@ -100,7 +122,9 @@ def joined(parts: Sequence[Embeddings], split: str) -> Embeddings:
     """The samples of all parts, one part after the other, as one split of the first part's trial."""
     sample = [s for part in parts for s in part.sample]
     patient = [p for part in parts for p in part.patient]
-    target, embedding = (np.concatenate([getattr(part, name) for part in parts]) for name in ("target", "embedding"))
+    target, embedding = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("target", "embedding")
+    )
     return Embeddings(parts[0].trial, split, sample, patient, target, embedding, parts[0].synthetic)
 
 

@@ -30,16 +30,22 @@ def rank_metrics(
     if len(positives) == 0:
         undefined = np.full_like(weights, np.nan, shape=weights.shape[1])
         return undefined, undefined
-    ends = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1) + 1  # one threshold after each group of equal scores
+    ends = (
+        np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1) + 1
+    )  # one threshold after each group of equal scores
     group = np.searchsorted(ends, positives, side="right")
-    last = np.append(np.flatnonzero(group[1:] != group[:-1]), len(group) - 1)  # only thresholds that gain a positive matter
+    last = np.append(
+        np.flatnonzero(group[1:] != group[:-1]), len(group) - 1
+    )  # only thresholds that gain a positive matter
     group = group[last]
     selected = _running_sum(weights)
     hits = _running_sum(weights[positives])
     after, before = hits[last + 1], hits[np.append(0, last[:-1] + 1)]
     selected_after, selected_before = selected[ends[group]], selected[np.where(group > 0, ends[group - 1], 0)]
     gained = after - before
-    false_alarms = (selected_after - after + selected_before - before) / 2  # mean over the ties of the threshold
+    false_alarms = (
+        selected_after - after + selected_before - before
+    ) / 2  # mean over the ties of the threshold
     num_negative = selected[-1] - hits[-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         auc = np.einsum("gb,gb->b", gained, num_negative - false_alarms) / (hits[-1] * num_negative)
@@ -59,7 +65,10 @@ def rank_labels(
         undefined = np.full(target.shape[1], np.nan)
         return undefined, undefined
     order = np.argsort(-score, axis=0, kind="stable")
-    score, hits = np.take_along_axis(score, order, axis=0), np.cumsum(np.take_along_axis(target, order, axis=0), axis=0, dtype=float)
+    score, hits = (
+        np.take_along_axis(score, order, axis=0),
+        np.cumsum(np.take_along_axis(target, order, axis=0), axis=0, dtype=float),
+    )
     ends = np.ones(target.shape, dtype=bool)  # one threshold after each group of equal scores
     ends[:-1] = score[1:] != score[:-1]
     selected = np.arange(1.0, n + 1)[:, None]
@@ -70,7 +79,9 @@ def rank_labels(
     num_positive = hits[-1]
     num_negative = n - num_positive
     with np.errstate(divide="ignore", invalid="ignore"):
-        auc = (gained * (num_negative - (selected - hits + before[1]) / 2)).sum(axis=0) / (num_positive * num_negative)
+        auc = (gained * (num_negative - (selected - hits + before[1]) / 2)).sum(axis=0) / (
+            num_positive * num_negative
+        )
         return auc, (gained * hits / selected).sum(axis=0) / num_positive
 
 

@@ -62,7 +62,11 @@ class Ranking:
 
 
 def rank_references(
-    references: Embeddings, queries: Embeddings, metric: DistanceName = "cosine", k: int = max(CUTOFFS), exclude_same_patient: bool = True
+    references: Embeddings,
+    queries: Embeddings,
+    metric: DistanceName = "cosine",
+    k: int = max(CUTOFFS),
+    exclude_same_patient: bool = True,
 ) -> Ranking:
     """Ranks the references for each query.
 
@@ -82,14 +86,20 @@ def rank_references(
     found = nearest(references.embedding, queries.embedding, metric, k, allowed)
     relevant = (reference_grade[found.index] == grade[:, None]) & np.isfinite(found.distance)
     if allowed is None:
-        return Ranking(relevant, np.bincount(reference_grade, minlength=references.target.shape[1])[grade], grade)
+        return Ranking(
+            relevant, np.bincount(reference_grade, minlength=references.target.shape[1])[grade], grade
+        )
     return Ranking(relevant, ((grade[:, None] == reference_grade) & allowed).sum(axis=1), grade)
 
 
-def _allowed(references: Embeddings, queries: Embeddings, exclude_same_patient: bool) -> Bool[np.ndarray, "q r"] | None:
+def _allowed(
+    references: Embeddings, queries: Embeddings, exclude_same_patient: bool
+) -> Bool[np.ndarray, "q r"] | None:
     """Which references a query may find; None for all of them."""
     numbers = {patient: i for i, patient in enumerate(dict.fromkeys([*references.patient, *queries.patient]))}
-    of_query, of_reference = (np.array([numbers[p] for p in e.patient], dtype=np.int32) for e in (queries, references))
+    of_query, of_reference = (
+        np.array([numbers[p] for p in e.patient], dtype=np.int32) for e in (queries, references)
+    )
     if exclude_same_patient:
         return None if not np.isin(of_query, of_reference).any() else of_query[:, None] != of_reference
     itself = {sample: i for i, sample in enumerate(references.sample)}
@@ -116,7 +126,11 @@ def average_precision(ranking: Ranking, k: int, normalisation: Normalisation) ->
     relevant = ranking.relevant[:, :k]
     precision = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
     total = (relevant * precision).sum(axis=1)
-    by = {"k": np.full(len(relevant), k), "hits": relevant.sum(axis=1), "possible": np.minimum(k, ranking.possible)}[normalisation]
+    by = {
+        "k": np.full(len(relevant), k),
+        "hits": relevant.sum(axis=1),
+        "possible": np.minimum(k, ranking.possible),
+    }[normalisation]
     return np.asarray(total / np.maximum(by, 1))
 
 
@@ -152,10 +166,14 @@ def retrieval_means(
     """
     found = _MEASURE.fullmatch(measure)
     if found is None:
-        raise ValueError(f"`measure`: must be a measure of retrieval such as {DEFAULT_RETRIEVAL}, got `{measure}`.")
+        raise ValueError(
+            f"`measure`: must be a measure of retrieval such as {DEFAULT_RETRIEVAL}, got `{measure}`."
+        )
     values = _of_queries(ranking, found[2], int(found[3]))
     weights = np.ones((len(values), 1)) if weights is None else weights
-    groups = [ranking.grade == g for g in np.unique(ranking.grade)] if found[1] else [_queries_of(ranking, grade)]
+    groups = (
+        [ranking.grade == g for g in np.unique(ranking.grade)] if found[1] else [_queries_of(ranking, grade)]
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         means = [(values[mine] @ weights[mine]) / weights[mine].sum(axis=0) for mine in groups]
     return np.asarray(np.mean(means, axis=0)) if means else np.full(weights.shape[1], np.nan)
@@ -174,17 +192,28 @@ def _queries_of(ranking: Ranking, grade: int | None) -> Bool[np.ndarray, " q"]:
     return np.ones(len(ranking.grade), dtype=bool) if grade is None else ranking.grade == grade
 
 
-def retrieval_rows(ranking: Ranking, queries: Embeddings, metric: DistanceName, labels: Sequence[str]) -> list[dict[str, Any]]:
+def retrieval_rows(
+    ranking: Ranking, queries: Embeddings, metric: DistanceName, labels: Sequence[str]
+) -> list[dict[str, Any]]:
     """Rows of SCORES: every measure over all queries (no label), for each grade (its label), and the mean of the grades (`macro_`).
 
     A grade without queries has no row and no part in the mean.
     """
-    same = {"trial": queries.trial, "head": HEAD, "setting": metric, "chosen": True, "split": queries.split, "decision": "none"}
+    same = {
+        "trial": queries.trial,
+        "head": HEAD,
+        "setting": metric,
+        "chosen": True,
+        "split": queries.split,
+        "decision": "none",
+    }
     present = [(int(g), labels[g]) for g in np.unique(ranking.grade)]
     rows = []
     for measure in retrieval_measures():
         of_grades = [] if measure.startswith("macro_") else present
         for grade, label in ((None, ""), *of_grades):
             value = float(retrieval_means(ranking, measure, grade)[0])
-            rows.append({**same, "metric": measure, "label": label, "value": value, "synthetic": queries.synthetic})
+            rows.append(
+                {**same, "metric": measure, "label": label, "value": value, "synthetic": queries.synthetic}
+            )
     return rows

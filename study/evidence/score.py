@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from study.evidence.decisions import decide, tune_thresholds
-from study.evidence.metrics import Kind, metrics_of, values
+from study.evidence.metrics import LabelKind, metrics_of, values
 from study.evidence.predictions import Predictions
 
 SWAP_CHANGE = "swap_change"
@@ -26,7 +26,7 @@ def tuned_thresholds(val: Predictions) -> Float[np.ndarray, " l"]:
 
 
 def decisions_of(
-    predictions: Predictions, kind: Kind, thresholds: Float[np.ndarray, " l"] | None = None
+    predictions: Predictions, kind: LabelKind, thresholds: Float[np.ndarray, " l"] | None = None
 ) -> Mapping[str, Bool[np.ndarray, "n l"]]:
     """The decisions by each rule: `half` and, with thresholds, `tuned` for many labels a sample; else `argmax`."""
     if kind != "multilabel":
@@ -37,7 +37,7 @@ def decisions_of(
     return decisions
 
 
-def score_rows(splits: Sequence[Predictions], kind: Kind, labels: Sequence[str]) -> list[dict[str, Any]]:
+def score_rows(splits: Sequence[Predictions], kind: LabelKind, labels: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of SCORES for one head of one trial at its chosen setting.
 
     Thresholds of the `tuned` decisions come from the validation split among the predictions and are used for all of
@@ -64,7 +64,12 @@ def score_rows(splits: Sequence[Predictions], kind: Kind, labels: Sequence[str])
 
 
 def _rows_of(
-    predictions: Predictions, decision: str, found: Mapping[str, np.ndarray], kind: Kind, labels: Sequence[str], with_ranks: bool
+    predictions: Predictions,
+    decision: str,
+    found: Mapping[str, np.ndarray],
+    kind: LabelKind,
+    labels: Sequence[str],
+    with_ranks: bool,
 ) -> list[dict[str, Any]]:
     rows = []
     for metric in metrics_of(kind).values():
@@ -87,7 +92,13 @@ def swap_row(test: Predictions, exchanged: Float[np.ndarray, "n l"]) -> dict[str
 
 
 def score_row(
-    predictions: Predictions, decision: str, metric: str, value: float, *, label: str = "", chosen: bool = True
+    predictions: Predictions,
+    decision: str,
+    metric: str,
+    value: float,
+    *,
+    label: str = "",
+    chosen: bool = True,
 ) -> dict[str, Any]:
     """One row of SCORES about the predictions."""
     return {

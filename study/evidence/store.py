@@ -28,7 +28,9 @@ from study.spec.errors import StorageError
 
 WEIGHTS = "weights.safetensors"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_NUM_READERS = 8  # beyond this the files of a local disk come no faster, and an object store's latency is well hidden
+_NUM_READERS = (
+    8  # beyond this the files of a local disk come no faster, and an object store's latency is well hidden
+)
 
 
 class Store:
@@ -48,7 +50,9 @@ class Store:
     def __init__(self, where: str | Path, filesystem: fs.FileSystem | None = None) -> None:
         self.where = str(where)
         self.problems: list[str] = []
-        self._fs, self._root = (filesystem, self.where.rstrip("/")) if filesystem is not None else _locate(self.where)
+        self._fs, self._root = (
+            (filesystem, self.where.rstrip("/")) if filesystem is not None else _locate(self.where)
+        )
 
     @property
     def filesystem(self) -> fs.FileSystem:
@@ -82,9 +86,13 @@ class Store:
             self.write_bytes(Path(probe).name, b"")
             self._fs.delete_file(probe)
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(f"`storage`: must be a place to write to, got `{self.where}` ({error}). Choose another one.") from None
+            raise StorageError(
+                f"`storage`: must be a place to write to, got `{self.where}` ({error}). Choose another one."
+            ) from None
 
-    def publish(self, key: str, tables: Mapping[str, Rows | pa.Table], files: Mapping[str, Path] | None = None) -> None:
+    def publish(
+        self, key: str, tables: Mapping[str, Rows | pa.Table], files: Mapping[str, Path] | None = None
+    ) -> None:
         """Writes a finished trial so that it appears at once or not at all.
 
         Args:
@@ -98,16 +106,22 @@ class Store:
             ValueError: the key cannot be a folder's name, or rows belong to another trial.
         """
         if not _KEY.fullmatch(key):
-            raise ValueError(f"`key`: must be letters, digits and ._+- and start with a letter or digit, got `{key}`.")
+            raise ValueError(
+                f"`key`: must be letters, digits and ._+- and start with a letter or digit, got `{key}`."
+            )
         checked = {name: conform(name, tables.get(name, ())) for name in {**TABLES, **tables}}
         if len(checked["trial"]) != 1:
             raise ValueError(f"`trial`: must be one row, got {len(checked['trial'])}.")
         for name, table in checked.items():
             if foreign := set(table["trial"].unique().to_pylist()) - {key}:
-                raise ValueError(f"`{name}.trial`: must be `{key}` in every row, got {sorted(map(str, foreign))}.")
+                raise ValueError(
+                    f"`{name}.trial`: must be `{key}` in every row, got {sorted(map(str, foreign))}."
+                )
         final = self._path("trials", key)
         if self._exists(f"{final}/trial.parquet"):
-            raise StorageError(f"`{key}`: is already in `{self.where}`; a finished trial is never overwritten.")
+            raise StorageError(
+                f"`{key}`: is already in `{self.where}`; a finished trial is never overwritten."
+            )
         try:
             self._write_folder(final, checked, files or {})
         except (OSError, pa.ArrowException) as error:
@@ -119,9 +133,18 @@ class Store:
         self._fs.create_dir(folder, recursive=True)
         try:
             for name, local in files.items():
-                fs.copy_files(str(local), f"{folder}/{name}", source_filesystem=fs.LocalFileSystem(), destination_filesystem=self._fs)
-            for name in sorted(tables, key=lambda name: name == "trial"):  # `trial` last: it makes the folder exist
-                pq.write_table(tables[name], f"{folder}/{name}.parquet", filesystem=self._fs, compression="zstd")
+                fs.copy_files(
+                    str(local),
+                    f"{folder}/{name}",
+                    source_filesystem=fs.LocalFileSystem(),
+                    destination_filesystem=self._fs,
+                )
+            for name in sorted(
+                tables, key=lambda name: name == "trial"
+            ):  # `trial` last: it makes the folder exist
+                pq.write_table(
+                    tables[name], f"{folder}/{name}.parquet", filesystem=self._fs, compression="zstd"
+                )
             if self._renames:
                 self._fs.move(folder, final)
         except BaseException:
@@ -141,7 +164,9 @@ class Store:
                 self._fs.delete_dir(final)  # damaged, or it would not have been fitted again
             self._write_folder(final, tables, {})
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(f"`{key}`: its head {head} could not be written to `{self.where}` ({error}).") from None
+            raise StorageError(
+                f"`{key}`: its head {head} could not be written to `{self.where}` ({error})."
+            ) from None
 
     def _later_heads(self) -> dict[str, list[str]]:
         """The heads that were added to each trial; one is there when its scores are."""
@@ -170,7 +195,11 @@ class Store:
         return sorted(k for k, finished in found.items() if finished)
 
     def read_table(
-        self, table: str, keys: Sequence[str] | None = None, columns: Sequence[str] | None = None, filters: Filters | None = None
+        self,
+        table: str,
+        keys: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        filters: Filters | None = None,
     ) -> pa.Table:
         """The rows of one table of many trials, in the order of the keys.
 
@@ -197,14 +226,26 @@ class Store:
 
         later = self._later_heads() if table in ("predictions", "scores") else {}
         wanted_keys = self.keys() if keys is None else keys
-        files = [(key, f) for key in wanted_keys for f in (f"trials/{key}", *(f"heads/{key}/{head}" for head in later.get(key, ())))]
+        files = [
+            (key, f)
+            for key in wanted_keys
+            for f in (f"trials/{key}", *(f"heads/{key}/{head}" for head in later.get(key, ())))
+        ]
         with ThreadPoolExecutor(_NUM_READERS) as threads:
-            parts = [part for part in threads.map(read_one, *zip(*files, strict=True)) if part is not None] if files else []
+            parts = (
+                [part for part in threads.map(read_one, *zip(*files, strict=True)) if part is not None]
+                if files
+                else []
+            )
         empty = pa.schema([schema.field(c) for c in read]).empty_table()
         return pa.concat_tables([empty, *parts]).select(wanted)
 
     def read(
-        self, table: str, keys: Sequence[str] | None = None, columns: Sequence[str] | None = None, filters: Filters | None = None
+        self,
+        table: str,
+        keys: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        filters: Filters | None = None,
     ) -> pd.DataFrame:
         """`read_table` as a DataFrame; list columns hold one array a row."""
         frame: pd.DataFrame = self.read_table(table, keys, columns, filters).to_pandas()
@@ -222,7 +263,9 @@ class Store:
             TypeError: a column is not as the schema says.
         """
         table = conform("study", [row])
-        self._replace("study.parquet", lambda path: pq.write_table(table, path, filesystem=self._fs, compression="zstd"))
+        self._replace(
+            "study.parquet", lambda path: pq.write_table(table, path, filesystem=self._fs, compression="zstd")
+        )
 
     def read_study(self) -> dict[str, Any]:
         """The row that describes the study.
@@ -234,9 +277,13 @@ class Store:
         try:
             rows = pq.read_table(path, filesystem=self._fs)
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(f"`{self.where}`: must be a run's folder with a readable study.parquet ({error}).") from None
+            raise StorageError(
+                f"`{self.where}`: must be a run's folder with a readable study.parquet ({error})."
+            ) from None
         if not rows.schema.equals(STUDY) or len(rows) != 1:
-            raise StorageError(f"`{self.where}`: its study.parquet must be one row with the columns of the schema.")
+            raise StorageError(
+                f"`{self.where}`: its study.parquet must be one row with the columns of the schema."
+            )
         row: dict[str, Any] = rows.to_pylist()[0]
         return row
 
@@ -285,9 +332,13 @@ class Store:
         """
         path = self._path("trials", key, name)
         if not self._exists(path):
-            raise StorageError(f"`{self.where}/trials/{key}/{name}`: must exist, but the trial has no such file.")
+            raise StorageError(
+                f"`{self.where}/trials/{key}/{name}`: must exist, but the trial has no such file."
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        fs.copy_files(path, str(folder / name), source_filesystem=self._fs, destination_filesystem=fs.LocalFileSystem())
+        fs.copy_files(
+            path, str(folder / name), source_filesystem=self._fs, destination_filesystem=fs.LocalFileSystem()
+        )
         return folder / name
 
 
@@ -297,5 +348,7 @@ def _locate(where: str) -> tuple[fs.FileSystem, str]:
     try:
         filesystem, root = fs.FileSystem.from_uri(where)
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error}).") from None
+        raise StorageError(
+            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error})."
+        ) from None
     return filesystem, root.rstrip("/")

@@ -14,7 +14,9 @@ class UnusableFileError(Exception):
     """A file of a run cannot be used; the message says what is wrong with it."""
 
 
-def read_trial_table(filesystem: fs.FileSystem, path: str, schema: pa.Schema, columns: list[str], key: str) -> pa.Table:
+def read_trial_table(
+    filesystem: fs.FileSystem, path: str, schema: pa.Schema, columns: list[str], key: str
+) -> pa.Table:
     """The columns of a trial's table, if the file is whole, has the schema and belongs to the trial.
 
     Args:
@@ -45,7 +47,9 @@ def read_trial_table(filesystem: fs.FileSystem, path: str, schema: pa.Schema, co
 def _belongs(metadata: pq.FileMetaData, column: int, key: str) -> bool:
     """Whether every row carries the key in the column, read from the file's statistics (no list stands before the column)."""
     groups = (metadata.row_group(i).column(column).statistics for i in range(metadata.num_row_groups))
-    return metadata.num_rows == 0 or all(s is not None and s.has_min_max and s.min == s.max == key for s in groups)
+    return metadata.num_rows == 0 or all(
+        s is not None and s.has_min_max and s.min == s.max == key for s in groups
+    )
 
 
 def matching(table: pa.Table, filters: Filters) -> pa.Table:

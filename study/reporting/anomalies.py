@@ -18,7 +18,11 @@ def anomalies(paper: PaperTable, row: str) -> dict[str, str]:
         found["kappa"] = (
             "κ is greater than accuracy, which cannot be for one label a sample; the two must have been computed on different units."
         )
-    if {"precision", "recall", "f1"} <= set(values) and "f1" in stated and values["f1"] - HALF > harmonic_limit(values):
+    if (
+        {"precision", "recall", "f1"} <= set(values)
+        and "f1" in stated
+        and values["f1"] - HALF > harmonic_limit(values)
+    ):
         found["f1"] = (
             f"F1 is greater than {harmonic_limit(values):.4f}, the most that precision and recall allow; one of the three is misprinted."
         )

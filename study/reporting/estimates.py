@@ -46,7 +46,14 @@ class Estimates:
         metric = self.run.measures[origin.measure]
         wanted = [metric] if metric.per_label else [m for m in self.run.measures.values() if not m.per_label]
         rule = self.run.decision_rule(origin.decision)
-        source = replace(origin, measure=metric.name if metric.per_label else "", label="", decision=rule, minus=None, less=0.0)
+        source = replace(
+            origin,
+            measure=metric.name if metric.per_label else "",
+            label="",
+            decision=rule,
+            minus=None,
+            less=0.0,
+        )
         if source not in self._found:
             self._found[source] = self._estimate(source, wanted)
         rows = self._found[source].get(metric.name)
@@ -74,12 +81,16 @@ class Estimates:
             return None
         resamples = self._resamples_of(origin.split)
         grade = self.run.labels.index(origin.label) if origin.label else None
-        resampled = np.stack([retrieval_means(r, origin.measure, grade, resamples.weights(patients)) for r, patients in known])
+        resampled = np.stack(
+            [retrieval_means(r, origin.measure, grade, resamples.weights(patients)) for r, patients in known]
+        )
         points = [self.point(origin, trial) for trial in origin.trials]
         between = np.var(points, ddof=1) if len(points) > 1 else 0.0
         mixed = resampled.mean(axis=0)
         low, high = interval(mixed)
-        return Estimate(float(np.mean(points)), low, high, float(np.sqrt(np.nanvar(mixed, ddof=1) + between)), mixed)
+        return Estimate(
+            float(np.mean(points)), low, high, float(np.sqrt(np.nanvar(mixed, ddof=1) + between)), mixed
+        )
 
     def greater_is_better(self, measure: str) -> bool:
         """Which way a measure is better."""
@@ -109,7 +120,9 @@ class Estimates:
         judged = self.judged(origin, trial)
         if judged is None:
             return math.nan
-        values = self.run.measures[origin.measure].compute(Evaluation(judged.predictions.target, judged.predictions.score, judged.decision))
+        values = self.run.measures[origin.measure].compute(
+            Evaluation(judged.predictions.target, judged.predictions.score, judged.decision)
+        )
         return float(values[self.run.labels.index(origin.label), 0] if origin.label else values[0])
 
     def _resamples_of(self, split: str) -> Resamples:
@@ -117,7 +130,12 @@ class Estimates:
         if split not in self._resamples:
             complete = self.run.trials[self.run.trials["state"] == "complete"]
             firsts = [str(key) for key in complete.drop_duplicates("fold").index]
-            patients = {p for key in firsts if (found := self.run.predictions(key, split=split)) for p in found.patient}
+            patients = {
+                p
+                for key in firsts
+                if (found := self.run.predictions(key, split=split))
+                for p in found.patient
+            }
             self._resamples[split] = Resamples(patients)
         return self._resamples[split]
 
@@ -145,7 +163,11 @@ class Estimates:
             return math.nan
         target = a.predictions.target
         if one_auc:
-            return delong(target[:, 1], a.predictions.score[:, 1].astype(np.float64), b.predictions.score[:, 1].astype(np.float64)).p_value
+            return delong(
+                target[:, 1],
+                a.predictions.score[:, 1].astype(np.float64),
+                b.predictions.score[:, 1].astype(np.float64),
+            ).p_value
         return mcnemar((target == a.decision).all(axis=1), (target == b.decision).all(axis=1))
 
 

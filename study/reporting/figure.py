@@ -75,7 +75,14 @@ def draw(name: str, run: Run) -> Drawing | None:
     if data is None:
         return None
     with matplotlib.rc_context(STYLE):
-        return drawn(component.draw(data), name, component.section, component.title, component.caption(data), run.synthetic)
+        return drawn(
+            component.draw(data),
+            name,
+            component.section,
+            component.title,
+            component.caption(data),
+            run.synthetic,
+        )
 
 
 def drawn(figure: Figure, name: str, section: str, title: str, caption: str, synthetic: bool) -> Drawing:
@@ -106,7 +113,9 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_jpeg, text)
     text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = text.replace("'DejaVu Sans'", FONTS.replace("DejaVu Sans", "'DejaVu Sans'")).replace(", sans-serif", "")
+    text = text.replace("'DejaVu Sans'", FONTS.replace("DejaVu Sans", "'DejaVu Sans'")).replace(
+        ", sans-serif", ""
+    )
     return text.replace(">", f' role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>', 1)
 
 

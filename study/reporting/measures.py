@@ -1,10 +1,17 @@
 """Which measures a report shows for which kind of data, and how it calls them."""
 
-from study.evidence.metrics import Kind
+from study.evidence.metrics import LabelKind
 from study.evidence.retrieval import is_retrieval
 
-HEADLINE: dict[Kind, tuple[str, ...]] = {
-    "multilabel": ("macro_average_precision", "macro_auc", "macro_f1", "odir_kappa", "odir_final", "exact_match"),
+HEADLINE: dict[LabelKind, tuple[str, ...]] = {
+    "multilabel": (
+        "macro_average_precision",
+        "macro_auc",
+        "macro_f1",
+        "odir_kappa",
+        "odir_final",
+        "exact_match",
+    ),
     "classes": ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1", "macro_auc", "cohen_kappa"),
     "grades": ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc"),
 }
@@ -50,7 +57,10 @@ RETRIEVAL_KINDS = {
     "mrr": ("mRR", "reciprocal rank of the first hit among the first {k}"),
     "map": ("mAP", "average precision among the first {k}, divided by {k}"),
     "map_hits": ("mAP (hits)", "average precision among the first {k}, divided by the hits"),
-    "map_possible": ("mAP (possible)", "average precision among the first {k}, divided by the most hits that are possible"),
+    "map_possible": (
+        "mAP (possible)",
+        "average precision among the first {k}, divided by the most hits that are possible",
+    ),
 }
 
 
@@ -71,7 +81,7 @@ def long(measure: str) -> str:
     return LONG.get(measure, measure.replace("_", " "))
 
 
-def headline(kind: Kind, objective: str) -> tuple[str, ...]:
+def headline(kind: LabelKind, objective: str) -> tuple[str, ...]:
     """The measures of the leaderboard; the objective is always among them, and first."""
     ranks = RETRIEVAL_HEADLINE if is_retrieval(objective) else ()
     return tuple(dict.fromkeys((objective, *ranks, *HEADLINE[kind])))

@@ -16,7 +16,9 @@ def split_setting(setting: str) -> tuple[int, str]:
     return (int(found[1]), setting[found.end() :]) if found else (0, setting)
 
 
-def neighbour_predictions(store: Store, trial: str, split: str, head: str, setting: str, *, exclusive: bool) -> Predictions | None:
+def neighbour_predictions(
+    store: Store, trial: str, split: str, head: str, setting: str, *, exclusive: bool
+) -> Predictions | None:
     """Scores of a split at the setting; None where the trial has no embeddings of it or of the training samples.
 
     Args:
@@ -27,7 +29,10 @@ def neighbour_predictions(store: Store, trial: str, split: str, head: str, setti
         setting: `k=5, cosine, uniform`.
         exclusive: whether a sample has exactly one label.
     """
-    parts = {e.split: e for e in embeddings_of(store.read_table("embeddings", [trial], filters={"split": ["train", split]}))}
+    parts = {
+        e.split: e
+        for e in embeddings_of(store.read_table("embeddings", [trial], filters={"split": ["train", split]}))
+    }
     if not {"train", split} <= set(parts):
         return None
     train, new = parts["train"], parts[split]

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
-from study.evidence.heatmaps import HeatMaps, read_heatmaps
+from study.evidence.heatmap_tables import HeatMaps, read_heatmaps
 from study.reporting.figure import GREEN, INK, RED
 from study.reporting.run import Run
 
@@ -73,7 +73,10 @@ class Shelf:
     def heading(self, sample: str, trial: str | None = None) -> str:
         """What the sample carries, and what the trial (left out, the reference) makes of it where that differs."""
         row = self._row(trial or self.maps.trials[0], sample)
-        true, said = (", ".join(np.array(self.labels)[np.asarray(row[key]) > 0]) or "nothing" for key in ("target", "decided"))
+        true, said = (
+            ", ".join(np.array(self.labels)[np.asarray(row[key]) > 0]) or "nothing"
+            for key in ("target", "decided")
+        )
         return f"is {true}" if true == said else f"is {true}, called {said}"
 
     def _row(self, trial: str, sample: str) -> Mapping[Hashable, Any]:
@@ -106,9 +109,13 @@ class Paper:
         """A square picture whose upper left corner is at x, y."""
         self.axes.imshow(pixels, extent=(x, x + size, y + size, y), interpolation="none", aspect="auto")
 
-    def text(self, x: float, y: float, words: str, *, colour: str = INK, bold: bool = False, size: float = 7.5) -> None:
+    def text(
+        self, x: float, y: float, words: str, *, colour: str = INK, bold: bool = False, size: float = 7.5
+    ) -> None:
         """Words whose baseline is at y."""
-        self.axes.text(x, y, words, color=colour, weight="bold" if bold else "normal", size=size, parse_math=False)
+        self.axes.text(
+            x, y, words, color=colour, weight="bold" if bold else "normal", size=size, parse_math=False
+        )
 
     def verdict(self, x: float, y: float, right: bool) -> None:
         """`right` or `wrong`."""
@@ -125,9 +132,15 @@ def heat_over(photo: Photo, heat: Float[np.ndarray, "h w"], greatest: float, lea
         least: heat that leaves the photograph as it is.
     """
     span = greatest - least
-    level: Float32[np.ndarray, "h w"] = np.asarray((heat - least) / span if span > 0 else np.zeros_like(heat), dtype=np.float32)
-    large = np.asarray(Image.fromarray(level).resize(photo.shape[1::-1], Image.Resampling.BILINEAR)).clip(0, 1)[..., None]
-    grey = np.repeat(np.asarray(Image.fromarray(photo).convert("L"), dtype=np.float32)[..., None] / 255, 3, axis=2)
+    level: Float32[np.ndarray, "h w"] = np.asarray(
+        (heat - least) / span if span > 0 else np.zeros_like(heat), dtype=np.float32
+    )
+    large = np.asarray(Image.fromarray(level).resize(photo.shape[1::-1], Image.Resampling.BILINEAR)).clip(
+        0, 1
+    )[..., None]
+    grey = np.repeat(
+        np.asarray(Image.fromarray(photo).convert("L"), dtype=np.float32)[..., None] / 255, 3, axis=2
+    )
     colour = matplotlib.colormaps["inferno"](large[..., 0])[..., :3]
     mixed = grey + STRONGEST * np.sqrt(large) * (colour - grey)
     return np.asarray(mixed * 255 + 0.5, dtype=np.uint8)
@@ -141,4 +154,6 @@ def _photo(data: bytes) -> Photo:
 def share_words(heat: Mapping[int, Float[np.ndarray, "h w"]]) -> dict[int, str]:
     """How much of the heat lies on each eye, in per cent; a dash where there is none at all."""
     total = sum(float(m.sum()) for m in heat.values())
-    return {view: f"{100 * float(m.sum()) / total:.0f}%" if total > 0 else "no heat" for view, m in heat.items()}
+    return {
+        view: f"{100 * float(m.sum()) / total:.0f}%" if total > 0 else "no heat" for view, m in heat.items()
+    }

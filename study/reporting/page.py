@@ -80,7 +80,9 @@ def page(
     """
     files = resources.files("study.reporting")
     script = files.joinpath("page.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     template = environment.from_string(files.joinpath("page.html.j2").read_text(encoding="utf-8"))
     sections = [_section(key, paragraphs, tables, figures, faces) for key in SECTIONS]
     return template.render(
@@ -100,10 +102,18 @@ def table_html(table: Table) -> str:
 
 
 def _section(
-    key: str, paragraphs: Sequence[str], tables: Sequence[tuple[str, Table]], figures: Sequence[Drawing], faces: Sequence[Face]
+    key: str,
+    paragraphs: Sequence[str],
+    tables: Sequence[tuple[str, Table]],
+    figures: Sequence[Drawing],
+    faces: Sequence[Face],
 ) -> Section:
     mine = [table for section, table in tables if section == key]
-    folded = [t for t in mine if t.name in published_names() and not any(isinstance(cell, Value) for _, _, cell in t.cells())]
+    folded = [
+        t
+        for t in mine
+        if t.name in published_names() and not any(isinstance(cell, Value) for _, _, cell in t.cells())
+    ]
     return Section(
         key,
         SECTIONS[key],

@@ -7,7 +7,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from study.evidence.metrics import Kind
+from study.evidence.metrics import LabelKind
 from study.spec.errors import SpecError, suggest
 
 
@@ -55,7 +55,11 @@ class PaperRow(Part):
     @field_validator("values", mode="before")
     @classmethod
     def _plain_numbers(cls, data: dict[str, object]) -> dict[str, object]:
-        return {key: value if isinstance(value, dict) else {"value": value} for key, value in data.items() if value is not None}
+        return {
+            key: value if isinstance(value, dict) else {"value": value}
+            for key, value in data.items()
+            if value is not None
+        }
 
 
 class PaperTable(Part):
@@ -76,7 +80,7 @@ class PaperTable(Part):
     paper: str
     citation: str
     number: str
-    kind: Kind
+    kind: LabelKind
     title: str
     data: str
     dataset: str = ""
@@ -116,6 +120,10 @@ def published(name: str) -> PaperTable:
         SpecError: no file of that name.
     """
     if name not in published_names():
-        raise SpecError(f"`table`: must be a published table, got `{name}`. {suggest(name, published_names())}")
-    text = resources.files("study.reporting").joinpath("published", f"{name}.yaml").read_text(encoding="utf-8")
+        raise SpecError(
+            f"`table`: must be a published table, got `{name}`. {suggest(name, published_names())}"
+        )
+    text = (
+        resources.files("study.reporting").joinpath("published", f"{name}.yaml").read_text(encoding="utf-8")
+    )
     return PaperTable.model_validate({"name": name, **yaml.safe_load(text)})

@@ -78,12 +78,18 @@ def latex(table: Table) -> str:
     head = [" & ".join(titles) + r" \\", r"\midrule"] if any(titles) else []
     body: list[str] = []
     shown = table.rows[:PRINTED]
-    left_out = [f"The first {PRINTED} of {len(table.rows)} rows; the CSV file has all."] if len(table.rows) > PRINTED else []
+    left_out = (
+        [f"The first {PRINTED} of {len(table.rows)} rows; the CSV file has all."]
+        if len(table.rows) > PRINTED
+        else []
+    )
     for i, row in enumerate(shown):
         if i and row.lead and not table.rows[i - 1].lead:
             body.append(r"\addlinespace")
         body.append(" & ".join(_tex_cell(table, cell) for cell in row.cells) + r" \\")
-    below = [_tex(r) for r in left_out + list(table.remarks)] + [rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()]
+    below = [_tex(r) for r in left_out + list(table.remarks)] + [
+        rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()
+    ]
     lines = [
         LATEX_PREAMBLE + r"\begin{document}", r"\begin{table}[h!]", r"\centering\small",
         rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(caption(table))}}}",
@@ -107,7 +113,9 @@ def _tex_cell(table: Table, cell: Cell) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(LATEX_SIGNS.get(sign, sign if ord(sign) < 0x250 else "?") for sign in " ".join(text.split()))
+    return "".join(
+        LATEX_SIGNS.get(sign, sign if ord(sign) < 0x250 else "?") for sign in " ".join(text.split())
+    )
 
 
 def comma_separated(table: Table) -> str:
@@ -117,7 +125,10 @@ def comma_separated(table: Table) -> str:
     measured = [any(isinstance(row.cells[i], Value) for row in table.rows) for i in range(len(table.columns))]
     header = ["row"]
     for column, has_values in zip(table.columns, measured, strict=True):
-        header += [column.key, *([f"{column.key}_{part}" for part in ("low", "high", "spread")] if has_values else [])]
+        header += [
+            column.key,
+            *([f"{column.key}_{part}" for part in ("low", "high", "spread")] if has_values else []),
+        ]
     writer.writerow([*header, *(["synthetic"] if table.synthetic else [])])
     for row in table.rows:
         fields = [row.key]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.evidence.retrieval import is_retrieval
 from study.reporting.estimates import estimates_of
-from study.reporting.places import without_folders
+from study.reporting.redaction import without_folders
 from study.reporting.run import Run
 from study.reporting.table import Cell, Origin, Text, Value
 
@@ -35,7 +35,9 @@ def head_name(head: str, setting: str = "") -> str:
 def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval: bool = True) -> Cell:
     """The mean over the origin's trials with its interval, and its spread over seeds; words where the measure does not exist."""
     if origin.measure not in run.measures and not (is_retrieval(origin.measure) and run.kind != "multilabel"):
-        return Text("not defined", notes=(f"`{origin.measure}` is not a measure of {run.kind} data.",), quiet=True)
+        return Text(
+            "not defined", notes=(f"`{origin.measure}` is not a measure of {run.kind} data.",), quiet=True
+        )
     values = [value for value in trial_values(run, origin) if not math.isnan(value)]
     if not values:
         return Value(math.nan, notes=notes, origin=origin)
@@ -50,16 +52,24 @@ def trial_values(run: Run, origin: Origin) -> list[float]:
     o = origin
     if o.setting:
         return [estimates_of(run).point(o, trial) for trial in o.trials]
-    stored = [run.score(t, o.measure, split=o.split, decision=o.decision, head=o.head, label=o.label) for t in o.trials]
+    stored = [
+        run.score(t, o.measure, split=o.split, decision=o.decision, head=o.head, label=o.label)
+        for t in o.trials
+    ]
     if not is_retrieval(o.measure):
         return stored
-    return [estimates_of(run).point(o, t) if math.isnan(value) else value for t, value in zip(o.trials, stored, strict=True)]
+    return [
+        estimates_of(run).point(o, t) if math.isnan(value) else value
+        for t, value in zip(o.trials, stored, strict=True)
+    ]
 
 
 def ablation_trials(run: Run, table: str, variant: str) -> pd.DataFrame:
     """All trials of a variant, one a seed and fold."""
     rows = run.of_role("ablation")
-    return rows[(rows["table"] == table) & (rows["variant"] == variant)].sort_values(["seed", "fold"], kind="stable")
+    return rows[(rows["table"] == table) & (rows["variant"] == variant)].sort_values(
+        ["seed", "fold"], kind="stable"
+    )
 
 
 def failed(trials: pd.DataFrame) -> Text:
@@ -72,18 +82,26 @@ def failed(trials: pd.DataFrame) -> Text:
 def configuration(run: Run, trial: str) -> str:
     """What a trial chose, `backbone resnet50, lr 0.00012`; a name is as long as it must be to be unique."""
     params: dict[str, object] = run.of_trial(trial, "params")
-    return ", ".join(f"{name} {setting(params[key])}" for key, name in parameter_names(run).items() if key in params)
+    return ", ".join(
+        f"{name} {setting(params[key])}" for key, name in parameter_names(run).items() if key in params
+    )
 
 
 @lru_cache(maxsize=8)
 def parameter_names(run: Run) -> dict[str, str]:
     """The shortest dotted end of each searched parameter that no other one has."""
-    keys = list(dict.fromkeys([*run.study["search_space"], *(key for params in run.trials["params"] for key in params)]))
+    keys = list(
+        dict.fromkeys(
+            [*run.study["search_space"], *(key for params in run.trials["params"] for key in params)]
+        )
+    )
     names = {}
     for key in keys:
         parts = key.split(".")
         ends = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        names[key] = next((e for e in ends if not any(o != key and (o == e or o.endswith(f".{e}")) for o in keys)), key)
+        names[key] = next(
+            (e for e in ends if not any(o != key and (o == e or o.endswith(f".{e}")) for o in keys)), key
+        )
     return names
 
 
@@ -96,7 +114,11 @@ def setting(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(setting, value))
     if isinstance(value, dict) and "type" in value:
-        return f"one of {setting(value['choices'])}" if "choices" in value else f"{setting(value['low'])} to {setting(value['high'])}"
+        return (
+            f"one of {setting(value['choices'])}"
+            if "choices" in value
+            else f"{setting(value['low'])} to {setting(value['high'])}"
+        )
     if isinstance(value, dict):
         rest = ", ".join(f"{k} {setting(v)}" for k, v in value.items() if k != "name")
         return f"{value['name']} ({rest})" if "name" in value and rest else str(value.get("name", rest))

@@ -21,7 +21,9 @@ def ranking_of(run: Run, trial: str, split: str) -> tuple[Ranking, tuple[str, ..
     if not {"train", split} <= set(parts):
         return None
     way = gallery_of(run, trial)
-    ranking = rank_references(parts["train"], parts[split], way.distance, exclude_same_patient=way.exclude_same_patient)
+    ranking = rank_references(
+        parts["train"], parts[split], way.distance, exclude_same_patient=way.exclude_same_patient
+    )
     return ranking, tuple(parts[split].patient)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from study.evidence.judging import BEST_HEAD, measure_of
-from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind, Metric, metrics_of
+from study.evidence.metrics import DEFAULT_OBJECTIVE, LabelKind, Metric, metrics_of
 from study.evidence.predictions import Predictions, predictions_of
 from study.evidence.retrieval import HEAD as RETRIEVAL
 from study.evidence.retrieval import is_retrieval
@@ -54,7 +54,9 @@ class Run:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     scores: pd.DataFrame
-    _predictions: dict[tuple[str, str, str, str], Predictions | None] = field(default_factory=dict, repr=False, compare=False)
+    _predictions: dict[tuple[str, str, str, str], Predictions | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -77,9 +79,9 @@ class Run:
         return bool(self.study["synthetic"]) or bool(self.trials["synthetic"].any())
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> LabelKind:
         """Multilabel, classes or grades."""
-        kind: Kind = self.study["kind"]
+        kind: LabelKind = self.study["kind"]
         return kind
 
     @property
@@ -126,14 +128,18 @@ class Run:
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """Complete search trials, the best validation value first."""
-        return self.of_role("search", "complete").sort_values("value", ascending=not self.maximise, kind="stable", na_position="last")
+        return self.of_role("search", "complete").sort_values(
+            "value", ascending=not self.maximise, kind="stable", na_position="last"
+        )
 
     @cached_property
     def best(self) -> str | None:
         """The chosen trial: best of the search, or of the ablations where nothing was searched."""
         pool = self.ranked
         if pool["value"].notna().sum() == 0:
-            pool = self.of_role("ablation", "complete").sort_values("value", ascending=not self.maximise, kind="stable")
+            pool = self.of_role("ablation", "complete").sort_values(
+                "value", ascending=not self.maximise, kind="stable"
+            )
         pool = pool[pool["value"].notna()]
         return None if pool.empty else str(pool.index[0])
 
@@ -171,12 +177,22 @@ class Run:
 
     @cached_property
     def _columns(self) -> dict[str, _Words]:
-        columns = {name: self.scores[name].astype("category").cat for name in ("head", "setting", "split", "decision", "metric", "label")}
-        return {name: _Words(column.categories.to_numpy(object), column.codes.to_numpy()) for name, column in columns.items()}
+        columns = {
+            name: self.scores[name].astype("category").cat
+            for name in ("head", "setting", "split", "decision", "metric", "label")
+        }
+        return {
+            name: _Words(column.categories.to_numpy(object), column.codes.to_numpy())
+            for name, column in columns.items()
+        }
 
     def decided_by(self, measure: str, decision: str) -> str:
         """The rule under which a measure is stored: `none` for ranks, `argmax` for one label a sample, else as asked."""
-        if measure == SWAP_CHANGE or is_retrieval(measure) or (measure in self.measures and self.measures[measure].needs == "score"):
+        if (
+            measure == SWAP_CHANGE
+            or is_retrieval(measure)
+            or (measure in self.measures and self.measures[measure].needs == "score")
+        ):
             return "none"
         return self.decision_rule(decision)
 
@@ -188,9 +204,20 @@ class Run:
 
     def own_head(self, trial: str) -> str:
         """The head that stands for the trial: the network's own, a post-hoc one that gave it its value, or `prior` for the class prior."""
-        return str(self.of_trial(trial, "head") or ("prior" if "prior" in self._lookup(trial)[1] else "network"))
+        return str(
+            self.of_trial(trial, "head") or ("prior" if "prior" in self._lookup(trial)[1] else "network")
+        )
 
-    def score(self, trial: str, measure: str, *, split: str = "test", decision: str = "half", head: str = "", label: str = "") -> float:
+    def score(
+        self,
+        trial: str,
+        measure: str,
+        *,
+        split: str = "test",
+        decision: str = "half",
+        head: str = "",
+        label: str = "",
+    ) -> float:
         """A stored score, NaN where there is none; an empty head is the trial's own. Retrieval has no heads."""
         head = RETRIEVAL if is_retrieval(measure) else head or self.own_head(trial)
         key = (head, split, self.decided_by(measure, decision), measure, label)
@@ -200,10 +227,14 @@ class Run:
         """Every head of a trial at its chosen setting with its validation value, the best first."""
         settings = self._lookup(trial)[1]
         values = {head: self.score(trial, self.head_measure, split="val", head=head) for head in settings}
-        found = [HeadChoice(head, settings[head], value) for head, value in values.items() if not math.isnan(value)]
+        found = [
+            HeadChoice(head, settings[head], value) for head, value in values.items() if not math.isnan(value)
+        ]
         return sorted(found, key=lambda h: h.value, reverse=self.maximise)
 
-    def predictions(self, trial: str, *, split: str = "test", head: str = "", setting: str = "") -> Predictions | None:
+    def predictions(
+        self, trial: str, *, split: str = "test", head: str = "", setting: str = ""
+    ) -> Predictions | None:
         """The predictions with known labels of a head; None where there are none.
 
         An empty setting is the chosen one, which is stored; at another one nearest neighbours are decided again.
@@ -219,10 +250,14 @@ class Run:
 
     def _found_predictions(self, trial: str, split: str, head: str, setting: str) -> Predictions | None:
         if setting:
-            again = neighbour_predictions(self.store, trial, split, head, setting, exclusive=self.kind != "multilabel")
+            again = neighbour_predictions(
+                self.store, trial, split, head, setting, exclusive=self.kind != "multilabel"
+            )
             found = [again] if again else []
         else:
-            found = predictions_of(self.store.read_table("predictions", [trial], filters={"split": split, "head": head}))
+            found = predictions_of(
+                self.store.read_table("predictions", [trial], filters={"split": split, "head": head})
+            )
         known = [p.known() for p in found]
         return known[0] if known and len(known[0].sample) else None
 
@@ -238,15 +273,27 @@ def load_run(path: str) -> Run:
     """
     store = Store(path)
     study = dict(store.read_study())
-    for column in ("profile_changes", "spec", "split_counts", "generated", "skipped", "search_space", "ablations"):
+    for column in (
+        "profile_changes",
+        "spec",
+        "split_counts",
+        "generated",
+        "skipped",
+        "search_space",
+        "ablations",
+    ):
         study[column] = _decoded(study[column])
     study["cautions"] = list(study["cautions"] or ())
     trials = store.read("trial")
     if trials.empty:
-        raise StorageError(f"`{path}`: must hold at least one finished trial, got none. Run the study first, or go on with it.")
+        raise StorageError(
+            f"`{path}`: must hold at least one finished trial, got none. Run the study first, or go on with it."
+        )
     for column in ("params", "spec", "provenance"):
         trials[column] = trials[column].map(_decoded)
-    trials = trials.fillna({"head": "", "setting": "", "device_kind": "", "objectives": ""}).set_index("trial", drop=False)
+    trials = trials.fillna({"head": "", "setting": "", "device_kind": "", "objectives": ""}).set_index(
+        "trial", drop=False
+    )
     scores = store.read_table("scores", filters={"chosen": True})
     words = [i for i, f in enumerate(scores.schema) if pa.types.is_string(f.type)]
     for i in words:  # a million rows of a few words

@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 
 from study.evidence.statistics.budgets import BudgetCurve, budget_curve
 from study.evidence.statistics.comparison import holm, paired_bootstrap
-from study.reporting.building import table_files
+from study.reporting.assembly import table_files
 from study.reporting.estimates import estimates_of
 from study.reporting.figure import PALETTE, STYLE, Drawing, drawn, sheet
 from study.reporting.figures.budget import costs
 from study.reporting.measures import headline, long, short
 from study.reporting.page import Heading, page
-from study.reporting.places import publishable, without_folders
+from study.reporting.redaction import publishable, without_folders
 from study.reporting.results import configuration, measured
 from study.reporting.run import Run
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value
 from study.spec.errors import SpecError
 
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 NAME = "runs"
 
 
@@ -32,16 +32,30 @@ def side_by_side(runs: Sequence[Run]) -> dict[str, bytes]:
     Raises:
         SpecError: the runs are on different kinds of data, or optimise different measures.
     """
-    for what, values in (("kind of data", [r.kind for r in runs]), ("objective", [r.objective for r in runs])):
+    for what, values in (
+        ("kind of data", [r.kind for r in runs]),
+        ("objective", [r.objective for r in runs]),
+    ):
         if len(set(values)) > 1:
-            raise SpecError(f"`RUN`: runs side by side must have one {what}, got {', '.join(dict.fromkeys(values))}. Report them apart.")
+            raise SpecError(
+                f"`RUN`: runs side by side must have one {what}, got {', '.join(dict.fromkeys(values))}. Report them apart."
+            )
     table = publishable(runs_table(runs))
     drawing = _drawing(runs)
     synthetic = any(run.synthetic for run in runs)
-    heading = Heading(" · ".join(names_of(runs)), f"{len(runs)} runs side by side", f"{long(runs[0].objective)}, test split", synthetic)
+    heading = Heading(
+        " · ".join(names_of(runs)),
+        f"{len(runs)} runs side by side",
+        f"{long(runs[0].objective)}, test split",
+        synthetic,
+    )
     drawings = [drawing] if drawing else []
     html = page(heading, list(map(without_folders, _paragraphs(runs))), [(NAME, table)], drawings)
-    figures = {f"figures/{d.name}.{end}": content for d in drawings for end, content in (("svg", d.svg.encode()), ("png", d.png))}
+    figures = {
+        f"figures/{d.name}.{end}": content
+        for d in drawings
+        for end, content in (("svg", d.svg.encode()), ("png", d.png))
+    }
     return {**table_files(table), **figures, "compared.html": html.encode()}
 
 
@@ -57,9 +71,15 @@ def runs_table(runs: Sequence[Run]) -> Table:
     bold, remark = _bold(runs, tests)
     rows = []
     for i, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
-        cells: list[Cell] = [Text(name), Text(str(run.study["dataset"])), Value(float(len(run.of_role("search"))), digits=0)]
+        cells: list[Cell] = [
+            Text(name),
+            Text(str(run.study["dataset"])),
+            Value(float(len(run.of_role("search"))), digits=0),
+        ]
         if run.best is None:
-            rows.append(Row(str(i), (*cells, Text("no complete trial", quiet=True), *[Value(math.nan)] * len(tests))))
+            rows.append(
+                Row(str(i), (*cells, Text("no complete trial", quiet=True), *[Value(math.nan)] * len(tests)))
+            )
             continue
         cells.append(Text(f"{run.best} ({configuration(run, run.best)})"))
         for measure in tests:
@@ -74,7 +94,15 @@ def runs_table(runs: Sequence[Run]) -> Table:
         *(Column(m, short(m), help=long(m)) for m in tests),
     )
     caption = "The chosen trial of each run on its test split, with 95 % intervals from resampled patients."
-    return Table(NAME, "What each run chose", columns, tuple(rows), caption, (remark,), any(run.synthetic for run in runs))
+    return Table(
+        NAME,
+        "What each run chose",
+        columns,
+        tuple(rows),
+        caption,
+        (remark,),
+        any(run.synthetic for run in runs),
+    )
 
 
 def same_patients(runs: Sequence[Run]) -> bool:
@@ -99,8 +127,8 @@ def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str
                 if (compared.difference > 0) == estimates_of(runs[0]).greater_is_better(measure):
                     better.add((i, measure))
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    rule = f"Bold: better than {names_of(runs)[0]} at p < {LEVEL:.2f}; paired bootstrap over patients, Holm-corrected over this table."
-    return {key for key in better if adjusted[key] < LEVEL}, rule
+    rule = f"Bold: better than {names_of(runs)[0]} at p < {SIGNIFICANCE:.2f}; paired bootstrap over patients, Holm-corrected over this table."
+    return {key for key in better if adjusted[key] < SIGNIFICANCE}, rule
 
 
 def _paragraphs(runs: Sequence[Run]) -> list[str]:
@@ -110,7 +138,10 @@ def _paragraphs(runs: Sequence[Run]) -> list[str]:
         if same_patients(runs)
         else "on different test samples, so that their numbers cannot be compared in pairs"
     )
-    return [" ".join(q if q.endswith((".", "?", "!")) else f"{q}." for q in questions), f"The runs were tested {same}."]
+    return [
+        " ".join(q if q.endswith((".", "?", "!")) else f"{q}." for q in questions),
+        f"The runs were tested {same}.",
+    ]
 
 
 @dataclass(frozen=True)
@@ -150,7 +181,14 @@ def _drawing(runs: Sequence[Run]) -> Drawing | None:
             f"Best validation value so far ({long(runs[0].objective)}) as it was run, "
             "up to the smallest budget; bands hold 95 % of random orders of the same trials."
         )
-        return drawn(_draw(parts, short(runs[0].objective)), "equal_budgets", NAME, title, caption, any(run.synthetic for run in runs))
+        return drawn(
+            _draw(parts, short(runs[0].objective)),
+            "equal_budgets",
+            NAME,
+            title,
+            caption,
+            any(run.synthetic for run in runs),
+        )
 
 
 def _draw(parts: Sequence[_Curves], measure: str) -> Figure:
@@ -159,7 +197,9 @@ def _draw(parts: Sequence[_Curves], measure: str) -> Figure:
     for axes, part in zip(panels, parts, strict=True):
         for i, (name, curve) in enumerate(part.curves.items()):
             colour = PALETTE[i % len(PALETTE)]
-            axes.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0, step="post")
+            axes.fill_between(
+                curve.budget, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0, step="post"
+            )
             axes.step(curve.budget, curve.observed, where="post", color=colour, label=name)
         axes.set(xlabel=part.unit, xlim=(0, None))
     panels[0].set_ylabel(f"{measure}, validation")

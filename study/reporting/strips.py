@@ -72,9 +72,18 @@ def strips(shelf: Shelf, rows: Sequence[Strip]) -> Figure:
             x = column * (SMALL + GAP) + 0.1
             for i, line in enumerate(lines):
                 paper.text(x, y + 0.2 + LINE * (tall - len(lines) + i + 1), line, size=6.5)
-            paper.text(x, y + head - 0.04, cell.words, size=6.5, bold=cell.bold, colour="#222222" if cell.bold else GREY)
+            paper.text(
+                x,
+                y + head - 0.04,
+                cell.words,
+                size=6.5,
+                bold=cell.bold,
+                colour="#222222" if cell.bold else GREY,
+            )
             low = 0.0 if cell.from_zero else min(float(m.min()) for m in cell.heat.values())
             high = max(float(m.max()) for m in cell.heat.values())
             for view, heat in cell.heat.items():
-                paper.picture(x, y + head + view * (SMALL + GAP), heat_over(photos[view], heat, high, low), SMALL)
+                paper.picture(
+                    x, y + head + view * (SMALL + GAP), heat_over(photos[view], heat, high, low), SMALL
+                )
     return paper.figure

@@ -3,19 +3,23 @@
 import math
 
 from study.evidence.score import SWAP_CHANGE
-from study.reporting.comparing import LEVEL
+from study.reporting.choice_stability import choice_stability_of
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import long
-from study.reporting.picking import picking_of
 from study.reporting.results import configuration, parameter_names, setting
 from study.reporting.run import Run
+from study.reporting.significance import SIGNIFICANCE
 from study.reporting.table import Origin
 
 
 def summary(run: Run) -> list[str]:
     """One paragraph a string, unescaped."""
     cautions: list[str] = run.study["cautions"]
-    return [part for part in (_question(run), _trials(run), _finding(run), *cautions, _profile(run), _problems(run)) if part]
+    return [
+        part
+        for part in (_question(run), _trials(run), _finding(run), *cautions, _profile(run), _problems(run))
+        if part
+    ]
 
 
 def _question(run: Run) -> str:
@@ -24,7 +28,11 @@ def _question(run: Run) -> str:
     patients = sum(int(split.get("patients", 0)) for split in counts.values())
     who = f"{patients:,} patients" if patients else "the patients"
     eyes = "both eyes of" if run.study["num_views"] == 2 else "images of"
-    searched = f" It searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})." if names else ""
+    searched = (
+        f" It searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})."
+        if names
+        else ""
+    )
     data = f"made-up images ({run.study['dataset']})" if run.synthetic else run.study["dataset"]
     most = "greatest" if run.maximise else "smallest"
     heads = " by the best of its heads" if run.by_best_head else ""
@@ -50,7 +58,11 @@ def _trials(run: Run) -> str:
         parts.append(f"{states.sum()} trials {name} ended ({counted})")
     planned = int(run.study["num_trials"] or 0)
     missing = planned - len(run.of_role("search"))
-    unfinished = f" {missing} of the {planned} trials that the study asks for have not ended yet." if missing > 0 else ""
+    unfinished = (
+        f" {missing} of the {planned} trials that the study asks for have not ended yet."
+        if missing > 0
+        else ""
+    )
     return f"{' and '.join(parts)}.{unfinished}" if parts else unfinished.strip()
 
 
@@ -63,7 +75,9 @@ def _finding(run: Run) -> str:
     if math.isnan(value):
         return f"{text} It has no test score."
     found = estimates_of(run).of(Origin((run.best,), run.objective))
-    interval = f" (95 % interval {found.low:.3f} to {found.high:.3f})" if found and not math.isnan(found.low) else ""
+    interval = (
+        f" (95 % interval {found.low:.3f} to {found.high:.3f})" if found and not math.isnan(found.low) else ""
+    )
     text += f" On the test split its {long(run.objective)} is {value:.3f}{interval}."
     return " ".join([text, *_rivals(run, run.best, value), *_luck(run), *_swap(run, run.best)])
 
@@ -80,17 +94,19 @@ def _rivals(run: Run, best: str, value: float) -> list[str]:
         p_value = compared.p_value if compared else math.nan
         if (value - other) * (1 if run.maximise else -1) <= 0:
             verdict = ", so nothing was learned that these numbers can show"
-        elif p_value < LEVEL:
+        elif p_value < SIGNIFICANCE:
             verdict = ""
         else:
-            verdict = ", and the difference could be chance" + ("" if math.isnan(p_value) else f" (p = {p_value:.2f})")
+            verdict = ", and the difference could be chance" + (
+                "" if math.isnan(p_value) else f" (p = {p_value:.2f})"
+            )
         sentences.append(f"{title} reaches {other:.3f}{verdict}.")
     return sentences
 
 
 def _luck(run: Run) -> list[str]:
     """What the choice among many trials did to the validation value."""
-    picking = picking_of(run)
+    picking = choice_stability_of(run)
     if picking is None or math.isnan(picking.selection.corrected):
         return []
     found = picking.selection
@@ -105,7 +121,9 @@ def _swap(run: Run, best: str) -> list[str]:
     change = run.score(best, SWAP_CHANGE, head="network")
     if math.isnan(change):
         return []
-    return [f"Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that differ by {change:.3f}."]
+    return [
+        f"Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that differ by {change:.3f}."
+    ]
 
 
 def _profile(run: Run) -> str:

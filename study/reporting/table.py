@@ -160,7 +160,9 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
-                raise ValueError(f"`{self.name}:{row.key}`: must have {len(self.columns)} cells, got {len(row.cells)}.")
+                raise ValueError(
+                    f"`{self.name}:{row.key}`: must have {len(self.columns)} cells, got {len(row.cells)}."
+                )
         object.__setattr__(self, "marks", {note: letters(i) for i, note in enumerate(self._notes())})
 
     def _notes(self) -> list[str]:

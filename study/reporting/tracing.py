@@ -10,7 +10,7 @@ from study.evidence.retrieval import HEAD as RETRIEVAL
 from study.evidence.retrieval import is_retrieval
 from study.evidence.statistics.comparison import Comparison
 from study.reporting import rendering
-from study.reporting.building import Report
+from study.reporting.assembly import Report
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import long
 from study.reporting.page import table_html
@@ -43,7 +43,7 @@ def why(report: Report, address: str) -> list[str]:
     if isinstance(cell, Published):
         lines.append(f"Published; see the remarks of {table.name} for its source.")
     elif isinstance(cell, Value) and cell.origin:
-        lines += explain(report.run, cell.origin)
+        lines += explain_origin(report.run, cell.origin)
     else:
         lines.append("Words or a count from the run's records; no predictions stand behind it.")
     return lines
@@ -54,7 +54,9 @@ def _find(report: Report, address: str) -> tuple[Table, str, str]:
     name, _, rest = address.partition(":")
     row, _, column = rest.rpartition(":")
     if not row or not column:
-        raise SpecError(f"`--why`: must be TABLE:ROW:COLUMN, got `{address}`. For example leaderboard:baseline-prior:validation.")
+        raise SpecError(
+            f"`--why`: must be TABLE:ROW:COLUMN, got `{address}`. For example leaderboard:baseline-prior:validation."
+        )
     for what, got, known in (
         ("table", name, tables),
         ("row", row, [r.key for r in tables[name].rows] if name in tables else []),
@@ -65,12 +67,13 @@ def _find(report: Report, address: str) -> tuple[Table, str, str]:
     return tables[name], row, column
 
 
-def explain(run: Run, origin: Origin) -> list[str]:
+def explain_origin(run: Run, origin: Origin) -> list[str]:
     """The measure, the head, and one line a trial; the other side of a difference below."""
     found = estimates_of(run)
     rule = run.decided_by(origin.measure, origin.decision)
     lines = [
-        f"measure    {origin.measure}: {long(origin.measure)}" + (f", label {origin.label}" if origin.label else ""),
+        f"measure    {origin.measure}: {long(origin.measure)}"
+        + (f", label {origin.label}" if origin.label else ""),
         f"decisions  {rule}",
         f"mean of    {len(origin.trials)} training{'s' if len(origin.trials) > 1 else ''}, {origin.split} split",
     ]
@@ -78,7 +81,11 @@ def explain(run: Run, origin: Origin) -> list[str]:
         ranks, row = is_retrieval(origin.measure), run.trials.loc[trial]
         head = origin.head or run.own_head(trial)
         predictions = run.predictions(trial, split=origin.split, head=head, setting=origin.setting)
-        count = f"{len(predictions.sample)} samples of {len(set(predictions.patient))} patients" if predictions else "no predictions"
+        count = (
+            f"{len(predictions.sample)} samples of {len(set(predictions.patient))} patients"
+            if predictions
+            else "no predictions"
+        )
         lines += [
             f"trial      {trial}: {found.point(origin, trial):.6f} ({RETRIEVAL if ranks else head_name(head, origin.setting)}; {count})",
             f"           seed {row['seed']}, fold {row['fold']}, best epoch {row['best_epoch']}, {row['device']}, ended {row['ended']}",
@@ -91,12 +98,14 @@ def explain(run: Run, origin: Origin) -> list[str]:
         lines.append(f"less       {origin.less:.4f}, the published number")
     if origin.minus:
         compared = found.compared(origin, origin.minus)
-        lines += ["", *_test(compared), "minus", *explain(run, origin.minus)]
+        lines += ["", *_test(compared), "minus", *explain_origin(run, origin.minus)]
     return lines
 
 
 def _settings(run: Run, trial: str) -> str:
-    ablation = ": ".join(str(run.of_trial(trial, column)) for column in ("table", "variant") if run.of_trial(trial, column))
+    ablation = ": ".join(
+        str(run.of_trial(trial, column)) for column in ("table", "variant") if run.of_trial(trial, column)
+    )
     return configuration(run, trial) or ablation or "of the study file"
 
 
@@ -128,7 +137,11 @@ def verify(report: Report, written: Callable[[str], bytes]) -> tuple[int, list[D
         compared += sum(_is_number(value) for value in fresh.values())
         for key in dict.fromkeys([*fresh, *old]):
             if not _same(old.get(key, ""), fresh.get(key, "")):
-                differences.append(Difference(f"{table.name}:{':'.join(key)}", old.get(key, "missing"), fresh.get(key, "missing")))
+                differences.append(
+                    Difference(
+                        f"{table.name}:{':'.join(key)}", old.get(key, "missing"), fresh.get(key, "missing")
+                    )
+                )
         differences += _other_formats(table, page, written)
     return compared, differences
 
@@ -139,7 +152,11 @@ def _from_predictions(run: Run, table: Table) -> Iterable[Difference]:
         if isinstance(cell, Value) and cell.origin and not math.isnan(cell.value):
             value = estimates_of(run).value(cell.origin)
             if not abs(value - cell.value) <= TOLERANCE:
-                yield Difference(f"{table.name}:{row.key}:{column.key}", repr(cell.value), f"{value!r} from the predictions")
+                yield Difference(
+                    f"{table.name}:{row.key}:{column.key}",
+                    repr(cell.value),
+                    f"{value!r} from the predictions",
+                )
 
 
 def _other_formats(table: Table, page: str, written: Callable[[str], bytes]) -> Iterable[Difference]:
@@ -158,7 +175,11 @@ def _other_formats(table: Table, page: str, written: Callable[[str], bytes]) -> 
 
 def _fields(text: str) -> dict[tuple[str, str], str]:
     """Every field of a written table by row and column."""
-    return {(row["row"], column): value for row in csv.DictReader(io.StringIO(text)) for column, value in row.items()}
+    return {
+        (row["row"], column): value
+        for row in csv.DictReader(io.StringIO(text))
+        for column, value in row.items()
+    }
 
 
 def _is_number(text: str) -> bool:

@@ -31,7 +31,14 @@ def unbundle(filled: Mapping[str, Any], kept: Collection[str] = ()) -> dict[str,
     plain = {key: value for key, value in filled.items() if key != KEY}
     for bundle in filled.get(KEY, {}).values():
         settings = {key: value for key, value in bundle.items() if key != "name"}
-        plain = override(plain, {key: value for key, value in settings.items() if not any(_overlap(key, other) for other in kept)})
+        plain = override(
+            plain,
+            {
+                key: value
+                for key, value in settings.items()
+                if not any(_overlap(key, other) for other in kept)
+            },
+        )
     return plain
 
 
@@ -60,9 +67,13 @@ def check_bundles(template: Mapping[str, Any], fixed: tuple[str, ...]) -> None:
                 )
             for key in choice:
                 if key.startswith(fixed):
-                    raise SpecError(f"`{where}.{choice['name']}.{key}`: must be one value, since all trials share it. Set it outside.")
+                    raise SpecError(
+                        f"`{where}.{choice['name']}.{key}`: must be one value, since all trials share it. Set it outside."
+                    )
                 if twice := next((path for path in searched if _overlap(key, path)), None):
-                    raise SpecError(f"`{where}.{choice['name']}.{key}`: must not be a hole of its own too, got `{twice}`. Keep one.")
+                    raise SpecError(
+                        f"`{where}.{choice['name']}.{key}`: must not be a hole of its own too, got `{twice}`. Keep one."
+                    )
 
 
 def _overlap(key: str, other: str) -> bool:

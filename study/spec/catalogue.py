@@ -42,7 +42,10 @@ def _entry(kind: str, name: str) -> Entry:
     cls = components.load(kind, name)
     text = inspect.cleandoc(sys.modules[cls.__module__].__doc__ or "")
     head, *rest = PARTS.split(text)
-    parts = {part: " ".join(words.split("\n\n")[0].split()) for part, words in zip(rest[::2], rest[1::2], strict=True)}
+    parts = {
+        part: " ".join(words.split("\n\n")[0].split())
+        for part, words in zip(rest[::2], rest[1::2], strict=True)
+    }
     summary = " ".join(head.strip().split("\n\n")[0].split())
     return Entry(kind, name, summary, parts.get("Source", ""), parts.get("Differs", ""), _arguments(cls))
 
@@ -50,7 +53,10 @@ def _entry(kind: str, name: str) -> Entry:
 def _arguments(cls: type[Any]) -> tuple[str, ...]:
     hints = get_type_hints(cls.__init__)
     settable = [p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return tuple(f"{p.name}: {_type(hints[p.name])}" + ("" if p.default is p.empty else f" = {p.default}") for p in settable)
+    return tuple(
+        f"{p.name}: {_type(hints[p.name])}" + ("" if p.default is p.empty else f" = {p.default}")
+        for p in settable
+    )
 
 
 def _type(hint: Any) -> str:

@@ -38,7 +38,11 @@ class Component(BaseModel):
     args: dict[str, Any] = {}
 
     def __str__(self) -> str:
-        return self.name if not self.args else f"{self.name}({', '.join(f'{k}={v}' for k, v in self.args.items())})"
+        return (
+            self.name
+            if not self.args
+            else f"{self.name}({', '.join(f'{k}={v}' for k, v in self.args.items())})"
+        )
 
 
 @cache
@@ -56,11 +60,19 @@ def load(kind: str, name: str) -> type[Any]:
         SpecError: no file of that name in the kind's folder.
     """
     if name not in names(kind):
-        raise SpecError(f"`{kind}`: must be one of this project's {kind} components, got `{name}`. {suggest(name, names(kind))}")
+        raise SpecError(
+            f"`{kind}`: must be one of this project's {kind} components, got `{name}`. {suggest(name, names(kind))}"
+        )
     module = importlib.import_module(f"{FOLDERS[kind]}.{name}")
-    public = [c for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__ and not n.startswith("_")]
+    public = [
+        c
+        for n, c in vars(module).items()
+        if inspect.isclass(c) and c.__module__ == module.__name__ and not n.startswith("_")
+    ]
     if len(public) != 1:
-        raise TypeError(f"{module.__name__} must define exactly one public class, found {[c.__name__ for c in public]}")
+        raise TypeError(
+            f"{module.__name__} must define exactly one public class, found {[c.__name__ for c in public]}"
+        )
     return public[0]
 
 
@@ -90,14 +102,16 @@ def parse(kind: str, value: object, where: str) -> Component:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        raise SpecError(f"`{where}`: must be a component's name or a mapping with `name`, got {value!r}. Known: {', '.join(names(kind))}.")
+        raise SpecError(
+            f"`{where}`: must be a component's name or a mapping with `name`, got {value!r}. Known: {', '.join(names(kind))}."
+        )
     name, args = value["name"], {k: v for k, v in value.items() if k != "name"}
     if name not in names(kind):
         raise SpecError(f"`{where}`: must be a known {kind}, got `{name}`. {suggest(name, names(kind))}")
     try:
         checked = schema(kind, name).model_validate(args)
     except ValidationError as error:
-        raise SpecError(explain(error, f"{where}.{name}", schema(kind, name))) from None
+        raise SpecError(validation_message(error, f"{where}.{name}", schema(kind, name))) from None
     return Component(name=name, args=checked.model_dump(include=set(args)))
 
 
@@ -107,11 +121,15 @@ def build(kind: str, component: Component, *wired: Any) -> Any:
     return load(kind, component.name)(*wired, **{k: getattr(args, k) for k in type(args).model_fields})
 
 
-def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+def validation_message(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     """A pydantic error as the project's one-line messages, with the nearest known key for a misspelt one."""
     lines = []
     for item in error.errors():
-        path = ".".join([where, *(str(p) for p in item["loc"])]) if where else ".".join(str(p) for p in item["loc"])
+        path = (
+            ".".join([where, *(str(p) for p in item["loc"])])
+            if where
+            else ".".join(str(p) for p in item["loc"])
+        )
         if item["type"] == "extra_forbidden":
             known = _fields_at(model, item["loc"][:-1])
             lines.append(f"`{path}`: unknown key. {suggest(str(item['loc'][-1]), known)}")
@@ -129,7 +147,9 @@ def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
         field = model.model_fields.get(str(part))
         options = (field.annotation, *get_args(field.annotation)) if field else ()  # a section may be null
-        inner = next((option for option in options if inspect.isclass(option) and issubclass(option, BaseModel)), None)
+        inner = next(
+            (option for option in options if inspect.isclass(option) and issubclass(option, BaseModel)), None
+        )
         if inner is None:
             return []
         model = inner

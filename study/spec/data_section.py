@@ -141,5 +141,7 @@ class DataSpec(Section):
     @model_validator(mode="after")
     def _is_cropped_once(self) -> "DataSpec":
         if self.crop_box is not None and self.crop != "none":
-            raise ValueError(f"`data.crop_box`: cuts the image itself and needs `data.crop: none`, got {self.crop}. Set it to none.")
+            raise ValueError(
+                f"`data.crop_box`: cuts the image itself and needs `data.crop: none`, got {self.crop}. Set it to none."
+            )
         return self

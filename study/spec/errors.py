@@ -20,12 +20,24 @@ class DataError(StudyError):
     """A data set, image, sheet or split is wrong."""
 
 
+class BadImageError(DataError):
+    """An image cannot be used; the message is the reason in a few words."""
+
+
 class WeightsError(StudyError):
     """Pretrained weights cannot be found, read or fitted to the network."""
 
 
 class StorageError(StudyError):
     """A place to write to or to read from cannot be used."""
+
+
+class ClusterError(StudyError):
+    """The cluster cannot be joined or cannot run a trial."""
+
+
+class ResourceError(StudyError):
+    """A study does not fit the machine."""
 
 
 def suggest(got: str, known: Iterable[str]) -> str:

@@ -80,13 +80,23 @@ def widens(before: Any, now: Any, where: str) -> bool:
     old, new = Hole.read(before, where), Hole.read(now, where)
     if old.choices is None or new.choices is None:
         on_grid = old.step is None or round((old.low - new.low) / old.step, 9) % 1 == 0
-        return (old.log, old.step) == (new.log, new.step) and on_grid and new.low <= old.low and old.high <= new.high
-    return all(label in new.choices and _branch_widens(choice, new.choices[label], where) for label, choice in old.choices.items())
+        return (
+            (old.log, old.step) == (new.log, new.step)
+            and on_grid
+            and new.low <= old.low
+            and old.high <= new.high
+        )
+    return all(
+        label in new.choices and _branch_widens(choice, new.choices[label], where)
+        for label, choice in old.choices.items()
+    )
 
 
 def _branch_widens(before: Any, now: Any, where: str) -> bool:
     if isinstance(before, Mapping) and isinstance(now, Mapping) and not is_hole(before):
-        return before.keys() == now.keys() and all(_branch_widens(before[key], now[key], f"{where}.{key}") for key in before)
+        return before.keys() == now.keys() and all(
+            _branch_widens(before[key], now[key], f"{where}.{key}") for key in before
+        )
     return widens(before, now, where)
 
 

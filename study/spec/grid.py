@@ -58,4 +58,6 @@ def _values(hole: Hole, where: str) -> list[Scalar]:
             "Give one, or list the values as choices."
         )
     count = int((hole.high - hole.low) / step + 1e-9) + 1
-    return [int(hole.low + i * step) if hole.kind == "int" else float(hole.low + i * step) for i in range(count)]
+    return [
+        int(hole.low + i * step) if hole.kind == "int" else float(hole.low + i * step) for i in range(count)
+    ]

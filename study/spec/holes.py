@@ -19,15 +19,26 @@ from study.spec.errors import SpecError, suggest
 
 Scalar = str | int | float | bool | None
 SHORT = 20  # values of a grid that are all checked before a study starts
-KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "categorical": {"choices"}}
+KEYS = {
+    "float": {"low", "high", "step", "log"},
+    "int": {"low", "high", "step", "log"},
+    "categorical": {"choices"},
+}
 
 
 class Sampler(Protocol):
     """What `fill` needs of a trial: a live Optuna trial, or `optuna.trial.FixedTrial` to restore one."""
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float: ...  # noqa: D102
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...  # noqa: D102
-    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar: ...  # noqa: D102
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number between `low` and `high`."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number from `low` to `high`."""
+
+    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:
+        """One of the choices."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +70,17 @@ class Hole:
         """
         kind = value["type"]
         if kind not in KEYS:
-            raise SpecError(f"`{where}.type`: must be float, int or categorical, got {kind!r}. {suggest(str(kind), KEYS)}")
+            raise SpecError(
+                f"`{where}.type`: must be float, int or categorical, got {kind!r}. {suggest(str(kind), KEYS)}"
+            )
         for key in value.keys() - KEYS[kind] - {"type"}:
             raise SpecError(f"`{where}.{key}`: unknown key of a {kind} hole. {suggest(key, KEYS[kind])}")
         if kind == "categorical":
             choices = value.get("choices")
             if not isinstance(choices, list) or not choices:
-                raise SpecError(f"`{where}.choices`: must be a list with at least one value, got {choices!r}.")
+                raise SpecError(
+                    f"`{where}.choices`: must be a list with at least one value, got {choices!r}."
+                )
             return cls(kind, choices=_labelled(choices, where))
         return cls._read_number(kind, value, where)
 
@@ -84,7 +99,9 @@ class Hole:
         if log and low <= 0:
             raise SpecError(f"`{where}.low`: must be above 0 on a logarithmic scale, got {low}.")
         if log and step is not None:
-            raise SpecError(f"`{where}.step`: a logarithmic scale takes no step, got {step}. Leave out one of the two.")
+            raise SpecError(
+                f"`{where}.step`: a logarithmic scale takes no step, got {step}. Leave out one of the two."
+            )
         return cls(kind, low, high, step, log)
 
     def describe(self) -> dict[str, Any]:
@@ -98,7 +115,9 @@ class Hole:
         if self.choices is not None:
             return self.choices[trial.suggest_categorical(name, list(self.choices))]
         if self.kind == "int":
-            return trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
+            return trial.suggest_int(
+                name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log
+            )
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
     def branch(self, value: Any) -> str:
@@ -123,9 +142,16 @@ def fill(template: Any, trial: Sampler, where: str = "") -> Any:
     if is_hole(template):
         hole = Hole.read(template, where)
         value = hole.sample(trial, where)
-        return fill(value, trial, f"{where}.{hole.branch(value)}") if isinstance(value, Mapping | list) else value
+        return (
+            fill(value, trial, f"{where}.{hole.branch(value)}")
+            if isinstance(value, Mapping | list)
+            else value
+        )
     if isinstance(template, Mapping):
-        return {key: fill(value, trial, f"{where}.{key}" if where else str(key)) for key, value in template.items()}
+        return {
+            key: fill(value, trial, f"{where}.{key}" if where else str(key))
+            for key, value in template.items()
+        }
     if isinstance(template, list):
         return [fill(value, trial, f"{where}.{i}") for i, value in enumerate(template)]
     return template
@@ -179,13 +205,18 @@ class Preset:
         self.visited[name] = (taken, alternatives)
         return taken
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:  # noqa: D102
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """As Optuna's; the step decides which values are shown."""
         return float(self._take(name, _shown(low, high, step)))
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: D102
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """As Optuna's."""
         return int(self._take(name, _shown(low, high, None if log else step)))
 
-    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:  # noqa: D102
+    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:
+        """As Optuna's."""
         return self._take(name, choices, closed=True)  # type: ignore[no-any-return]
 
 
@@ -204,7 +235,11 @@ def _labelled(choices: list[Any], where: str) -> dict[Scalar, Any]:
         label = choice
         if isinstance(choice, Mapping | list):
             name = choice.get("name") if isinstance(choice, Mapping) else None
-            fixed = {k: v for k, v in choice.items() if k != "name" and not any(find_holes(v))} if isinstance(choice, Mapping) else {}
+            fixed = (
+                {k: v for k, v in choice.items() if k != "name" and not any(find_holes(v))}
+                if isinstance(choice, Mapping)
+                else {}
+            )
             if name is None:
                 label = json.dumps(choice, sort_keys=True)
             elif (names.count(name) > 1 or name in choices) and fixed:

@@ -9,7 +9,12 @@ from study.spec.holes import KEYS
 from study.spec.study_file import FIXED, StudySpec
 from study.spec.trial_spec import TrialSpec
 
-NUMBER = {"low": {"type": "number"}, "high": {"type": "number"}, "step": {"type": "number"}, "log": {"type": "boolean"}}
+NUMBER = {
+    "low": {"type": "number"},
+    "high": {"type": "number"},
+    "step": {"type": "number"},
+    "log": {"type": "boolean"},
+}
 
 
 def json_schema() -> str:
@@ -39,13 +44,22 @@ def json_schema() -> str:
 def _hole(kind: str) -> dict[str, Any]:
     properties = {"choices": {"type": "array", "minItems": 1}} if kind == "categorical" else NUMBER
     required = ["type", "choices"] if kind == "categorical" else ["type", "low", "high"]
-    return {"type": "object", "properties": {"type": {"const": kind}, **properties}, "required": required, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {"type": {"const": kind}, **properties},
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def _resolved(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """A section written out in its place, since the same section may take holes in one place and none in another."""
     reference = part.get("$ref", "").removeprefix("#/$defs/")
-    return {**deepcopy(definitions[reference]), **{k: v for k, v in part.items() if k != "$ref"}} if reference else deepcopy(part)
+    return (
+        {**deepcopy(definitions[reference]), **{k: v for k, v in part.items() if k != "$ref"}}
+        if reference
+        else deepcopy(part)
+    )
 
 
 def _with_holes(part: dict[str, Any], where: str, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +69,10 @@ def _with_holes(part: dict[str, Any], where: str, definitions: dict[str, Any]) -
     if part.get("title") == "Component" and kind in components.FOLDERS:
         part = _component(kind)
     elif part.get("type") == "object" and "properties" in part:
-        inner = {k: _with_holes(_resolved(v, definitions), f"{where}.{k}", definitions) for k, v in part["properties"].items()}
+        inner = {
+            k: _with_holes(_resolved(v, definitions), f"{where}.{k}", definitions)
+            for k, v in part["properties"].items()
+        }
         section: dict[str, Any] = {**part, "properties": inner}
         if kind != "backbone":
             return section
@@ -71,7 +88,9 @@ def _component(kind: str) -> dict[str, Any]:
     options: list[dict[str, Any]] = [{"enum": list(components.names(kind))}]
     for name in components.names(kind):
         arguments = components.schema(kind, name).model_json_schema()
-        inner = {k: {"anyOf": [v, {"$ref": "#/$defs/hole"}]} for k, v in arguments.get("properties", {}).items()}
+        inner = {
+            k: {"anyOf": [v, {"$ref": "#/$defs/hole"}]} for k, v in arguments.get("properties", {}).items()
+        }
         options.append(
             {
                 "type": "object",

@@ -19,7 +19,10 @@ class BackboneSpec(Section):
     """
 
     name: str
-    weights: Annotated[str, AfterValidator(lambda w: w if w in ("none", "imagenet") else str(Path(w).expanduser().absolute()))] = "none"
+    weights: Annotated[
+        str,
+        AfterValidator(lambda w: w if w in ("none", "imagenet") else str(Path(w).expanduser().absolute())),
+    ] = "none"
     freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
     drop_stages: Annotated[int, Field(ge=0)] = 0
 

@@ -19,21 +19,35 @@ class _Loader(yaml.SafeLoader):
         checked = self.__dict__.setdefault("_checked", set())
         if node not in checked:
             checked.add(node)
-            keys = [(self.construct_object(key, deep=True), key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+            keys = [
+                (self.construct_object(key, deep=True), key)
+                for key, _ in node.value
+                if key.tag != "tag:yaml.org,2002:merge"
+            ]
             for place, (key, mark) in enumerate(keys):
                 if key in [earlier for earlier, _ in keys[:place]]:
-                    raise yaml.constructor.ConstructorError(None, None, f"key `{key}` stands twice", mark.start_mark)
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key `{key}` stands twice", mark.start_mark
+                    )
         super().flatten_mapping(node)
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf)|\.(?:nan|NaN))$"),
+    re.compile(
+        r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf)|\.(?:nan|NaN))$"
+    ),
     list("-+0123456789."),
 )
 
@@ -46,7 +60,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         nearby = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise SpecError(f"`{path}`: must be a study file, and no such file exists. {suggest(path.name, nearby) if nearby else ''}".rstrip())
+        raise SpecError(
+            f"`{path}`: must be a study file, and no such file exists. {suggest(path.name, nearby) if nearby else ''}".rstrip()
+        )
     data = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(data, dict):
         raise SpecError(f"`{path}`: must hold a mapping with the keys of a study, got {type(data).__name__}.")
@@ -81,12 +97,16 @@ def set_value(data: dict[str, Any], key: str, value: Any) -> None:
             here[part] = {"name": here[part]}
         here = here.setdefault(part, {})
         if not isinstance(here, dict | list):
-            raise SpecError(f"`{key}`: `{'.'.join(parents[: depth + 1])}` must be a mapping to set a part of it, got {here!r}.")
+            raise SpecError(
+                f"`{key}`: `{'.'.join(parents[: depth + 1])}` must be a mapping to set a part of it, got {here!r}."
+            )
     if isinstance(here, list):
         here[_index(here, last, key)] = value
     else:
         if "type" in here and last not in ("type", "low", "high", "step", "log", "choices"):
-            raise SpecError(f"`{key}`: `{'.'.join(parents)}` is a hole; set it whole, or reach a choice by its place: `choices.0.{last}`.")
+            raise SpecError(
+                f"`{key}`: `{'.'.join(parents)}` is a hole; set it whole, or reach a choice by its place: `choices.0.{last}`."
+            )
         here[last] = value
 
 
@@ -115,5 +135,7 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
 
 def _index(items: list[Any], part: str, key: str) -> int:
     if not part.isdigit() or int(part) >= len(items):
-        raise SpecError(f"`{key}`: `{part}` must be a place in a list of {len(items)}, from 0 to {len(items) - 1}.")
+        raise SpecError(
+            f"`{key}`: `{part}` must be a place in a list of {len(items)}, from 0 to {len(items) - 1}."
+        )
     return int(part)

@@ -47,7 +47,9 @@ def resolve(path: Path, settings: Mapping[str, Any], profile: str, has_gpu: bool
     if profile == "auto":
         profile = "laptop" if "laptop" in profiles and not has_gpu else "full"
     if profile not in profiles:
-        raise SpecError(f"`--profile`: must be one of the study file's profiles, got `{profile}`. {suggest(profile, profiles)}")
+        raise SpecError(
+            f"`--profile`: must be one of the study file's profiles, got `{profile}`. {suggest(profile, profiles)}"
+        )
     changes = profiles[profile]
     data = override(override(data, changes), settings)
     return Resolved(StudySpec.read(data), profile, changes, data)

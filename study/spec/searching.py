@@ -60,7 +60,9 @@ class SearchSpec(Section):
 
 def always_there(holes: Mapping[str, Hole]) -> list[str]:
     """Parameters that every trial has: those that stand in no branch of a choice."""
-    return [name for name in holes if not any(name.startswith(f"{other}.") for other in holes if other != name)]
+    return [
+        name for name in holes if not any(name.startswith(f"{other}.") for other in holes if other != name)
+    ]
 
 
 def enqueued(search: SearchSpec, template: Mapping[str, Any]) -> list[dict[str, Scalar]]:
@@ -79,7 +81,11 @@ def enqueued(search: SearchSpec, template: Mapping[str, Any]) -> list[dict[str, 
 
 
 def check_search(
-    search: SearchSpec, template: Mapping[str, Any], holes: Mapping[str, Hole], objectives: int, concurrent: int | None
+    search: SearchSpec,
+    template: Mapping[str, Any],
+    holes: Mapping[str, Hole],
+    objectives: int,
+    concurrent: int | None,
 ) -> None:
     """Refuses a search that makes no sense for the space, before anything runs.
 
@@ -103,8 +109,14 @@ def check_search(
             f"{len(holes)} parameters ({', '.join(holes)}). Take `tpe`, which knows branches and choices."
         )
     if search.sampler == "cmaes" and objectives > 1:
-        raise SpecError(f"`search.sampler`: `cmaes` takes one objective, got {objectives}. Take `tpe` or `gp`.")
+        raise SpecError(
+            f"`search.sampler`: `cmaes` takes one objective, got {objectives}. Take `tpe` or `gp`."
+        )
     if search.sampler == "grid" and (size := grid_size(template)) > MAX_GRID:
-        raise SpecError(f"`search.sampler`: a grid may have {MAX_GRID:,} combinations, got {size:,}. Take another sampler or longer steps.")
+        raise SpecError(
+            f"`search.sampler`: a grid may have {MAX_GRID:,} combinations, got {size:,}. Take another sampler or longer steps."
+        )
     if search.parallel == "deterministic" and concurrent is None:
-        raise SpecError("`resources.concurrent`: must be given with `search.parallel: deterministic`, which makes the trials depend on it.")
+        raise SpecError(
+            "`resources.concurrent`: must be given with `search.parallel: deterministic`, which makes the trials depend on it."
+        )

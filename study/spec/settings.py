@@ -31,7 +31,9 @@ def params_of(template: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
     trial = Preset(params)
     fill(template, trial)
     for name in params.keys() - trial.visited.keys():
-        raise SpecError(f"`{name}`: must stand with the choice that has it, got another one or none. Set the choice too.")
+        raise SpecError(
+            f"`{name}`: must stand with the choice that has it, got another one or none. Set the choice too."
+        )
     return params
 
 
@@ -51,7 +53,9 @@ def _match(part: Any, value: Any, where: str) -> Iterator[tuple[str, Scalar]]:
     elif isinstance(part, Mapping) and isinstance(value, Mapping):
         for key, inner in value.items():
             if key not in part:
-                raise SpecError(f"`{where}.{key}`: must be a key of the study file. {suggest(str(key), map(str, part))}")
+                raise SpecError(
+                    f"`{where}.{key}`: must be a key of the study file. {suggest(str(key), map(str, part))}"
+                )
             yield from _match(part[key], inner, f"{where}.{key}")
     elif part != value and not (isinstance(part, Mapping) and part.get("name") == value):
         raise SpecError(f"`{where}`: is fixed at {part!r}, got {value!r}. Make it a hole, or leave it out.")
@@ -60,8 +64,14 @@ def _match(part: Any, value: Any, where: str) -> Iterator[tuple[str, Scalar]]:
 def _of_hole(hole: Hole, value: Any, where: str) -> Iterator[tuple[str, Scalar]]:
     if hole.choices is None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not hole.low <= value <= hole.high or (hole.kind == "int" and not isinstance(value, int)):
-            raise SpecError(f"`{where}`: must be a number of type {hole.kind} from {hole.low:g} to {hole.high:g}, got {value!r}.")
+        if (
+            not number
+            or not hole.low <= value <= hole.high
+            or (hole.kind == "int" and not isinstance(value, int))
+        ):
+            raise SpecError(
+                f"`{where}`: must be a number of type {hole.kind} from {hole.low:g} to {hole.high:g}, got {value!r}."
+            )
         yield where, float(value) if hole.kind == "float" else value
         return
     if not isinstance(value, Mapping | list) and value in hole.choices:
@@ -75,4 +85,6 @@ def _of_hole(hole: Hole, value: Any, where: str) -> Iterator[tuple[str, Scalar]]
         yield where, label
         yield from inner.items()
         return
-    raise SpecError(f"`{where}`: must be one of the choices {', '.join(map(str, hole.choices))}, got {value!r}.")
+    raise SpecError(
+        f"`{where}`: must be one of the choices {', '.join(map(str, hole.choices))}, got {value!r}."
+    )

@@ -93,13 +93,17 @@ class StudySpec(Section):
         _refuse_holes(fixed, template)
         check_bundles(template, FIXED)
         if isinstance(fixed.get("ablations"), Mapping):  # a profile leaves a table out by null
-            fixed["ablations"] = {table: ablation for table, ablation in fixed["ablations"].items() if ablation is not None}
+            fixed["ablations"] = {
+                table: ablation for table, ablation in fixed["ablations"].items() if ablation is not None
+            }
         try:
             spec = cls.model_validate({**fixed, "template": template})
         except ValidationError as error:
-            raise SpecError(components.explain(error, "", cls)) from None
+            raise SpecError(components.validation_message(error, "", cls)) from None
         first = spec.corners()[0]
-        check_search(spec.search, template, spec.holes(), 1 + len(first.more_objectives), spec.resources.concurrent)
+        check_search(
+            spec.search, template, spec.holes(), 1 + len(first.more_objectives), spec.resources.concurrent
+        )
         for table, ablation in spec.ablations.items():
             for variant in ablation.variants:
                 try:
@@ -113,20 +117,26 @@ class StudySpec(Section):
         for table, ablation in self.ablations.items():
             for name in (table, *ablation.variants):
                 if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
-                    raise ValueError(f"`ablations.{table}`: a name must be of letters, digits, `_`, `.`, `+` and `-`, got {name!r}.")
+                    raise ValueError(
+                        f"`ablations.{table}`: a name must be of letters, digits, `_`, `.`, `+` and `-`, got {name!r}."
+                    )
         return self
 
     @model_validator(mode="after")
     def _kept_tables_are_there(self) -> "StudySpec":
         for table in self.keep_weights_of:
             if table not in self.ablations:
-                raise ValueError(f"`keep_weights_of`: must name ablations of the study, got {table!r}. {suggest(table, self.ablations)}")
+                raise ValueError(
+                    f"`keep_weights_of`: must name ablations of the study, got {table!r}. {suggest(table, self.ablations)}"
+                )
         return self
 
     def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
         """An ablation's variant: the template with the variant's settings, its other holes filled by the given parameters."""
         settings = {**self.ablations[table].variants[variant], "training.seed": seed}
-        return TrialSpec.read(unbundle(fill(override(self.template, settings), Preset(params)), kept=settings))
+        return TrialSpec.read(
+            unbundle(fill(override(self.template, settings), Preset(params)), kept=settings)
+        )
 
     def fill(self, trial: HoleSampler) -> TrialSpec:
         """A trial's specification from what the sampler suggests."""
@@ -176,11 +186,17 @@ class StudySpec(Section):
 
     def identity(self) -> dict[str, Any]:
         """All that can change a result, as flat data: the study less its title, resources, storage and where its data lie."""
-        kept = self.model_dump(mode="json", exclude={"title", "resources", "storage", "keep_weights", "keep_weights_of"})
+        kept = self.model_dump(
+            mode="json", exclude={"title", "resources", "storage", "keep_weights", "keep_weights_of"}
+        )
         del kept["search"]["max_consecutive_failures"]
         if self.search.parallel == "deterministic":
             kept["search"]["concurrent"] = self.resources.concurrent
-        return {key: value for key, value in _flat(json.loads(json.dumps(kept, default=str))).items() if key not in PLACES}
+        return {
+            key: value
+            for key, value in _flat(json.loads(json.dumps(kept, default=str))).items()
+            if key not in PLACES
+        }
 
     def identity_hash(self) -> str:
         """SHA-256 of the identity."""
@@ -214,4 +230,8 @@ def _flat(value: Any, where: str = "") -> dict[str, Any]:
     """Nested mappings as one mapping with dotted keys; lists stay whole."""
     if not isinstance(value, Mapping) or not value:
         return {where: value}
-    return {k: v for key, item in value.items() for k, v in _flat(item, f"{where}.{key}" if where else str(key)).items()}
+    return {
+        k: v
+        for key, item in value.items()
+        for k, v in _flat(item, f"{where}.{key}" if where else str(key)).items()
+    }

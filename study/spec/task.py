@@ -45,8 +45,10 @@ def read_task(value: object) -> Task:
     given = value if isinstance(value, Mapping) else {"name": value}
     name = str(given.get("name"))
     if name not in TASKS:
-        raise SpecError(f"`task`: must be a task's name or a mapping with `name`, got {value!r}. {suggest(name, TASKS)}")
+        raise SpecError(
+            f"`task`: must be a task's name or a mapping with `name`, got {value!r}. {suggest(name, TASKS)}"
+        )
     try:
         return TASKS[name].model_validate(given)
     except ValidationError as error:
-        raise SpecError(components.explain(error, "task", TASKS[name])) from None
+        raise SpecError(components.validation_message(error, "task", TASKS[name])) from None

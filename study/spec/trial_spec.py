@@ -14,7 +14,13 @@ from study.spec.model_section import ModelSpec
 from study.spec.section import LOCAL, SHARE, Section, slot
 from study.spec.task import ClassificationSpec, Task, TaskName, read_task
 
-OBJECTIVE_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "null"}]}
+OBJECTIVE_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        {"type": "null"},
+    ]
+}
 
 
 class OptimiserSpec(Section):
@@ -73,7 +79,9 @@ class TrialSpec(Section):
     loss: Annotated[Component, slot("loss", "loss")] = Component(name="bce")
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec = TrainingSpec()
-    task: Annotated[Task, BeforeValidator(read_task, json_schema_input_type=TaskName | Task)] = ClassificationSpec()
+    task: Annotated[Task, BeforeValidator(read_task, json_schema_input_type=TaskName | Task)] = (
+        ClassificationSpec()
+    )
     heads: Literal["all"] | list[str] = ["knn", "logistic_regression"]
     objective: Annotated[str | None, WithJsonSchema(OBJECTIVE_SCHEMA)] = None
     more_objectives: list[str] = []
@@ -100,7 +108,7 @@ class TrialSpec(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise SpecError(components.explain(error, "", cls)) from None
+            raise SpecError(components.validation_message(error, "", cls)) from None
 
     def dump(self) -> dict[str, Any]:
         """Plain data that `read` takes back."""

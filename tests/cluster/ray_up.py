@@ -78,7 +78,9 @@ def main() -> int:
         return 0
     log = ["--", *sys.argv[1:2]]
     inside = shlex.join([sys.executable, __file__, "--inside", *log])
-    return subprocess.run([*own, "bash", "-c", f"{inside}; exit $?"], check=False).returncode  # bash, as process 1, reaps orphans
+    return subprocess.run(
+        [*own, "bash", "-c", f"{inside}; exit $?"], check=False
+    ).returncode  # bash, as process 1, reaps orphans
 
 
 class Lab:
@@ -95,7 +97,9 @@ class Lab:
         home = folder / "client"
         (home / ".ray").mkdir(parents=True)
         for key in ("key", "hostkey"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True
+            )
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin",
             "HOME": str(home),
@@ -119,12 +123,34 @@ class Lab:
         for name, address in MACHINES.items():
             commands += [f"ip netns add {name}", f"ip link add v{name} type veth peer name eth0 netns {name}"]
             commands += [f"ip link set v{name} master lab up", f"ip -n {name} addr add {address}/24 dev eth0"]
-            commands += [f"ip -n {name} link set eth0 up", f"ip -n {name} link set lo up", f"ip -n {name} route add default via {CLIENT}"]
+            commands += [
+                f"ip -n {name} link set eth0 up",
+                f"ip -n {name} link set lo up",
+                f"ip -n {name} route add default via {CLIENT}",
+            ]
         for command in commands:
             subprocess.run(command.split(), check=True)
         for name, address in MACHINES.items():
-            environment = {**os.environ, "NAME": name, "IP": address, "LAB": str(self.folder), "OWNER": str(Path("~root").expanduser())}
-            own = ["ip", "netns", "exec", name, "unshare", "--pid", "--fork", "--mount", "--uts", "--ipc", "--kill-child"]
+            environment = {
+                **os.environ,
+                "NAME": name,
+                "IP": address,
+                "LAB": str(self.folder),
+                "OWNER": str(Path("~root").expanduser()),
+            }
+            own = [
+                "ip",
+                "netns",
+                "exec",
+                name,
+                "unshare",
+                "--pid",
+                "--fork",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--kill-child",
+            ]
             with (self.folder / f"{name}.log").open("wb") as said:
                 subprocess.Popen([*own, "bash", "-c", MACHINE], env=environment, stdout=said, stderr=said)
         for name, address in MACHINES.items():
@@ -136,18 +162,29 @@ class Lab:
         cluster["provider"] |= {"head_ip": MACHINES["head"], "worker_ips": [MACHINES["worker"]]}
         cluster["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.folder / "key")}
         cluster["min_workers"] = cluster["max_workers"] = 1
-        fetched = [command for command in cluster["setup_commands"] if "uv" in command.split("eyepair-study/.venv")[0]]
+        fetched = [
+            command
+            for command in cluster["setup_commands"]
+            if "uv" in command.split("eyepair-study/.venv")[0]
+        ]
         assert len(fetched) == 2, "the file's commands that fetch uv and the environment"
         here = f"ln -sfn {Path(sys.executable).parents[1]} ~/eyepair-study/.venv"
-        cluster["setup_commands"] = [here if c == fetched[1] else c for c in cluster["setup_commands"] if c != fetched[0]]
+        cluster["setup_commands"] = [
+            here if c == fetched[1] else c for c in cluster["setup_commands"] if c != fetched[0]
+        ]
         self.file.write_text(yaml.safe_dump(cluster))
 
     def run(self, *command: str, fails: bool = False, timeout_s: float = 600) -> str:
         """Runs a command as a user beside the project would; what it says goes to the transcript."""
         began = time.monotonic()
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        done = subprocess.run(command, cwd=PROJECT, env=self.environment, timeout=timeout_s, check=False, **pipe)
-        words, text = (whole.replace(str(self.folder), "LAB") for whole in (" ".join(command), COLOUR.sub("", done.stdout)))
+        done = subprocess.run(
+            command, cwd=PROJECT, env=self.environment, timeout=timeout_s, check=False, **pipe
+        )
+        words, text = (
+            whole.replace(str(self.folder), "LAB")
+            for whole in (" ".join(command), COLOUR.sub("", done.stdout))
+        )
         said = "\n".join(line for line in text.splitlines() if line.strip() and not CHATTER.search(line))
         self.transcript.append(f"$ {words}\n{said}\n[{done.returncode}, {time.monotonic() - began:.0f} s]\n")
         print(self.transcript[-1], flush=True)
@@ -156,7 +193,14 @@ class Lab:
 
     def on(self, machine: str, command: str) -> str:
         """Runs a command on a machine over ssh, and gives what it says, also where it fails."""
-        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        options = [
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ]
         ssh = ["ssh", *options, "-i", str(self.folder / "key"), f"root@{MACHINES[machine]}", command]
         return subprocess.run(ssh, capture_output=True, text=True, timeout=60, check=False).stdout
 
@@ -195,7 +239,9 @@ def _bring_up(lab: Lab) -> None:
 def _run_study(lab: Lab) -> None:
     (lab.shared / "small.yaml").write_text(yaml.safe_dump(STUDY))
     command = f"cd ~/eyepair-study && python -m study.run {lab.shared}/small.yaml --address auto --storage {lab.shared}/runs"
-    tunnel = subprocess.Popen(["ray", "dashboard", str(lab.file)], cwd=PROJECT, env=lab.environment, stdout=subprocess.DEVNULL)
+    tunnel = subprocess.Popen(
+        ["ray", "dashboard", str(lab.file)], cwd=PROJECT, env=lab.environment, stdout=subprocess.DEVNULL
+    )
     try:
         _await_port("127.0.0.1", 8265)
         with pytest.raises(urllib.error.HTTPError, match="401"):
@@ -205,7 +251,9 @@ def _run_study(lab: Lab) -> None:
     finally:
         tunnel.terminate()
         tunnel.wait()
-    assert "(6 done)" in lab.run("ray", "exec", str(lab.file), command)  # the same command again answers at once
+    assert "(6 done)" in lab.run(
+        "ray", "exec", str(lab.file), command
+    )  # the same command again answers at once
 
 
 def _check_records(lab: Lab) -> None:
@@ -225,7 +273,10 @@ def _check_records(lab: Lab) -> None:
 
 def _take_down(lab: Lab) -> None:
     lab.run("ray", "down", str(lab.file), "-y")
-    _await(lambda: not any(lab.on(machine, "pgrep 'raylet|gcs_server'") for machine in MACHINES), "the end of Ray on both machines")
+    _await(
+        lambda: not any(lab.on(machine, "pgrep 'raylet|gcs_server'") for machine in MACHINES),
+        "the end of Ray on both machines",
+    )
 
 
 def _await_port(host: str, port: int, log: Path | None = None) -> None:

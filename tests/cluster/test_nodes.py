@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from study.engine.pending import Pending
+from study.engine.orders.pending_orders import PendingOrders
 from study.evidence.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,13 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster  # reads the environment
 
     with tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp") as folder:  # a socket's path is short
-        args = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": None, "temp_dir": folder, "object_store_memory": 10**8}
+        args = {
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "dashboard_port": None,
+            "temp_dir": folder,
+            "object_store_memory": 10**8,
+        }
         nodes = Cluster(initialize_head=True, head_node_args=args)
         try:
             yield nodes
@@ -54,9 +60,21 @@ def add(cluster: Any) -> Any:
 def test_the_doctor_finds_the_node_with_another_library(cluster: Any, tmp_path: Path) -> None:
     def doctor() -> "subprocess.CompletedProcess[str]":
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(STUDY))
-        command = [sys.executable, "-m", "study.doctor", "small.yaml", "--set", f"resources.address={cluster.address}"]
+        command = [
+            sys.executable,
+            "-m",
+            "study.doctor",
+            "small.yaml",
+            "--set",
+            f"resources.address={cluster.address}",
+        ]
         return subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=240,
         )
 
     assert "this machine's Python, libraries and code on all 1\n" in doctor().stdout
@@ -91,7 +109,11 @@ def wait(there: Callable[[], bool], process: "subprocess.Popen[bytes]", said: Pa
 def test_nodes_come_and_one_is_killed(cluster: Any, tmp_path: Path) -> None:
     process, said = start(tmp_path, cluster.address), tmp_path / "said"
     store = Store(tmp_path / "runs" / "small")
-    pending, finished = Pending(store), lambda: [key for key in store.keys() if key.startswith("search-")]  # noqa: SIM118
+    pending = PendingOrders(store)
+
+    def finished() -> list[str]:
+        return [key for key in store.keys() if key.startswith("search-")]
+
     wait(lambda: "waiting for the cluster to start its first worker" in said.read_text(), process, said)
     first = add(cluster)
     wait(lambda: bool(finished()), process, said)

@@ -38,7 +38,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 DATA = "{name: table, labels: [sick], patient: patient}"
 
 
-def test_patients_entered_twice_are_listed_and_written(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_patients_entered_twice_are_listed_and_written(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert audit.main(["--data", DATA, "--root", str(drawn / "eyes.csv"), "--out", "found.csv"]) == 0
     said = capsys.readouterr().out
     assert "2 patients entered again" in said
@@ -48,12 +50,19 @@ def test_patients_entered_twice_are_listed_and_written(drawn: Path, tmp_path: Pa
     found = pd.read_csv(tmp_path / "found.csv")
     assert found.columns.tolist() == ["patient_a", "patient_b", "eyes", "evidence", "distance", "same_labels"]
     sure = found[found["evidence"] == "same file"]
-    assert set(zip(sure["patient_a"], sure["patient_b"], strict=True)) == {("[p0]", "[p11]"), ("[p1]", "[p10]")}
+    assert set(zip(sure["patient_a"], sure["patient_b"], strict=True)) == {
+        ("[p0]", "[p11]"),
+        ("[p1]", "[p10]"),
+    }
 
 
-def test_a_study_file_and_a_split_that_leaks(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_file_and_a_split_that_leaks(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = {"dataset": yaml.safe_load(DATA), "root": str(drawn / "eyes.csv"), "image_px": 32}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": "s", "data": data, "model": {"backbone": "tiny"}}))
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump({"study": "s", "data": data, "model": {"backbone": "tiny"}})
+    )
     samples = pd.read_csv(drawn / "eyes.csv")["patient"]
     pd.DataFrame({"sample": samples, "split": ["train"] * 11 + ["test"]}).to_csv("split.csv", index=False)
     assert audit.main(["study.yaml", "--split", "split.csv", "--set", "data.on_bad_image=skip"]) == 0
@@ -78,9 +87,14 @@ def test_drawn_data_is_called_synthetic(tmp_path: Path, capsys: pytest.CaptureFi
         (["--data", "odir6k"], "Did you mean `odir5k`?"),
         (["--data", "odir5k", "--root", "/nowhere"], "must be an existing file or folder, got `/nowhere`"),
         (["--data", "{name: phantom, num_patients: 4}", "--split", "nowhere.csv"], "nowhere.csv"),
-        (["--data", "{name: phantom, num_patients: 4}", "--out", "/nowhere/x.csv"], "`--out`: must be a file to write to"),
+        (
+            ["--data", "{name: phantom, num_patients: 4}", "--out", "/nowhere/x.csv"],
+            "`--out`: must be a file to write to",
+        ),
     ],
 )
-def test_bad_input_gets_one_message(argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_message(
+    argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert audit.main(argv) == 2
     assert expected in " ".join(capsys.readouterr().err.split())

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import yaml
 
-from models.backbones import FOUNDATIONS
+from models.backbones._info import FOUNDATIONS
 from study import doctor, run
-from study.engine.doctoring import Finding, check_machine
+from study.engine.doctor.machine import Finding, check_machine
 from study.spec import components
 
 STUDY: dict[str, Any] = {
@@ -33,7 +33,10 @@ def write(folder: Path, content: dict[str, Any]) -> str:
 def test_each_finding_is_one_line_with_its_remedy(
     healthy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = [Finding("ok", "Python", "3.11"), Finding("warning", "open files", "[256] " + "x" * 200, "ulimit -n 65536")]
+    found = [
+        Finding("ok", "Python", "3.11"),
+        Finding("warning", "open files", "[256] " + "x" * 200, "ulimit -n 65536"),
+    ]
     monkeypatch.setattr(doctor, "check_machine", lambda disks: found)
     assert doctor.main([]) == 0
     first, second = capsys.readouterr().out.splitlines()
@@ -61,20 +64,28 @@ def test_this_machine_is_looked_at_whole(monkeypatch: pytest.MonkeyPatch, tmp_pa
     ],
 )
 def test_bad_input_ends_with_two(
-    healthy: Path, capsys: pytest.CaptureFixture[str], content: dict[str, Any], settings: list[str], expected: str
+    healthy: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: dict[str, Any],
+    settings: list[str],
+    expected: str,
 ) -> None:
     assert doctor.main([write(healthy, content), *(word for s in settings for word in ("--set", s))]) == 2
     assert expected in capsys.readouterr().err
 
 
-def test_settings_without_a_file_and_a_missing_file_end_with_two(healthy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_without_a_file_and_a_missing_file_end_with_two(
+    healthy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert doctor.main(["--set", "data.root=x"]) == 2
     assert "must come with a study or cluster file" in capsys.readouterr().err
     assert doctor.main(["nowhere.yaml"]) == 2
     assert "no such file exists" in capsys.readouterr().err
 
 
-def test_a_study_is_checked_for_data_storage_and_weights(healthy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_is_checked_for_data_storage_and_weights(
+    healthy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert doctor.main([write(healthy, STUDY)]) == 0
     said = capsys.readouterr().out
     assert "SYNTHETIC images stand in  -> --set data.root=FOLDER, or STUDY_ROOT_ODIR5K" in said
@@ -98,7 +109,9 @@ def test_broken_libraries_are_a_finding_and_no_crash(
     assert "not checked, since the libraries are broken" in capsys.readouterr().out
 
 
-def test_components_are_listed_with_arguments_source_and_difference(capsys: pytest.CaptureFixture[str]) -> None:
+def test_components_are_listed_with_arguments_source_and_difference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert doctor.main(["--components"]) == 0
     said = capsys.readouterr().out
     listed = said.split("\n\n")

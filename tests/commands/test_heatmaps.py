@@ -11,10 +11,10 @@ import torch
 
 from study import heatmaps, report
 from study.data.cohort import open_cohort
-from study.engine import heatmaps as engine
-from study.engine.order import Order, Site
-from study.engine.training import run_order
-from study.evidence.heatmaps import ATTENTION, GRAD_CAM, HeatMaps, read_heatmaps
+from study.engine.applying import heatmap_run as engine
+from study.engine.orders.trial_order import Site, TrialOrder
+from study.engine.training.trial import run_order
+from study.evidence.heatmap_tables import ATTENTION, GRAD_CAM, HeatMaps, read_heatmaps
 from study.evidence.store import WEIGHTS, Store
 from study.spec.trial_spec import TrialSpec
 from tests.reporting.fake_run import FakeRun
@@ -31,7 +31,10 @@ SINGLE = {
     "loss": "cross_entropy",
 }
 OSIM = {"model": {"backbone": "tiny", "context": "osim", "fusion": "casfm"}}
-METRIC = {"loss": {"name": "contrastive", "margin": 1.0}, "model": {"backbone": "tiny", "embedding": {"dim": 8}}}
+METRIC = {
+    "loss": {"name": "contrastive", "margin": 1.0},
+    "model": {"backbone": "tiny", "embedding": {"dim": 8}},
+}
 ALIGNED = {"data": {**SPEC["data"], "align": "flip_right"}}
 
 
@@ -43,7 +46,7 @@ def train(run: Path, *orders: tuple[str, dict[str, Any], dict[str, str]]) -> Pat
         spec = TrialSpec.read({**SPEC, **changes})
         cohort = open_cohort(spec.data, cache)
         site = Site(run.name, str(run), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
-        order = Order(key, key.partition("-")[0], spec.dump(), **columns)
+        order = TrialOrder(key, key.partition("-")[0], spec.dump(), **columns)
         last = run_order(order, site, lambda row: False, torch.device("cpu"))
         assert last["state"] == "complete", last
     return run
@@ -55,7 +58,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run = tmp_path_factory.mktemp("heat") / "pairs"
     FakeRun(run, patients=20, synthetic=True).study()
     osim = {"table": "contexts", "variant": "osim"}
-    yield train(run, ("search-00000", {}, {}), ("ablation-contexts-osim-s0", OSIM, osim), ("search-00001", METRIC, {}))
+    yield train(
+        run, ("search-00000", {}, {}), ("ablation-contexts-osim-s0", OSIM, osim), ("search-00001", METRIC, {})
+    )
     torch.set_num_threads(before)
 
 
@@ -84,8 +89,13 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.slow
-def test_maps_checks_and_figures_are_left_and_the_page_takes_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert heatmaps.main([str(run), "--trial", "search-00000", "ablation-contexts-osim-s0", "--random", "4"]) == 0
+def test_maps_checks_and_figures_are_left_and_the_page_takes_them(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        heatmaps.main([str(run), "--trial", "search-00000", "ablation-contexts-osim-s0", "--random", "4"])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "SYNTHETIC" in said
     assert "rank correlation" in said
@@ -103,10 +113,20 @@ def test_maps_checks_and_figures_are_left_and_the_page_takes_them(run: Path, cap
     assert steps[-1] == "backbone 1/4"
     assert found.checks["rank_correlation"].iloc[len(steps) - 1] < 0.9
     assert all(table["synthetic"].all() for table in (found.samples, found.maps, found.checks))
-    test = Store(run).read("predictions", ["search-00000"], filters={"split": "test", "head": "network"}).set_index("sample")
+    test = (
+        Store(run)
+        .read("predictions", ["search-00000"], filters={"split": "test", "head": "network"})
+        .set_index("sample")
+    )
     for row in found.samples[found.samples["trial"] == "search-00000"].itertuples():
         assert np.array_equal(row.score, test.loc[row.sample, "score"])
-    for name in ("heatmaps", "heatmaps_labels", "heatmaps_attention", "heatmaps_check", "heatmaps_randomised"):
+    for name in (
+        "heatmaps",
+        "heatmaps_labels",
+        "heatmaps_attention",
+        "heatmaps_check",
+        "heatmaps_randomised",
+    ):
         assert (run / "report" / "figures" / f"{name}.svg").read_text().count("SYNTHETIC") >= 1
         assert (run / "report" / "figures" / f"{name}.png").is_file()
     assert report.main([str(run)]) == 0
@@ -128,15 +148,26 @@ def test_left_to_itself_it_shows_the_best_and_the_variants_with_weights(run: Pat
 def test_twice_the_same_gives_the_same(run: Path) -> None:
     def content() -> list[bytes]:
         assert heatmaps.main([str(run), "--trial", "search-00000", "--random", "2"]) == 0
-        return [file.read_bytes() for folder in ("heatmaps", "report/figures") for file in sorted((run / folder).iterdir())]
+        return [
+            file.read_bytes()
+            for folder in ("heatmaps", "report/figures")
+            for file in sorted((run / folder).iterdir())
+        ]
 
     assert content() == content()
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_a_sample_and_a_label_can_be_asked_for(run: Path) -> None:
-    test = Store(run).read("predictions", ["search-00000"], ["sample"], {"split": "test", "head": "network"})["sample"].tolist()
-    assert heatmaps.main([str(run), "--trial", "search-00000", "--sample", test[3], test[0], "--label", "G"]) == 0
+    test = (
+        Store(run)
+        .read("predictions", ["search-00000"], ["sample"], {"split": "test", "head": "network"})["sample"]
+        .tolist()
+    )
+    assert (
+        heatmaps.main([str(run), "--trial", "search-00000", "--sample", test[3], test[0], "--label", "G"])
+        == 0
+    )
     found = stored(run)
     assert found.cases == [test[3], test[0]]
     assert set(found.samples["label"]) == {"G"}
@@ -149,7 +180,11 @@ def test_a_metric_loss_is_explained_by_its_embedding(run: Path) -> None:
     found = stored(run)
     assert "head" not in found.checks["step"].tolist()
     assert found.checks["step"].iloc[0] == "embedding"
-    knn = Store(run).read("predictions", ["search-00001"], filters={"split": "test", "head": "knn"}).set_index("sample")
+    knn = (
+        Store(run)
+        .read("predictions", ["search-00001"], filters={"split": "test", "head": "knn"})
+        .set_index("sample")
+    )
     assert all(np.array_equal(row.score, knn.loc[row.sample, "score"]) for row in found.samples.itertuples())
     assert max(max(values) for values in found.maps["values"]) > 0
 
@@ -158,7 +193,9 @@ def test_a_metric_loss_is_explained_by_its_embedding(run: Path) -> None:
 @pytest.mark.usefixtures("without_figures")
 def test_single_images_have_maps_too(tmp_path: Path) -> None:
     run = tmp_path / "single"
-    FakeRun(run, patients=20, synthetic=True, kind="classes").study(labels=["vitreous_opacity", "posterior_detachment"], num_views=1)
+    FakeRun(run, patients=20, synthetic=True, kind="classes").study(
+        labels=["vitreous_opacity", "posterior_detachment"], num_views=1
+    )
     train(run, ("search-00000", SINGLE, {}))
     assert heatmaps.main([str(run), "--random", "2"]) == 0
     assert set(stored(run).maps["view"]) == {0}
@@ -172,7 +209,10 @@ def test_the_pictures_are_what_the_network_saw(tmp_path: Path) -> None:
     FakeRun(run, patients=20, synthetic=True).study()
     train(run, ("search-00000", {}, {}), ("search-00001", ALIGNED, {}))
     assert heatmaps.main([str(run), "--trial", "search-00000", "search-00001", "--random", "2"]) == 0
-    plain, aligned = (stored(run).samples.query("trial == @key")["images"].iloc[0] for key in ("search-00000", "search-00001"))
+    plain, aligned = (
+        stored(run).samples.query("trial == @key")["images"].iloc[0]
+        for key in ("search-00000", "search-00001")
+    )
     assert plain[0] == aligned[0]
     assert plain[1] != aligned[1]
 
@@ -194,7 +234,9 @@ def test_weights_are_read_without_pickle_and_must_fit(run: Path, capsys: pytest.
     assert "must fit the trial's network" in refused([str(run), "--trial", "search-00000"], capsys)
 
 
-def test_weights_that_give_other_scores_are_refused(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_give_other_scores_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "SAME_SCORE", -1.0)
     assert "must give the scores that it gave" in refused([str(run), "--trial", "search-00000"], capsys)
 
@@ -202,14 +244,19 @@ def test_weights_that_give_other_scores_are_refused(run: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--trial", "search-00009"], "must be a complete trial of the run, got `search-00009`. Did you mean"),
+        (
+            ["--trial", "search-00009"],
+            "must be a complete trial of the run, got `search-00009`. Did you mean",
+        ),
         (["--trial", *"abcdef"], "must be at most 5 trials side by side, got 6"),
         (["--label", "X"], "`--label`: must be a label of the run, got `X`"),
         (["--sample", "nobody"], "`--sample`: must be a sample of the test split, got `nobody`"),
         (["--random", "99"], "`--random`: must lie between 0 and 16"),
     ],
 )
-def test_a_wrong_wish_is_one_message(arguments: list[str], expected: str, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_wish_is_one_message(
+    arguments: list[str], expected: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert expected in refused([str(trained), *arguments], capsys)
 
 

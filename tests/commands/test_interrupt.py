@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from study.engine.lock import driving
-from study.engine.pending import Pending
+from study.engine.orders.driver_lock import driving
+from study.engine.orders.pending_orders import PendingOrders
 from study.evidence.store import Store
 
 STUDY = {
@@ -31,9 +31,23 @@ OUTPUT = "output.txt"
 def start(folder: Path, *settings: str, options: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(STUDY))
-    command = [sys.executable, "-m", "study.run", str(path), *options, *(w for s in settings for w in ("--set", s))]
-    environment = {**os.environ, "STUDY_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT), "STUDY_MARK": str(folder)}
-    with (folder / OUTPUT).open("ab") as output:  # of a pipe nobody sees the end before Ray's processes have gone, which inherit it
+    command = [
+        sys.executable,
+        "-m",
+        "study.run",
+        str(path),
+        *options,
+        *(w for s in settings for w in ("--set", s)),
+    ]
+    environment = {
+        **os.environ,
+        "STUDY_CACHE": str(folder / "cache"),
+        "PYTHONPATH": str(ROOT),
+        "STUDY_MARK": str(folder),
+    }
+    with (folder / OUTPUT).open(
+        "ab"
+    ) as output:  # of a pipe nobody sees the end before Ray's processes have gone, which inherit it
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
 
@@ -55,7 +69,7 @@ def wait_for_trials(folder: Path, num: int, process: "subprocess.Popen[bytes]") 
     """Waits until the search has published that many trials."""
     until = time.monotonic() + 240
     store = Store(folder / "runs" / "small")
-    while len([key for key in store.keys() if key.startswith("search-")]) < num:  # noqa: SIM118  a method, not a mapping
+    while len([key for key in store.keys() if key.startswith("search-")]) < num:
         assert process.poll() is None, said(folder)
         assert time.monotonic() < until, said(folder)
         time.sleep(0.2)
@@ -103,7 +117,7 @@ def require_whole(folder: Path) -> None:
     assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
     assert set(trials["state"]) == {"complete"}
     assert not epochs[["trial", "epoch"]].duplicated().any()
-    assert Pending(store).orders() == []
+    assert PendingOrders(store).orders() == []
     assert left_behind(folder) == []
 
 
@@ -125,7 +139,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> 
     assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
     after = {row.trial: row.ended for row in trials.itertuples()}
     assert before.items() <= after.items()
-    assert Pending(store).orders() == []
+    assert PendingOrders(store).orders() == []
 
 
 @pytest.mark.slow
@@ -134,7 +148,10 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
         for again in ((), ("--fresh",)):
             assert end_of(start(tmp_path, options=again), tmp_path, 240) == 2, said(tmp_path)
             last = said(tmp_path).rpartition("error")[2]
-            assert f"a run has one driver at a time, got a second one beside process {os.getpid()}" in " ".join(last.split())
+            assert (
+                f"a run has one driver at a time, got a second one beside process {os.getpid()}"
+                in " ".join(last.split())
+            )
             (tmp_path / OUTPUT).unlink()
     assert list((tmp_path / "runs").iterdir()) == [tmp_path / "runs" / "small"]
 
@@ -146,7 +163,7 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
     first.kill()
     first.wait(60)
     store = Store(tmp_path / "runs" / "small")
-    interrupted = {order.key: order.params for order in Pending(store).orders()} or None
+    interrupted = {order.key: order.params for order in PendingOrders(store).orders()} or None
     before = {row.trial: row.ended for row in store.read("trial").itertuples()}
     assert left_behind(tmp_path) == []  # Ray's processes notice that their driver is gone
 
@@ -165,7 +182,9 @@ def test_a_killed_driver_loses_nothing_and_its_trial_goes_on(tmp_path: Path) -> 
     ids=["alone", "worker", "trial as its workers start"],
 )
 def test_a_killed_trial_goes_on_by_itself(tmp_path: Path, workers: int, name: str, beside: str) -> None:
-    process = start(tmp_path, f"resources.workers={workers}", "resources.cpus_per_worker=0.9", "training.epochs=12")
+    process = start(
+        tmp_path, f"resources.workers={workers}", "resources.cpus_per_worker=0.9", "training.epochs=12"
+    )
     kill_one(tmp_path, name, process, beside)
     assert end_of(process, tmp_path, 580) == 0, said(tmp_path)
     require_whole(tmp_path)
@@ -188,7 +207,12 @@ def test_a_killed_raylet_ends_the_study_which_goes_on_with_the_next_start(tmp_pa
 
     assert end_of(start(tmp_path, *settings), tmp_path, 300) == 0, said(tmp_path)
     require_whole(tmp_path)
-    assert before.items() <= {row.trial: row.ended for row in Store(tmp_path / "runs" / "small").read("trial").itertuples()}.items()
+    assert (
+        before.items()
+        <= {
+            row.trial: row.ended for row in Store(tmp_path / "runs" / "small").read("trial").itertuples()
+        }.items()
+    )
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fake_run(tmp_path_factory.mktemp("report") / "small", num_search=6, patients=40)
 
 
-def test_the_report_lies_in_the_run_and_the_leaderboard_is_printed(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_lies_in_the_run_and_the_leaderboard_is_printed(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(small)]) == 0
     printed = capsys.readouterr().out
     assert "Leaderboard" in printed
@@ -31,7 +33,10 @@ def test_out_takes_the_files_elsewhere(small: Path, tmp_path: Path) -> None:
 
 
 def test_synthetic_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(fake_run(tmp_path / "phantom", num_search=2, patients=20, synthetic=True, hostile=True))]) == 0
+    assert (
+        main([str(fake_run(tmp_path / "phantom", num_search=2, patients=20, synthetic=True, hostile=True))])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "SYNTHETIC" in printed
     assert HOSTILE not in printed
@@ -44,13 +49,17 @@ def test_no_run_is_one_message_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
     assert "Traceback" not in error
 
 
-def test_a_run_without_trials_is_one_message_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_trials_is_one_message_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     FakeRun(tmp_path / "new", patients=20).study()
     assert main([str(tmp_path / "new")]) == 2
     assert "must hold at least one finished trial" in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_written_is_one_message(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_that_cannot_be_written_is_one_message(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
     assert main([str(small), "--out", str(tmp_path / "file")]) == 2
     assert "Give another one with --out" in capsys.readouterr().err
@@ -63,7 +72,9 @@ def test_why_prints_what_is_behind_a_number(small: Path, capsys: pytest.CaptureF
     assert "trials/baseline-prior/predictions.parquet" in printed
 
 
-def test_verify_passes_on_what_was_written_and_fails_on_what_was_changed(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_passes_on_what_was_written_and_fails_on_what_was_changed(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(small)]) == 0
     assert main([str(small), "--verify"]) == 0
     assert "all as written" in capsys.readouterr().out
@@ -74,13 +85,17 @@ def test_verify_passes_on_what_was_written_and_fails_on_what_was_changed(small: 
     assert "split:patients:train: written 41.0, computed 40.0" in printed
 
 
-def test_verify_without_a_report_is_one_message(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_without_a_report_is_one_message(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(small), "--verify", "--out", str(tmp_path)]) == 2
     assert "Write the report first" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_several_runs_get_a_page_side_by_side(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_runs_get_a_page_side_by_side(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(small), str(small), "--out", str(tmp_path)]) == 0
     assert f"Side by side: {tmp_path}/compared.html" in capsys.readouterr().out
     assert (tmp_path / "compared.html").is_file()

@@ -26,7 +26,14 @@ STUDY: dict[str, Any] = {
 }
 LABELS = "NDGCAHMO"
 WHO = ["ID", "Patient Age", "Patient Sex"]
-HEADER = [*WHO, "Left-Fundus", "Right-Fundus", "Left-Diagnostic Keywords", "Right-Diagnostic Keywords", *LABELS]
+HEADER = [
+    *WHO,
+    "Left-Fundus",
+    "Right-Fundus",
+    "Left-Diagnostic Keywords",
+    "Right-Diagnostic Keywords",
+    *LABELS,
+]
 
 
 @pytest.fixture
@@ -61,7 +68,9 @@ def odir(folder: Path, num_patients: int = 60, header: list[str] = HEADER, label
     return folder
 
 
-def test_a_small_study_runs_from_its_file_to_its_report(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_study_runs_from_its_file_to_its_report(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path, {**STUDY, "storage": f"file://{tmp_path}/runs"})
     assert run.main([path]) == 0
     said = capsys.readouterr().out
@@ -76,7 +85,9 @@ def test_a_small_study_runs_from_its_file_to_its_report(tmp_path: Path, cache: P
     for name in ("leaderboard.md", "dmsnet_table3.tex", "dmsnet_table3.csv"):
         assert (tmp_path / "runs" / "small" / "report" / "tables" / name).is_file()
     assert store.problems == []
-    kept = {path.parent.name for path in (tmp_path / "runs" / "small" / "trials").glob("*/weights.safetensors")}
+    kept = {
+        path.parent.name for path in (tmp_path / "runs" / "small" / "trials").glob("*/weights.safetensors")
+    }
     assert {key.split("-")[0] for key in kept} == {"search", "ablation"}
     assert len(kept) == 2
 
@@ -112,15 +123,24 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     [
         (["traning.epochs=3"], "`traning`: unknown key. Did you mean `training`?"),
         (["model.context=osmi"], "Did you mean `osim`?"),
-        (["keep_weights_of=[dmsnet_table9]"], "must name ablations of the study, got 'dmsnet_table9'. Did you mean `dmsnet_table3`?"),
+        (
+            ["keep_weights_of=[dmsnet_table9]"],
+            "must name ablations of the study, got 'dmsnet_table9'. Did you mean `dmsnet_table3`?",
+        ),
         (["model.backbone=resnet51"], "Did you mean resnet"),
         (["search.trials={type: int, low: 1, high: 3}"], "`search.trials`: must be one value"),
         (["data.root=/nowhere"], "must be an existing file or folder, got `/nowhere`"),
         (["objective=macro_averge_precision"], "Did you mean `macro_average_precision`?"),
-        (["model.head=softmax"], "labels of kind multilabel need a head for several labels a sample, got `softmax`"),
+        (
+            ["model.head=softmax"],
+            "labels of kind multilabel need a head for several labels a sample, got `softmax`",
+        ),
         (["loss=cross_entropy"], "`loss`: `cross_entropy` does not fit the head `multi_label`"),
         (["loss={name: focal, gamma: -1}"], "gamma"),
-        (["data.dataset=folders", "loss=cross_entropy", "model.head=softmax", "model.fusion=difference"], "difference needs both eyes"),
+        (
+            ["data.dataset=folders", "loss=cross_entropy", "model.head=softmax", "model.fusion=difference"],
+            "difference needs both eyes",
+        ),
         (["model.backbone={name: resnet18, weights: nowhere.pth}"], "nowhere.pth"),
         (["data.split.val=0.6", "data.split.test=0.6"], "`data.split`: val and test"),
         (["data.split.file=nowhere.csv"], "nowhere.csv"),
@@ -135,7 +155,9 @@ def test_a_wrong_setting_gets_one_message(
     assert expected in refused(argv, capsys)
 
 
-def test_a_missing_study_file_names_the_nearest(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_study_file_names_the_nearest(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path)
     assert "Did you mean `small.yaml`?" in refused([str(tmp_path / "smal.yaml")], capsys)
 
@@ -145,12 +167,16 @@ def test_weights_that_cannot_be_fetched_say_which_file_to_put_where(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    message = refused([write(tmp_path), "--set", "model.backbone={name: squeezenet1_1, weights: imagenet}"], capsys)
+    message = refused(
+        [write(tmp_path), "--set", "model.backbone={name: squeezenet1_1, weights: imagenet}"], capsys
+    )
     assert "squeezenet1_1" in message
     assert str(tmp_path / "hub") in message
 
 
-def test_bad_images_are_listed_and_can_be_skipped(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_images_are_listed_and_can_be_skipped(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = odir(tmp_path / "odir")
     images = root / "Training Images"
     (images / "0_left.jpg").write_bytes(b"")
@@ -168,27 +194,38 @@ def test_bad_images_are_listed_and_can_be_skipped(tmp_path: Path, cache: Path, c
     assert "data.on_bad_image: skip" in message
 
 
-def test_a_sheet_without_a_column_names_it(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sheet_without_a_column_names_it(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = odir(tmp_path / "odir", header=[*HEADER[:3], "Left-Fundsu", *HEADER[4:]])
     assert "Left-Fundus" in refused([write(tmp_path), "--set", f"data.root={root}"], capsys)
 
 
-def test_a_label_outside_its_range_names_the_row(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_label_outside_its_range_names_the_row(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = odir(tmp_path / "odir", label=2)
     message = refused([write(tmp_path), "--set", f"data.root={root}"], capsys)
     assert "row 2" in message
     assert "must be 0 or 1" in message
 
 
-def test_too_few_patients_of_a_label_are_counted(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_patients_of_a_label_are_counted(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = odir(tmp_path / "odir", num_patients=18)
     message = refused([write(tmp_path), "--set", f"data.root={root}"], capsys)
     assert "each label needs at least 3 patients" in message
 
 
-def test_an_address_without_a_cluster_is_named(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_without_a_cluster_is_named(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     message = refused([write(tmp_path), "--address", "127.0.0.1:9"], capsys)
-    assert "`resources.address`: must be `local`, `auto` or the address of a running cluster, got `127.0.0.1:9`" in message
+    assert (
+        "`resources.address`: must be `local`, `auto` or the address of a running cluster, got `127.0.0.1:9`"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,7 +235,9 @@ def test_an_address_without_a_cluster_is_named(tmp_path: Path, cache: Path, caps
         (["runs/small", "--left", "nowhere.jpg"], "must be a run's folder"),
     ],
 )
-def test_predict_says_what_it_needs(argv: list[str], expected: str, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_says_what_it_needs(
+    argv: list[str], expected: str, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert predict.main(argv) == 2
     assert expected in " ".join(capsys.readouterr().err.split())
 

@@ -35,11 +35,20 @@ def test_every_study_file_is_listed() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_study_file_goes_from_its_phantom_to_its_tables(name: str, tmp_path: Path) -> None:
     file = ROOT / "search_spaces" / f"{name}.yaml"
-    command = [sys.executable, "-m", "study.run", str(file), "--profile", "laptop" if name != "odir_cpu" else "full"]
+    command = [
+        sys.executable,
+        "-m",
+        "study.run",
+        str(file),
+        "--profile",
+        "laptop" if name != "odir_cpu" else "full",
+    ]
     command += ["--set", f"storage={tmp_path / 'runs'}", *(NO_NETWORK if name == "odir_cpu" else [])]
     environment = {**os.environ, "STUDY_CACHE": str(tmp_path / "cache")}
     environment = {key: value for key, value in environment.items() if not key.startswith("STUDY_ROOT_")}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500, check=False)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500, check=False
+    )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert "SYNTHETIC" in ended.stdout
     spec = resolve(file, {}, "laptop" if name != "odir_cpu" else "full", has_gpu=False).spec

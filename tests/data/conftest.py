@@ -25,7 +25,9 @@ def write_image() -> Callable[..., Path]:
 def make_pairs() -> Callable[..., Pairs]:
     """Pairs with these targets; images are files named after the sample below `folder`, which need not exist."""
 
-    def make(targets: object, folder: Path = Path("nowhere"), patients: list[str] | None = None, **changes: object) -> Pairs:
+    def make(
+        targets: object, folder: Path = Path("nowhere"), patients: list[str] | None = None, **changes: object
+    ) -> Pairs:
         values = np.array(targets, dtype=np.int8)
         names = [f"s{i}" for i in range(len(values))]
         fields: dict[str, object] = {
@@ -33,7 +35,9 @@ def make_pairs() -> Callable[..., Pairs]:
             "labels": tuple("abcdefgh"[: values.shape[1]]),
             "kind": "multilabel",
             "num_views": 2,
-            "table": pairs_table(names, patients or names, [f"{s}_left.png" for s in names], [f"{s}_right.png" for s in names]),
+            "table": pairs_table(
+                names, patients or names, [f"{s}_left.png" for s in names], [f"{s}_right.png" for s in names]
+            ),
             "targets": values,
             "view_targets": np.repeat(values[:, None], 2, axis=1),
             "synthetic": False,

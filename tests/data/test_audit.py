@@ -8,8 +8,17 @@ import pytest
 from PIL import Image
 
 from study.data import audit
-from study.data._likeness import OVERLAP, SHIFT_PX, Detail, _correlation, alike, overlaid, seen_share, whitened
-from study.data.audit import divided, duplicate_groups, duplicates, open_likeness, poor_frames
+from study.data._similarity import (
+    OVERLAP,
+    SHIFT_PX,
+    Detail,
+    _correlation,
+    alike,
+    overlaid,
+    seen_share,
+    whitened,
+)
+from study.data.audit import divided, duplicate_groups, duplicates, open_similarity, poor_frames
 from study.data.cache import THUMB, ImageCache
 from study.data.cohort import open_cohort
 from study.data.datasets.phantom import Phantom
@@ -56,7 +65,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pressed(drawn(1, eye)).save(root / f"25_{eye}.png")
         again(drawn(2, eye)).save(root / f"26_{eye}.png")
         pressed(drawn(3, other)).save(root / f"27_{eye}.png")
-    spare = Phantom(None, variant="grades", num_patients=25, size_px=128).read().load("phantom/grades/24/left")
+    spare = (
+        Phantom(None, variant="grades", num_patients=25, size_px=128).read().load("phantom/grades/24/left")
+    )
     Image.fromarray(spare).save(root / "28_left.png")
     pressed(Image.fromarray(spare)).save(root / "28_right.png")
     Image.new("RGB", (128, 128), (4, 4, 4)).save(root / "29_left.png")
@@ -108,12 +119,16 @@ def test_groups_join_duplicates_and_nobody_else(cache: ImageCache) -> None:
 
 
 def test_samples_of_a_patient_are_one_group_even_if_unlike(cache: ImageCache) -> None:
-    table = cache.pairs.table.assign(patient=["p", *cache.pairs.table["patient"][1:9], "p", *cache.pairs.table["patient"][10:]])
+    table = cache.pairs.table.assign(
+        patient=["p", *cache.pairs.table["patient"][1:9], "p", *cache.pairs.table["patient"][10:]]
+    )
     groups = duplicate_groups(replace(cache, pairs=replace(cache.pairs, table=table)))
     assert groups[0] == groups[9] == groups[24]
 
 
-def test_one_file_named_for_two_patients_joins_them_but_a_black_frame_does_not(eyes: Pairs, tmp_path: Path) -> None:
+def test_one_file_named_for_two_patients_joins_them_but_a_black_frame_does_not(
+    eyes: Pairs, tmp_path: Path
+) -> None:
     left = eyes.table["left"].tolist()
     left[10], left[11], left[12] = left[9], "29_left.png", "29_left.png"
     shared = replace(eyes, table=eyes.table.assign(left=left), fingerprint="shared")
@@ -125,11 +140,13 @@ def test_one_file_named_for_two_patients_joins_them_but_a_black_frame_does_not(e
     assert found.loc[("9", "10"), "evidence"] == "same file"
 
 
-def test_a_search_is_done_once_for_all_image_settings(cache: ImageCache, eyes: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_likeness(cache)
+def test_a_search_is_done_once_for_all_image_settings(
+    cache: ImageCache, eyes: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_similarity(cache)
     monkeypatch.setattr(audit, "_search", lambda cache: pytest.fail("searched again"))
     other = ImageCache.build(eyes, Preprocessing(16, crop="none"), cache.folder.parent)
-    again = open_likeness(other)
+    again = open_similarity(other)
     assert np.array_equal(first.rows, again.rows)
     assert np.array_equal(first.elsewhere, again.elsewhere, equal_nan=True)
     assert np.array_equal(duplicate_groups(other), duplicate_groups(cache))
@@ -139,11 +156,13 @@ def test_an_unwritable_place_is_named(cache: ImageCache, monkeypatch: pytest.Mon
     def full(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    found = open_likeness(cache)
+    found = open_similarity(cache)
     monkeypatch.setattr(audit, "_search", lambda cache: found)
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(StorageError, match="findings of the audit must be writable there, got: No space left"):
-        open_likeness(replace(cache, source="another"))
+    with pytest.raises(
+        StorageError, match="findings of the audit must be writable there, got: No space left"
+    ):
+        open_similarity(replace(cache, source="another"))
 
 
 def test_frames_without_an_eye_are_named(cache: ImageCache) -> None:
@@ -180,8 +199,10 @@ def test_a_cohort_groups_duplicates_unless_told_not_to(folder: Path, tmp_path: P
 
     def divisions(group: bool, seed: int) -> int:
         split = SplitSpec(val=0.3, test=0.3, seed=seed, group_duplicates=group)
-        cohort = open_cohort(DataSpec(dataset=dataset, root=folder / "eyes.csv", image_px=16, split=split), tmp_path)
-        return len(divided(cohort.cache, cohort.split))
+        cohort = open_cohort(
+            DataSpec(dataset=dataset, root=folder / "eyes.csv", image_px=16, split=split), tmp_path
+        )
+        return len(divided(cohort.cache, cohort.assignment))
 
     assert SplitSpec().group_duplicates
     assert [divisions(True, seed) for seed in range(4)] == [0, 0, 0, 0]

@@ -54,7 +54,9 @@ def test_a_crop_keeps_an_upright_rectangle_within_its_bounds(smallest):
     num, px = 150, 64
     images, _ = Augmentation(crop=smallest)(whereabouts(num, px), seeded())
     flat = images.flatten(0, 1)
-    assert (flat[:, 2] > 0.999).float().mean() > 0.97  # the border of a full-width crop is half a pixel outside
+    assert (
+        flat[:, 2] > 0.999
+    ).float().mean() > 0.97  # the border of a full-width crop is half a pixel outside
     inner = slice(8, px - 8)
     x, y = flat[:, 0, inner, inner], flat[:, 1, inner, inner]
     assert (x - x[:, :1]).abs().max() < 1e-4
@@ -81,21 +83,32 @@ def test_a_crop_follows_the_rotation_in_one_sampling():
     crops = random_crops(10, 0.3, generator)
     for image, before, crop in zip(both.flatten(0, 1), turned.flatten(0, 1), crops, strict=True):
         for row, column in [(20, 20), (32, 40), (45, 30)]:
-            x, y = (float(crop[i, i]) * ((at * 2 + 1) / 64 - 1) + float(crop[i, 2]) for i, at in enumerate((column, row)))
+            x, y = (
+                float(crop[i, i]) * ((at * 2 + 1) / 64 - 1) + float(crop[i, 2])
+                for i, at in enumerate((column, row))
+            )
             left, top = ((at + 1) * 64 / 2 - 0.5 for at in (x, y))
             i, j = int(top), int(left)
             down, right = top - i, left - j
             around = before[:, i : i + 2, j : j + 2]
-            expected = (around * torch.tensor([[(1 - down) * (1 - right), (1 - down) * right], [down * (1 - right), down * right]])).sum(
-                (1, 2)
-            )
+            expected = (
+                around
+                * torch.tensor(
+                    [[(1 - down) * (1 - right), (1 - down) * right], [down * (1 - right), down * right]]
+                )
+            ).sum((1, 2))
             if (around[2] > 0.999).all():
                 assert torch.allclose(image[:2, row, column], expected[:2], atol=1e-4)
 
 
 def test_what_is_switched_off_draws_no_random_number():
     settings = {"rotate_deg": 10.0, "scale": 0.05, "brightness": 0.1}
-    assert torch.equal(*(Augmentation(**settings, **more)(IMAGES, seeded())[0] for more in ({}, {"crop": 1.0, "flip_vertical": False})))
+    assert torch.equal(
+        *(
+            Augmentation(**settings, **more)(IMAGES, seeded())[0]
+            for more in ({}, {"crop": 1.0, "flip_vertical": False})
+        )
+    )
 
 
 def test_same_seed_same_images_other_seed_others():
@@ -153,4 +166,6 @@ def test_scale_changes_the_size_within_its_bounds():
 
 def test_flat_grey_images_do_not_change_with_saturation_or_contrast():
     grey = torch.full((2, 2, 3, 4, 4), 0.3)
-    assert torch.allclose(replace(Augmentation(), contrast=0.5, saturation=0.5)(grey, seeded())[0], grey, atol=1e-6)
+    assert torch.allclose(
+        replace(Augmentation(), contrast=0.5, saturation=0.5)(grey, seeded())[0], grey, atol=1e-6
+    )

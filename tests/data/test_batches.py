@@ -47,7 +47,12 @@ def test_a_last_batch_of_one_joins_the_one_before(cache, num, sizes):
 
 def test_order_and_changes_follow_seed_and_epoch(cache):
     def epoch(number, seed=0):
-        loader = batches(cache, order="shuffle", seed=seed, augmentation=Augmentation(flip=True, rotate_deg=10.0, brightness=0.2))
+        loader = batches(
+            cache,
+            order="shuffle",
+            seed=seed,
+            augmentation=Augmentation(flip=True, rotate_deg=10.0, brightness=0.2),
+        )
         loader.set_epoch(number)
         parts = list(loader)
         return torch.cat([b.rows for b in parts]), torch.cat([b.images for b in parts])
@@ -65,14 +70,23 @@ def test_labels_of_the_eyes_follow_their_images(cache):
     swapped = [not torch.equal(a, b) for a, b in zip(plain.images, changed.images, strict=True)]
     assert 0 < sum(swapped) < 23
     for i, flipped in enumerate(swapped):
-        assert torch.equal(changed.view_targets[i], plain.view_targets[i].flip(0) if flipped else plain.view_targets[i])
+        assert torch.equal(
+            changed.view_targets[i], plain.view_targets[i].flip(0) if flipped else plain.view_targets[i]
+        )
     assert torch.equal(changed.targets, plain.targets)
 
 
-@given(st.integers(2, 23), st.integers(1, 4), st.integers(2, 6), st.sampled_from(["given", "shuffle"]), st.integers(0, 3))
+@given(
+    st.integers(2, 23),
+    st.integers(1, 4),
+    st.integers(2, 6),
+    st.sampled_from(["given", "shuffle"]),
+    st.integers(0, 3),
+)
 def test_ranks_share_the_samples_without_loss_or_double(cache, num, world_size, batch_size, order, epoch):
     loaders = [
-        batches(cache, np.arange(num), batch_size=batch_size, order=order, rank=rank, world_size=world_size) for rank in range(world_size)
+        batches(cache, np.arange(num), batch_size=batch_size, order=order, rank=rank, world_size=world_size)
+        for rank in range(world_size)
     ]
     for loader in loaders:
         loader.set_epoch(epoch)
@@ -92,4 +106,7 @@ def test_batches_can_be_changed_in_place_without_touching_the_cache(cache):
 
 
 def test_residence_is_for_cuda_devices_only(cache):
-    assert all(torch.equal(a.images, b.images) for a, b in zip(batches(cache, resident=True), batches(cache), strict=True))
+    assert all(
+        torch.equal(a.images, b.images)
+        for a, b in zip(batches(cache, resident=True), batches(cache), strict=True)
+    )

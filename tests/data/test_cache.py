@@ -49,7 +49,9 @@ def test_each_image_is_decoded_once(eyes, tmp_path):
     table = eyes.table.assign(right=[*eyes.table["right"][:3], "s0_left.png"])
     counted = replace(eyes, load=load, table=table)
     progress = []
-    first = ImageCache.build(counted, SMALL, tmp_path / "cache", progress=lambda done, total: progress.append((done, total)))
+    first = ImageCache.build(
+        counted, SMALL, tmp_path / "cache", progress=lambda done, total: progress.append((done, total))
+    )
     again = ImageCache.build(counted, SMALL, tmp_path / "cache", progress=lambda *_: progress.append("again"))
     assert sorted(seen) == sorted(set(table["left"]) | set(table["right"]))
     assert progress == [(i + 1, 7) for i in range(7)]
@@ -88,12 +90,17 @@ def test_bad_images_are_counted_and_listed(eyes, tmp_path):
 def test_images_that_a_box_does_not_fit_are_named(eyes, tmp_path, write_image):
     write_image(tmp_path / "eyes" / "s2_right.png", size=(24, 40))
     boxed = replace(SMALL, crop="none", crop_box=CropBoxSpec(left=0, top=0, right=24, bottom=30))
-    with pytest.raises(DataError, match=r"got 7 that are not:\n  s0_left.png: 24 x 20 pixels, beyond which `data.crop_box` reaches"):
+    with pytest.raises(
+        DataError,
+        match=r"got 7 that are not:\n  s0_left.png: 24 x 20 pixels, beyond which `data.crop_box` reaches",
+    ):
         ImageCache.build(eyes, boxed, tmp_path / "cache")
 
 
 def test_only_the_first_ten_bad_images_are_listed(make_pairs, tmp_path):
-    with pytest.raises(DataError, match=r"got 24 that are not:(\n  s\d_(left|right).png: missing){10}\n  and 14 more"):
+    with pytest.raises(
+        DataError, match=r"got 24 that are not:(\n  s\d_(left|right).png: missing){10}\n  and 14 more"
+    ):
         ImageCache.build(make_pairs([[1]] * 12, tmp_path), SMALL, tmp_path / "cache")
 
 
@@ -118,7 +125,9 @@ def test_a_missing_eye_is_skipped_or_shown_twice(eyes, tmp_path):
 
 
 def test_single_images_have_one_view(tmp_path):
-    cache = ImageCache.build(Phantom(None, variant="ultrasound", num_patients=3, size_px=32).read(), SMALL, tmp_path)
+    cache = ImageCache.build(
+        Phantom(None, variant="ultrasound", num_patients=3, size_px=32).read(), SMALL, tmp_path
+    )
     assert cache.index.shape == (len(cache.pairs), 1)
 
 

@@ -12,7 +12,18 @@ from study.data.pairs import Pairs, pairs_table
 from study.data.preprocessing import Preprocessing
 
 CPU = torch.device("cpu")
-LABELS = [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]]
+LABELS = [
+    [1, 0, 0],
+    [0, 1, 0],
+    [1, 0, 0],
+    [0, 1, 1],
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+    [1, 0, 0],
+    [0, 1, 0],
+    [1, 0, 0],
+]
 TRAIN, OTHERS = np.array([7, 0, 3, 5, 2, 6, 1]), np.array([4, 8, 9])
 
 
@@ -51,7 +62,18 @@ def cache(tmp_path_factory):
 
 
 def epochs(cache, cutmix, num=6, rows=TRAIN, **settings):
-    loader = Batches(cache, rows, **{"batch_size": 4, "device": CPU, "normalise": "half", "cutmix": cutmix, "order": "shuffle", **settings})
+    loader = Batches(
+        cache,
+        rows,
+        **{
+            "batch_size": 4,
+            "device": CPU,
+            "normalise": "half",
+            "cutmix": cutmix,
+            "order": "shuffle",
+            **settings,
+        },
+    )
     for epoch in range(num):
         loader.set_epoch(epoch)
         yield from loader
@@ -99,15 +121,21 @@ def test_labels_follow_the_area_of_the_pixels(cache, box):
             assert len(pixels.unique()) <= 2
             other = next((s for s in pixels.unique().tolist() if s != row), row)
             shares.add(round(float((pixels != row).float().mean()), 3))
-            share = [float((pixels[view] == other).float().mean()) if other != row else 0.0 for view in (0, 1)]
+            share = [
+                float((pixels[view] == other).float().mean()) if other != row else 0.0 for view in (0, 1)
+            ]
             own, theirs = (torch.tensor(LABELS[s]).float() for s in (row, other))
             assert torch.allclose(batch.targets[i], own + sum(share) / 2 * (theirs - own), atol=1e-5)
             for view in (0, 1):
-                own, theirs = (torch.from_numpy(cache.pairs.view_targets[s, view]).float() for s in (row, other))
+                own, theirs = (
+                    torch.from_numpy(cache.pairs.view_targets[s, view]).float() for s in (row, other)
+                )
                 if (own < 0).any() or (theirs < 0).any():
                     assert (batch.view_targets[i, view] == -1).all()
                 elif other != row:
-                    assert torch.allclose(batch.view_targets[i, view], own + share[view] * (theirs - own), atol=1e-5)
+                    assert torch.allclose(
+                        batch.view_targets[i, view], own + share[view] * (theirs - own), atol=1e-5
+                    )
             same = torch.equal(sample[i, 0], sample[i, 1])
             assert same or box == "per_eye"
     assert len(shares) > 10
@@ -122,7 +150,12 @@ def test_per_eye_boxes_differ_between_the_eyes(cache):
 def test_same_seed_and_epoch_same_batches(cache, kind):
     def whole(seed):
         augmentation = Augmentation(flip=True, rotate_deg=20.0, crop=0.5)
-        return [torch.cat(parts) for parts in zip(*epochs(cache, CutMix(kind, 0.7), 2, seed=seed, augmentation=augmentation), strict=True)]
+        return [
+            torch.cat(parts)
+            for parts in zip(
+                *epochs(cache, CutMix(kind, 0.7), 2, seed=seed, augmentation=augmentation), strict=True
+            )
+        ]
 
     first, again, other = whole(0), whole(0), whole(1)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -190,7 +223,9 @@ def test_boxes_are_those_of_the_formula(box):
             k = view if box == "per_eye" else 0
             h, w = (int(pixels * side[i, k]) for pixels in (height, width))
             expected = torch.zeros(height, width, dtype=torch.bool)
-            rows, columns = ((max(0, int(c[i, k]) - s // 2), max(0, int(c[i, k]) + s // 2)) for c, s in ((y, h), (x, w)))
+            rows, columns = (
+                (max(0, int(c[i, k]) - s // 2), max(0, int(c[i, k]) + s // 2)) for c, s in ((y, h), (x, w))
+            )
             expected[rows[0] : rows[1], columns[0] : columns[1]] = True
             assert torch.equal(found[i, view], expected)
     assert found.float().mean() == pytest.approx(0.36, abs=0.08)  # half of the area, less what is clipped
@@ -199,4 +234,9 @@ def test_boxes_are_those_of_the_formula(box):
 def test_labels_that_are_equal_stay_as_they_are_to_the_bit():
     own = torch.tensor([0.0, 1.0, -1.0, 1.0])
     assert mixed(own, own, torch.full((4,), 0.3)).tolist() == own.tolist()
-    assert mixed(own, torch.tensor([1.0, -1.0, 0.0, 0.0]), torch.full((4,), 0.25)).tolist() == [0.25, -1.0, -1.0, 0.75]
+    assert mixed(own, torch.tensor([1.0, -1.0, 0.0, 0.0]), torch.full((4,), 0.25)).tolist() == [
+        0.25,
+        -1.0,
+        -1.0,
+        0.75,
+    ]

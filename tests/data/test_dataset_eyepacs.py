@@ -16,10 +16,16 @@ def written(root, rows, images, folder="train"):
 @pytest.mark.parametrize("folder", ["train", "."])
 def test_the_patient_has_the_higher_grade(tmp_path, folder):
     rows = [("10_left", 0), ("10_right", 3), ("13_right", 1), ("13_left", 1), ("7_left", 4)]
-    pairs = Eyepacs(written(tmp_path, rows, ["10_left", "10_right", "13_left", "13_right", "7_left"], folder)).read()
+    pairs = Eyepacs(
+        written(tmp_path, rows, ["10_left", "10_right", "13_left", "13_right", "7_left"], folder)
+    ).read()
     assert pairs.kind == "grades"
     assert pairs.table["sample"].tolist() == ["10", "13", "7"]
-    assert pairs.keys == [("10_left.jpeg", "10_right.jpeg"), ("13_left.jpeg", "13_right.jpeg"), ("7_left.jpeg", None)]
+    assert pairs.keys == [
+        ("10_left.jpeg", "10_right.jpeg"),
+        ("13_left.jpeg", "13_right.jpeg"),
+        ("7_left.jpeg", None),
+    ]
     assert pairs.targets.argmax(1).tolist() == [3, 1, 4]
     assert pairs.view_targets[0].argmax(1).tolist() == [0, 3]
     assert (pairs.view_targets[2, 1] == -1).all()
@@ -46,5 +52,7 @@ def test_wrong_rows_are_named(tmp_path, row, message):
 
 
 def test_without_the_sheet(tmp_path):
-    with pytest.raises(DataError, match=r"trainLabels.csv`: must be a CSV, Parquet or Excel file, got no such file"):
+    with pytest.raises(
+        DataError, match=r"trainLabels.csv`: must be a CSV, Parquet or Excel file, got no such file"
+    ):
         Eyepacs(tmp_path).read()

@@ -5,7 +5,13 @@ from study.spec.errors import DataError
 
 
 def written(root):
-    for name in ("dots/p1_a.png", "dots/p1_b.PNG", "membrane/p2_a.jpg", "membrane/notes.txt", ".hidden/p3_a.png"):
+    for name in (
+        "dots/p1_a.png",
+        "dots/p1_b.PNG",
+        "membrane/p2_a.jpg",
+        "membrane/notes.txt",
+        ".hidden/p3_a.png",
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
     return root
@@ -34,5 +40,7 @@ def test_a_pattern_that_is_wrong_or_not_found(tmp_path):
 def test_fewer_than_two_classes(tmp_path):
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.png").touch()
-    with pytest.raises(DataError, match=r"at least two folders with images, one for each class, got 1 \(only\)"):
+    with pytest.raises(
+        DataError, match=r"at least two folders with images, one for each class, got 1 \(only\)"
+    ):
         Folders(tmp_path).read()

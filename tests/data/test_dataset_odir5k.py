@@ -7,7 +7,23 @@ from study.spec.errors import DataError
 
 ROWS = [
     (1, 57, "Male", "1_left.jpg", "1_right.jpg", "normal fundus", "normal fundus", 1, 0, 0, 0, 0, 0, 0, 0),
-    (2, 42, "Female", "2_left.jpg", "2_right.jpg", "laser spot，mild nonproliferative retinopathy", "drusen", 0, 1, 0, 0, 0, 0, 0, 1),
+    (
+        2,
+        42,
+        "Female",
+        "2_left.jpg",
+        "2_right.jpg",
+        "laser spot，mild nonproliferative retinopathy",
+        "drusen",
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+    ),
     (30, 1, "Male", "30_left.jpg", "30_right.jpg", "lens dust", "cataract", 0, 0, 0, 1, 0, 0, 0, 0),
 ]
 KEYWORDS = ["Left-Diagnostic Keywords", "Right-Diagnostic Keywords"]
@@ -16,7 +32,9 @@ COLUMNS = ["ID", "Patient Age", "Patient Sex", "Left-Fundus", "Right-Fundus", *K
 
 def official(root, rows=ROWS, images=("1_left", "1_right", "2_left", "2_right", "30_right"), columns=COLUMNS):
     (root / "Training Images").mkdir(parents=True)
-    pd.DataFrame(rows, columns=columns).to_excel(root / "ODIR-5K_Training_Annotations(Updated)_V2.xlsx", index=False)
+    pd.DataFrame(rows, columns=columns).to_excel(
+        root / "ODIR-5K_Training_Annotations(Updated)_V2.xlsx", index=False
+    )
     for name in images:
         (root / "Training Images" / f"{name}.jpg").touch()
     return root
@@ -24,9 +42,18 @@ def official(root, rows=ROWS, images=("1_left", "1_right", "2_left", "2_right", 
 
 def test_official_layout(tmp_path):
     pairs = Odir5k(official(tmp_path)).read()
-    assert (pairs.kind, pairs.num_views, pairs.synthetic, pairs.labels) == ("multilabel", 2, False, tuple("NDGCAHMO"))
+    assert (pairs.kind, pairs.num_views, pairs.synthetic, pairs.labels) == (
+        "multilabel",
+        2,
+        False,
+        tuple("NDGCAHMO"),
+    )
     assert pairs.table["sample"].tolist() == pairs.table["patient"].tolist() == ["1", "2", "30"]
-    assert pairs.keys == [("1_left.jpg", "1_right.jpg"), ("2_left.jpg", "2_right.jpg"), (None, "30_right.jpg")]
+    assert pairs.keys == [
+        ("1_left.jpg", "1_right.jpg"),
+        ("2_left.jpg", "2_right.jpg"),
+        (None, "30_right.jpg"),
+    ]
     assert pairs.targets[1].tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
     assert pairs.view_targets[1, 1].tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
     assert (pairs.view_targets[2, 0] == -1).all()

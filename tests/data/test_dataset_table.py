@@ -44,11 +44,17 @@ def test_without_a_patient_column_each_row_is_one(tmp_path):
 
 def test_single_images_with_a_column_of_names(tmp_path):
     path = written(tmp_path, FRAME.assign(grade=["mild", "none", "mild"]))
-    pairs = Table(path, left="od", right=None, labels=["none", "mild"], label_column="grade", kind="grades").read()
+    pairs = Table(
+        path, left="od", right=None, labels=["none", "mild"], label_column="grade", kind="grades"
+    ).read()
     assert (pairs.num_views, pairs.kind) == (1, "grades")
     assert pairs.targets.tolist() == pairs.view_targets[:, 0].tolist() == [[0, 1], [1, 0], [0, 1]]
-    with pytest.raises(DataError, match=r"row 2, column `grade`: must be one of the labels, got 'mild'. Did you mean `milt`"):
-        Table(path, left="od", right=None, labels=["none", "milt"], label_column="grade", kind="grades").read()
+    with pytest.raises(
+        DataError, match=r"row 2, column `grade`: must be one of the labels, got 'mild'. Did you mean `milt`"
+    ):
+        Table(
+            path, left="od", right=None, labels=["none", "milt"], label_column="grade", kind="grades"
+        ).read()
 
 
 def test_a_table_without_labels_can_be_predicted(tmp_path):

@@ -32,7 +32,9 @@ def noise(height=40, width=40, low=40, high=220):
 
 
 def build(name, **args):
-    return components.build("illumination", components.parse("illumination", {"name": name, **args}, "data.illumination"))
+    return components.build(
+        "illumination", components.parse("illumination", {"name": name, **args}, "data.illumination")
+    )
 
 
 def near(found, expected, within=1):
@@ -48,7 +50,11 @@ def test_the_folder_holds_what_the_study_file_promises():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("image", [fundus(), noise(16, 16), noise(53, 37), noise(224, 224)], ids=["fundus", "small", "odd", "large"])
+@pytest.mark.parametrize(
+    "image",
+    [fundus(), noise(16, 16), noise(53, 37), noise(224, 224)],
+    ids=["fundus", "small", "odd", "large"],
+)
 def test_shape_type_and_input_stay_and_the_result_repeats(name, image):
     correct, before = build(name), image.copy()
     image.setflags(write=False)
@@ -89,7 +95,10 @@ def mirrored(image, y, x, taps):
     total = np.zeros(3)
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
-            row, column = (min(abs(at), 2 * (side - 1) - abs(at)) for at, side in ((y + dy, image.shape[0]), (x + dx, image.shape[1])))
+            row, column = (
+                min(abs(at), 2 * (side - 1) - abs(at))
+                for at, side in ((y + dy, image.shape[0]), (x + dx, image.shape[1]))
+            )
             total += taps[dy + reach] * taps[dx + reach] * image[row, column]
     return total
 
@@ -138,7 +147,9 @@ def slow_equalised(lightness, clip):
 @pytest.mark.parametrize("clip", [1.5, 2.0, 4.0, 256.0])
 def test_clahe_of_one_tile_is_its_clipped_histogram_summed(clip):
     y, x = np.mgrid[:64, :64]
-    grey = (30 + 150 * np.exp(-((y - 40) ** 2 + (x - 20) ** 2) / 300) + noise(64, 64, 0, 20)[..., 0]).astype(np.uint8)
+    grey = (30 + 150 * np.exp(-((y - 40) ** 2 + (x - 20) ** 2) / 300) + noise(64, 64, 0, 20)[..., 0]).astype(
+        np.uint8
+    )
     image = np.repeat(grey[..., None], 3, axis=2)
     found = rgb2lab(ClaheLab(clip=clip, tiles=1)(image))[..., 0]
     expected = 100 * slow_equalised(rgb2lab(image)[..., 0] / 100, clip)
@@ -189,11 +200,16 @@ def test_multi_scale_retinex_follows_its_formula():
         taps = np.convolve(np.convolve(box, box), box)
         variance = (taps * (np.arange(len(taps)) - len(taps) // 2) ** 2).sum()
         assert math.sqrt(variance) == pytest.approx(64 * sigma, rel=0.2)
-        plain = np.pad(image * field[..., None].astype(float), ((len(taps), len(taps)), (len(taps), len(taps)), (0, 0)))
+        plain = np.pad(
+            image * field[..., None].astype(float), ((len(taps), len(taps)), (len(taps), len(taps)), (0, 0))
+        )
         share = np.pad(field.astype(float), len(taps))
         reach = len(taps) // 2
         for y, x in zip(*np.nonzero(field), strict=True):
-            around = (slice(y + len(taps) - reach, y + len(taps) + reach + 1), slice(x + len(taps) - reach, x + len(taps) + reach + 1))
+            around = (
+                slice(y + len(taps) - reach, y + len(taps) + reach + 1),
+                slice(x + len(taps) - reach, x + len(taps) + reach + 1),
+            )
             weight = np.outer(taps, taps) * share[around]
             lights[k, y, x] = (weight[..., None] * plain[around]).sum(axis=(0, 1)) / weight.sum()
     reflected = (np.log1p(image.astype(float)) - np.log1p(lights).mean(axis=0))[field]
@@ -211,7 +227,10 @@ def test_a_slope_of_light_disappears_and_texture_stays(name):
 
     def slope_to_texture(image):
         middle = image[20:-20, 20:-20, 0].astype(float).ravel()
-        like = [np.corrcoef(middle, np.broadcast_to(part, (96, 96))[20:-20, 20:-20].ravel())[0, 1] for part in (slope, texture)]
+        like = [
+            np.corrcoef(middle, np.broadcast_to(part, (96, 96))[20:-20, 20:-20].ravel())[0, 1]
+            for part in (slope, texture)
+        ]
         return abs(like[0]) / like[1]
 
     assert 0 < slope_to_texture(build(name)(image)) < slope_to_texture(image) / 3
@@ -223,7 +242,10 @@ def test_a_slope_of_light_disappears_and_texture_stays(name):
         ("grahm", r"`data.illumination`: must be a known illumination, got `grahm`. Did you mean `graham`"),
         ({"name": "graham", "keep": 0}, r"`data.illumination.graham.keep`: .*greater than 0, got 0"),
         ({"name": "msr", "sigmas": []}, r"`data.illumination.msr.sigmas`: .*at least 1"),
-        ({"name": "clahe_lab", "clips": 2}, r"`data.illumination.clahe_lab.clips`: unknown key. Did you mean `clip`"),
+        (
+            {"name": "clahe_lab", "clips": 2},
+            r"`data.illumination.clahe_lab.clips`: unknown key. Did you mean `clip`",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(value, message):

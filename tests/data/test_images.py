@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.data.images import BadImageError, ImageFolder, quiet_pillow, read_image
+from study.data.images import ImageFolder, quiet_pillow, read_image
+from study.spec.errors import BadImageError
 
 
 def test_every_mode_becomes_rgb(tmp_path):
@@ -29,7 +30,12 @@ def test_missing_empty_text_and_truncated_files_are_refused(tmp_path, write_imag
     (tmp_path / "text.jpg").write_text("no picture")
     whole = write_image(tmp_path / "whole.png", size=(200, 200)).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    for name, reason in [("absent.jpg", "missing"), ("empty.jpg", "empty"), ("text.jpg", "not an image"), ("cut.png", "cannot be decoded")]:
+    for name, reason in [
+        ("absent.jpg", "missing"),
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not an image"),
+        ("cut.png", "cannot be decoded"),
+    ]:
         with pytest.raises(BadImageError, match=reason):
             ImageFolder(str(tmp_path))(name)
 

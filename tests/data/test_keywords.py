@@ -31,7 +31,10 @@ def test_an_eye_without_a_usable_keyword_is_unknown():
     assert (eye_labels("") == -1).all()
 
 
-@given(st.lists(st.sampled_from(["normal fundus", "drusen", "cataract", *sorted(UNUSABLE)]), min_size=1), st.sampled_from([",", "，"]))
+@given(
+    st.lists(st.sampled_from(["normal fundus", "drusen", "cataract", *sorted(UNUSABLE)]), min_size=1),
+    st.sampled_from([",", "，"]),
+)
 def test_n_never_meets_a_disease_and_order_does_not_matter(parts, comma):
     labels = eye_labels(comma.join(parts))
     assert (labels == eye_labels(comma.join(reversed(parts)))).all()

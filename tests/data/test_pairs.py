@@ -28,12 +28,18 @@ def test_missing_eye_is_none_among_the_keys(make_pairs):
     [
         ({"table": TABLE.assign(sample=["a", "a"])}, "each sample must stand once, got 'a'"),
         ({"table": TABLE.assign(patient=["p", ""])}, "sample and patient must be non-empty text"),
-        ({"table": TABLE.assign(left=[None, None], right=["b.png", None])}, "each sample must name an image, got none for 'b'"),
+        (
+            {"table": TABLE.assign(left=[None, None], right=["b.png", None])},
+            "each sample must name an image, got none for 'b'",
+        ),
         ({"table": TABLE.drop(columns="age")}, "got none named age"),
         ({"targets": np.array([[0], [3]], dtype=np.int8)}, "must be 0, 1 or -1 .unknown., got 3 for 's1'"),
         ({"table": TABLE, "targets": [[1], [0], [1]]}, r"must have the shape \(2, 1\)"),
         ({"labels": ("x", "x"), "targets": np.zeros((2, 2), dtype=np.int8)}, "labels must differ"),
-        ({"num_views": 1, "view_targets": np.zeros((2, 1, 1), dtype=np.int8)}, "single images must leave `right` empty"),
+        (
+            {"num_views": 1, "view_targets": np.zeros((2, 1, 1), dtype=np.int8)},
+            "single images must leave `right` empty",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(make_pairs, changes, message):
@@ -43,7 +49,9 @@ def test_parts_that_do_not_fit_are_refused(make_pairs, changes, message):
 
 def test_classes_need_exactly_one_label_or_none_known(make_pairs):
     pairs = make_pairs([[1, 0], [-1, -1]], kind="classes")
-    with pytest.raises(DataError, match="exactly one label a sample where the kind is `grades`, got 2 for 's1'"):
+    with pytest.raises(
+        DataError, match="exactly one label a sample where the kind is `grades`, got 2 for 's1'"
+    ):
         replace(pairs, kind="grades", targets=np.array([[1, 0], [1, 1]], dtype=np.int8))
 
 

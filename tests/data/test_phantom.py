@@ -69,7 +69,9 @@ def test_a_lesion_is_seen_where_the_label_says():
     """Naevus: the darkest smooth spot of the field is darker than in any eye without one of the same patient."""
     pairs = Phantom(None, num_patients=200, size_px=64).read()
     o = LABELS.index("O")
-    alone = np.flatnonzero((pairs.targets[:, o] == 1) & (pairs.targets.sum(1) == 1) & (pairs.view_targets[:, :, o].max(1) == 1))
+    alone = np.flatnonzero(
+        (pairs.targets[:, o] == 1) & (pairs.targets.sum(1) == 1) & (pairs.view_targets[:, :, o].max(1) == 1)
+    )
     assert len(alone) > 3
     for i in alone[:4]:
         ill = int(pairs.view_targets[i, :, o].argmax())

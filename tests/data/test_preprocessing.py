@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.data.illuminations.graham import Graham
-from study.data.images import BadImageError
 from study.data.preprocessing import Preprocessing
 from study.spec.components import Component
 from study.spec.data_section import CropBoxSpec, DataSpec
+from study.spec.errors import BadImageError
 
 
 def test_pad_keeps_the_aspect_ratio_and_stretch_does_not():
@@ -27,7 +27,12 @@ def test_shrinking_averages_instead_of_sampling():
     assert Preprocessing(8, crop="none")(stripes) == pytest.approx(100, abs=12)
 
 
-@given(st.integers(1, 50), st.integers(1, 50), st.sampled_from(["none", "fov"]), st.sampled_from(["pad", "stretch"]))
+@given(
+    st.integers(1, 50),
+    st.integers(1, 50),
+    st.sampled_from(["none", "fov"]),
+    st.sampled_from(["pad", "stretch"]),
+)
 def test_every_size_becomes_the_square(height, width, crop, fit):
     image = np.full((height, width, 3), 90, dtype=np.uint8)
     result = Preprocessing(16, crop=crop, fit=fit)(image)
@@ -36,15 +41,27 @@ def test_every_size_becomes_the_square(height, width, crop, fit):
     assert result.max() == 90
 
 
-NUMBERED = np.arange(60, dtype=np.uint8)[:, None, None] + np.arange(0, 160, 2, dtype=np.uint8)[None, :, None] + np.zeros(3, dtype=np.uint8)
+NUMBERED = (
+    np.arange(60, dtype=np.uint8)[:, None, None]
+    + np.arange(0, 160, 2, dtype=np.uint8)[None, :, None]
+    + np.zeros(3, dtype=np.uint8)
+)
 
 
 @pytest.mark.parametrize(
     ("box", "rows", "columns"),
     [
         ({"left": 10, "top": 5, "right": 50, "bottom": 45}, slice(5, 45), slice(10, 50)),
-        ({"left": 10, "top": 50, "right": 50, "bottom": 10, "origin": "bottom_left"}, slice(10, 50), slice(10, 50)),
-        ({"left": 0, "top": 60, "right": 60, "bottom": 0, "origin": "bottom_left"}, slice(0, 60), slice(0, 60)),
+        (
+            {"left": 10, "top": 50, "right": 50, "bottom": 10, "origin": "bottom_left"},
+            slice(10, 50),
+            slice(10, 50),
+        ),
+        (
+            {"left": 0, "top": 60, "right": 60, "bottom": 0, "origin": "bottom_left"},
+            slice(0, 60),
+            slice(0, 60),
+        ),
     ],
 )
 def test_a_box_is_cut_out_before_anything_else(box, rows, columns):
@@ -64,7 +81,9 @@ def test_the_papers_box_is_300_wide_and_250_high_from_the_lower_edge():
 def test_a_box_beyond_the_image_is_refused(box):
     left, top, right, bottom = box
     origin = "bottom_left" if top > bottom else "top_left"
-    preprocessing = Preprocessing(16, crop="none", crop_box=CropBoxSpec(left=left, top=top, right=right, bottom=bottom, origin=origin))
+    preprocessing = Preprocessing(
+        16, crop="none", crop_box=CropBoxSpec(left=left, top=top, right=right, bottom=bottom, origin=origin)
+    )
     with pytest.raises(BadImageError, match=r"80 x 60 pixels, beyond which `data.crop_box` reaches"):
         preprocessing(NUMBERED)
 
@@ -78,11 +97,28 @@ def test_the_light_is_corrected_last():
 
 def test_the_settings_of_a_trial_become_those_of_its_images():
     box = {"left": 0, "top": 0, "right": 9, "bottom": 9}
-    data = DataSpec(dataset="phantom", image_px=48, crop="none", fit="stretch", crop_box=box, illumination={"name": "msr", "clip": 0.02})
-    wanted = Preprocessing(48, "none", "stretch", CropBoxSpec(**box), Component(name="msr", args={"clip": 0.02}))
+    data = DataSpec(
+        dataset="phantom",
+        image_px=48,
+        crop="none",
+        fit="stretch",
+        crop_box=box,
+        illumination={"name": "msr", "clip": 0.02},
+    )
+    wanted = Preprocessing(
+        48, "none", "stretch", CropBoxSpec(**box), Component(name="msr", args={"clip": 0.02})
+    )
     assert Preprocessing.of(data) == wanted
-    changes = [{"image_px": 32}, {"crop": "fov", "crop_box": None}, {"fit": "pad"}, {"illumination": "msr"}, {"crop_box": None}]
-    texts = {repr(Preprocessing.of(DataSpec.model_validate({**dict(data), **change}))) for change in [{}, *changes]}
+    changes = [
+        {"image_px": 32},
+        {"crop": "fov", "crop_box": None},
+        {"fit": "pad"},
+        {"illumination": "msr"},
+        {"crop_box": None},
+    ]
+    texts = {
+        repr(Preprocessing.of(DataSpec.model_validate({**dict(data), **change}))) for change in [{}, *changes]
+    }
     assert len(texts) == 6
 
 

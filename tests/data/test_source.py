@@ -15,7 +15,10 @@ def no_roots(monkeypatch):
         monkeypatch.delenv(f"STUDY_ROOT_{name}", raising=False)
 
 
-@pytest.mark.parametrize(("name", "kind", "views"), [("odir5k", "multilabel", 2), ("eyepacs", "grades", 2), ("folders", "classes", 1)])
+@pytest.mark.parametrize(
+    ("name", "kind", "views"),
+    [("odir5k", "multilabel", 2), ("eyepacs", "grades", 2), ("folders", "classes", 1)],
+)
 def test_without_a_root_the_phantom_stands_in_and_says_so(name, kind, views):
     pairs = open_dataset(dataset(name), None, num_patients=7)
     assert (pairs.dataset, pairs.synthetic, pairs.root) == ("phantom", True, "")
@@ -61,5 +64,8 @@ def test_a_root_that_is_given_but_wrong_is_never_replaced(tmp_path, value, root,
 
 
 def test_a_table_needs_a_root():
-    with pytest.raises(DataError, match=r"must be given for `table`, got nothing. Give it there or in the environment as STUDY_ROOT_TABLE"):
+    with pytest.raises(
+        DataError,
+        match=r"must be given for `table`, got nothing. Give it there or in the environment as STUDY_ROOT_TABLE",
+    ):
         open_dataset(dataset({"name": "table", "labels": []}))

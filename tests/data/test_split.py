@@ -17,7 +17,11 @@ def sides_of(pairs, frame):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.integers(0, 2**31), st.floats(0.1, 0.3), st.floats(0.1, 0.3), st.sampled_from(["fundus", "grades", "ultrasound"]), st.integers(1, 4)
+    st.integers(0, 2**31),
+    st.floats(0.1, 0.3),
+    st.floats(0.1, 0.3),
+    st.sampled_from(["fundus", "grades", "ultrasound"]),
+    st.integers(1, 4),
 )
 def test_patients_are_on_one_side_and_nobody_is_lost(seed, val, test, variant, folds):
     pairs = Phantom(None, variant=variant, num_patients=80, seed=seed % 3).read()
@@ -66,20 +70,32 @@ def test_rows_without_labels_fill_up():
 
 def test_too_few_patients_of_a_label_are_named(make_pairs):
     targets = [[1, 0]] * 10 + [[0, 1]] * 2
-    with pytest.raises(DataError, match="each label needs at least 3 patients, one for each side or fold, got 2 of b"):
+    with pytest.raises(
+        DataError, match="each label needs at least 3 patients, one for each side or fold, got 2 of b"
+    ):
         make_split(make_pairs(targets), val=0.2, test=0.2, seed=0)
     with pytest.raises(DataError, match=r"at least 5 patients.*got 2 of b"):
         make_split(make_pairs(targets), val=0.2, test=0.2, seed=0, folds=5)
     with pytest.raises(DataError, match="got 1 of b"):
-        make_split(make_pairs([[1, 0]] * 3 + [[0, 1]] * 3, patients=["p", "q", "r", "s", "s", "s"]), val=0.2, test=0.2, seed=0)
+        make_split(
+            make_pairs([[1, 0]] * 3 + [[0, 1]] * 3, patients=["p", "q", "r", "s", "s", "s"]),
+            val=0.2,
+            test=0.2,
+            seed=0,
+        )
 
 
 def test_unknown_labels_cannot_be_split(make_pairs):
-    with pytest.raises(DataError, match="every label must be known to split a data set, got 1 samples with unknown ones, the first 's1'"):
+    with pytest.raises(
+        DataError,
+        match="every label must be known to split a data set, got 1 samples with unknown ones, the first 's1'",
+    ):
         make_split(make_pairs([[1], [-1], [1]]), val=0.2, test=0.2, seed=0)
 
 
-@pytest.mark.parametrize(("val", "test", "folds", "fold"), [(0.6, 0.5, 1, 0), (0.0, 0.5, 1, 0), (0.5, 0.2, 2, 0), (0.2, 0.2, 3, 3)])
+@pytest.mark.parametrize(
+    ("val", "test", "folds", "fold"), [(0.6, 0.5, 1, 0), (0.0, 0.5, 1, 0), (0.5, 0.2, 2, 0), (0.2, 0.2, 3, 3)]
+)
 def test_shares_must_leave_something_to_train_on(val, test, folds, fold):
     with pytest.raises(DataError, match="val and test"):
         make_split(PHANTOM, val=val, test=test, seed=0, folds=folds, fold=fold)
@@ -100,9 +116,18 @@ def test_an_edited_split_is_checked(tmp_path):
     wrong = [
         (frame.iloc[1:], "each sample of the data set must have a side, got 1 against it, the first '0-0'"),
         (pd.concat([frame, frame.iloc[:1]]), "each sample must stand once"),
-        (pd.concat([frame, frame.iloc[:1].assign(sample="x")]), "each sample must be one of the data set, got 1 against it, the first 'x'"),
-        (frame.assign(split=[other, *frame["split"][1:]]), "all samples of a patient must be on one side, got 1 against it, the first '0'"),
-        (frame.assign(split=["trian", *frame["split"][1:]]), "split must be train, val or test, got 'trian'. Did you mean `train`"),
+        (
+            pd.concat([frame, frame.iloc[:1].assign(sample="x")]),
+            "each sample must be one of the data set, got 1 against it, the first 'x'",
+        ),
+        (
+            frame.assign(split=[other, *frame["split"][1:]]),
+            "all samples of a patient must be on one side, got 1 against it, the first '0'",
+        ),
+        (
+            frame.assign(split=["trian", *frame["split"][1:]]),
+            "split must be train, val or test, got 'trian'. Did you mean `train`",
+        ),
         (frame.assign(split="train"), "each side must hold every label, got none in val of vitreous_opacity"),
         (frame.rename(columns={"split": "side"}), "must have these columns, which are missing: `split`"),
     ]

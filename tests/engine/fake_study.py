@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from study.engine.conductor import Conductor
-from study.engine.faults import insist
-from study.engine.order import Order, Site, trial_columns
-from study.engine.pending import Pending, publish_once
-from study.engine.plan import Plan
+from study.engine.orders.pending_orders import PendingOrders
+from study.engine.orders.publishing import publish_once, retry_write
+from study.engine.orders.trial_order import Site, TrialOrder, trial_columns
+from study.engine.search.conductor import Conductor
+from study.engine.search.plan import Plan
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from study.spec.reading import override
@@ -33,29 +33,39 @@ STUDY: dict[str, Any] = {
 class Silent:
     """A watcher that shows nothing."""
 
-    def started(self, order: Order) -> None: ...
-    def epoch(self, order: Order, row: dict[str, Any]) -> None: ...
-    def ended(self, order: Order, state: str, values: Sequence[float], message: str, rows: list[dict[str, Any]]) -> None: ...
+    def started(self, order: TrialOrder) -> None: ...
+    def epoch(self, order: TrialOrder, row: dict[str, Any]) -> None: ...
+    def ended(
+        self, order: TrialOrder, state: str, values: Sequence[float], message: str, rows: list[dict[str, Any]]
+    ) -> None: ...
 
 
 def conduct(store: Store, **settings: Any) -> Conductor:
     """A conductor that goes on from what the run folder holds, as `study.run` makes one."""
     spec = StudySpec.read(override(STUDY, settings))
     records = store.read_table("trial").to_pylist()
-    interrupted = Pending(store).unfinished({row["trial"] for row in records})
+    interrupted = PendingOrders(store).unfinished({row["trial"] for row in records})
     plan = Plan(spec, records, store.read_table("epochs").to_pylist(), interrupted)
     site = Site(spec.study, store.where, "", "{}", "", "")
     return Conductor(plan, store, site, True, 3, spec.resources.on_out_of_memory == "halve", [Silent()], None)
 
 
-def row_of(order: Order, epoch: int) -> dict[str, Any]:
+def row_of(order: TrialOrder, epoch: int) -> dict[str, Any]:
     """An epoch of a trial: better with the epochs, best at a rate of 0.001."""
     distance = abs(np.log10(order.spec["optimiser"]["lr"]) + 3)
     value = float(1 - 0.3 * distance - 0.5 / epoch)
-    return {"epoch": epoch, "train_loss": 1.0, "val_loss": 1.0, "value": value, "lr": 1e-3, "seconds": 1.0, "pairs_per_second": 9.0}
+    return {
+        "epoch": epoch,
+        "train_loss": 1.0,
+        "val_loss": 1.0,
+        "value": value,
+        "lr": 1e-3,
+        "seconds": 1.0,
+        "pairs_per_second": 9.0,
+    }
 
 
-def train(conductor: Conductor, order: Order, killed: Callable[[], None] = lambda: None) -> None:
+def train(conductor: Conductor, order: TrialOrder, killed: Callable[[], None] = lambda: None) -> None:
     """What the worker of an order does; `killed` may end it at any moment."""
     rows = []
     for epoch in range(1, order.spec["training"]["epochs"] + 1 if order.trains else 1):
@@ -72,7 +82,9 @@ def train(conductor: Conductor, order: Order, killed: Callable[[], None] = lambd
               "seconds_training": 1.0, "seconds_total": 1.0, "device": "cpu", "started": now, "ended": now, "synthetic": True}  # fmt: skip
     epochs = [{"trial": order.key, **row, "synthetic": True} for row in rows]
     try:
-        insist(lambda: publish_once(conductor.store, order.key, {"trial": [record], "epochs": epochs}), order.key)
+        retry_write(
+            lambda: publish_once(conductor.store, order.key, {"trial": [record], "epochs": epochs}), order.key
+        )
     except StorageError as error:
         conductor.ended(order.key, {"state": "unsaved", "message": str(error)})
         return
@@ -80,9 +92,11 @@ def train(conductor: Conductor, order: Order, killed: Callable[[], None] = lambd
     conductor.ended(order.key, {"state": "complete", "objectives": objectives})
 
 
-def run(conductor: Conductor, slots: int = 1, seed: int = 0, killed: Callable[[], None] = lambda: None) -> None:
+def run(
+    conductor: Conductor, slots: int = 1, seed: int = 0, killed: Callable[[], None] = lambda: None
+) -> None:
     """Runs the plan on that many slots, which of the running trials is done first being drawn."""
-    draw, running = random.Random(seed), list[Order]()
+    draw, running = random.Random(seed), list[TrialOrder]()
     while True:
         while len(running) < slots and (order := conductor.next()) is not None:
             killed()
@@ -108,7 +122,7 @@ def require_whole(store: Store) -> None:
     for row in trials.itertuples():
         assert counts.get(row.trial, 0) == row.num_epochs
         assert list(epochs[epochs["trial"] == row.trial]["epoch"]) == list(range(1, row.num_epochs + 1))
-    assert Pending(store).orders() == []
+    assert PendingOrders(store).orders() == []
 
 
 class Failing(fs.FileSystemHandler):

@@ -14,15 +14,30 @@ LABELS = ["N", "D", "G"]
 @pytest.fixture
 def trial_row():
     def make(key, **changes):
-        given = {"study": "toy", "trial": key, "role": "search", "state": "complete", "value": 0.5, "params": "{}", "synthetic": True}
-        return dict.fromkeys(TRIAL.names, None) | given | {"started": datetime(2025, 1, 1, tzinfo=UTC)} | changes
+        given = {
+            "study": "toy",
+            "trial": key,
+            "role": "search",
+            "state": "complete",
+            "value": 0.5,
+            "params": "{}",
+            "synthetic": True,
+        }
+        return (
+            dict.fromkeys(TRIAL.names, None) | given | {"started": datetime(2025, 1, 1, tzinfo=UTC)} | changes
+        )
 
     return make
 
 
 @pytest.fixture
 def study_row():
-    return dict.fromkeys(STUDY.names, None) | {"study": "toy", "kind": "multilabel", "labels": LABELS, "synthetic": True}
+    return dict.fromkeys(STUDY.names, None) | {
+        "study": "toy",
+        "kind": "multilabel",
+        "labels": LABELS,
+        "synthetic": True,
+    }
 
 
 def targets_of(kind, num_samples, num_labels, rng):
@@ -35,12 +50,31 @@ def targets_of(kind, num_samples, num_labels, rng):
 
 @pytest.fixture
 def predictions():
-    def make(key="search-00001", split="test", *, kind="multilabel", num_samples=30, num_labels=3, seed=0, signal=0.4):
+    def make(
+        key="search-00001",
+        split="test",
+        *,
+        kind="multilabel",
+        num_samples=30,
+        num_labels=3,
+        seed=0,
+        signal=0.4,
+    ):
         rng = np.random.default_rng(seed)
         target = targets_of(kind, num_samples, num_labels, rng)
         score = (rng.random(target.shape) * (1 - signal) + signal * target).astype(np.float32)
         sample = [f"{split}-{i}" for i in range(num_samples)]
-        return Predictions(key, "network", "", split, sample, [f"patient {i // 2}" for i in range(num_samples)], target, score, True)
+        return Predictions(
+            key,
+            "network",
+            "",
+            split,
+            sample,
+            [f"patient {i // 2}" for i in range(num_samples)],
+            target,
+            score,
+            True,
+        )
 
     return make
 

@@ -6,11 +6,32 @@ from study.evidence.predictions import Predictions
 from study.spec.errors import SpecError
 
 LABELS = ("N", "D", "G")
-TARGET = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=np.int8)
-SCORE = np.array(
-    [[0.9, 0.1, 0.2], [0.1, 0.8, 0.1], [0.1, 0.7, 0.9], [0.2, 0.6, 0.1], [0.1, 0.1, 0.8], [0.3, 0.1, 0.2], [0.1, 0.6, 0.1], [0.1, 0.9, 0.6]]
+TARGET = np.array(
+    [[1, 0, 0], [0, 1, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=np.int8
 )
-FOUND = Predictions("search-00000", "network", "", "test", [f"s{i}" for i in range(8)], ["p"] * 8, TARGET, SCORE.astype(np.float32), True)
+SCORE = np.array(
+    [
+        [0.9, 0.1, 0.2],
+        [0.1, 0.8, 0.1],
+        [0.1, 0.7, 0.9],
+        [0.2, 0.6, 0.1],
+        [0.1, 0.1, 0.8],
+        [0.3, 0.1, 0.2],
+        [0.1, 0.6, 0.1],
+        [0.1, 0.9, 0.6],
+    ]
+)
+FOUND = Predictions(
+    "search-00000",
+    "network",
+    "",
+    "test",
+    [f"s{i}" for i in range(8)],
+    ["p"] * 8,
+    TARGET,
+    SCORE.astype(np.float32),
+    True,
+)
 RIGHT, WRONG = {"s0", "s1", "s2", "s4"}, {"s3", "s5", "s6", "s7"}
 
 

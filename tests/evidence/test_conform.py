@@ -39,7 +39,10 @@ def test_a_missing_or_unknown_column_is_named():
         conform("epochs", pa.table({k: [v] for k, v in EPOCH.items() if k != "lr"}))
 
 
-@pytest.mark.parametrize(("column", "value"), [("trial", 3), ("epoch", "one"), ("epoch", 2**40), ("lr", "fast"), ("synthetic", "yes")])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("trial", 3), ("epoch", "one"), ("epoch", 2**40), ("lr", "fast"), ("synthetic", "yes")],
+)
 def test_a_value_of_another_type_is_named(column, value):
     with pytest.raises(TypeError, match=rf"`epochs\.{column}`: must be "):
         conform("epochs", [EPOCH | {column: value}])

@@ -20,7 +20,11 @@ def test_classes_take_the_first_of_the_greatest_scores():
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=25).filter(lambda rows: any(t for t, _ in rows)))
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=25).filter(
+        lambda rows: any(t for t, _ in rows)
+    )
+)
 def test_no_threshold_has_a_better_f1_than_the_tuned_one(rows):
     target = np.array([[t] for t, _ in rows]).astype(np.int8)
     score = np.array([[s / 6] for _, s in rows])

@@ -50,7 +50,9 @@ def test_many_labels_agree_with_scikit_learn():
         "macro_auc": oracle.roc_auc_score(target, score, average="macro"),
         "macro_average_precision": oracle.average_precision_score(target, score, average="macro"),
         "macro_kappa": np.mean([oracle.cohen_kappa_score(target[:, j], decision[:, j]) for j in range(8)]),
-        "macro_specificity": np.mean([oracle.recall_score(1 - target[:, j], ~decision[:, j]) for j in range(8)]),
+        "macro_specificity": np.mean(
+            [oracle.recall_score(1 - target[:, j], ~decision[:, j]) for j in range(8)]
+        ),
     }
     expected["odir_final"] = (expected["odir_kappa"] + expected["odir_f1"] + expected["odir_auc"]) / 3
     per_label = {name for name, metric in metrics_of("multilabel").items() if metric.per_label}
@@ -106,7 +108,9 @@ def test_multiplicities_weigh_like_repeated_samples():
         rows = np.repeat(np.arange(len(target)), weights[:, column].astype(int))
         repeated = Evaluation(target[rows], score[rows], decision[rows])
         for name, metric in metrics_of("multilabel").items():
-            np.testing.assert_allclose(metric.compute(weighted)[..., column], metric.compute(repeated)[..., 0], err_msg=name)
+            np.testing.assert_allclose(
+                metric.compute(weighted)[..., column], metric.compute(repeated)[..., 0], err_msg=name
+            )
 
 
 def test_multiplicities_weigh_like_repeated_samples_of_grades():
@@ -115,7 +119,9 @@ def test_multiplicities_weigh_like_repeated_samples_of_grades():
     rows = np.repeat(np.arange(len(target)), weights[:, 0].astype(int))
     for name, metric in metrics_of("grades").items():
         repeated = metric.compute(Evaluation(target[rows], score[rows], decision[rows]))
-        np.testing.assert_allclose(metric.compute(Evaluation(target, score, decision, weights)), repeated, err_msg=name)
+        np.testing.assert_allclose(
+            metric.compute(Evaluation(target, score, decision, weights)), repeated, err_msg=name
+        )
 
 
 def test_an_absent_label_has_no_value_and_is_left_out_of_the_mean():
@@ -141,7 +147,16 @@ def test_nothing_to_judge_gives_nan_without_a_warning():
 
 
 def test_the_class_prior_has_the_published_trivial_scores():
-    counts = {"N": 1140, "D": 1128, "G": 215, "C": 212, "A": 164, "H": 103, "M": 174, "O": 979}  # of ODIR-5K's 3,500 patients
+    counts = {
+        "N": 1140,
+        "D": 1128,
+        "G": 215,
+        "C": 212,
+        "A": 164,
+        "H": 103,
+        "M": 174,
+        "O": 979,
+    }  # of ODIR-5K's 3,500 patients
     rng = np.random.default_rng(0)
     target = np.zeros((3500, 8), dtype=np.int8)
     for label, count in enumerate(counts.values()):
@@ -163,19 +178,27 @@ def test_unweighted_kappa_never_exceeds_accuracy(pairs):
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=30).filter(lambda rows: len({t for t, _ in rows}) == 2))
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=30).filter(
+        lambda rows: len({t for t, _ in rows}) == 2
+    )
+)
 def test_ranking_with_many_ties_agrees_with_the_pairwise_definition(rows):
     target = np.array([t for t, _ in rows])
     score = np.array([s / 4 for _, s in rows])
     auc, average_precision = rank_metrics(target, score, np.ones((len(rows), 1)))
-    for ours, of_labels in zip((auc, average_precision), rank_labels(target[:, None], score[:, None]), strict=True):
+    for ours, of_labels in zip(
+        (auc, average_precision), rank_labels(target[:, None], score[:, None]), strict=True
+    ):
         np.testing.assert_allclose(of_labels, ours)
     wins = [(p > n) + (p == n) / 2 for p in score[target] for n in score[~target]]
     thresholds = sorted(set(score), reverse=True)
     recall = [0.0] + [(target & (score >= t)).sum() / target.sum() for t in thresholds]
     precision = [(target & (score >= t)).sum() / (score >= t).sum() for t in thresholds]
     assert auc[0] == pytest.approx(np.mean(wins))
-    assert average_precision[0] == pytest.approx(sum((recall[i + 1] - recall[i]) * p for i, p in enumerate(precision)))
+    assert average_precision[0] == pytest.approx(
+        sum((recall[i + 1] - recall[i]) * p for i, p in enumerate(precision))
+    )
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "classes", "grades"])
@@ -190,7 +213,10 @@ def test_the_objective_is_the_metric_at_plain_decisions(kind):
 
 def test_an_unknown_objective_names_the_nearest():
     target, score, _ = many_labels()
-    with pytest.raises(SpecError, match=r"`search\.objective`.*got `macro_f2`\. Did you mean `macro_f1`\? Known: .*odir_final"):
+    with pytest.raises(
+        SpecError,
+        match=r"`search\.objective`.*got `macro_f2`\. Did you mean `macro_f1`\? Known: .*odir_final",
+    ):
         objective("macro_f2", "multilabel", target, score)
     with pytest.raises(SpecError, match="got `f1`"):
         objective("f1", "multilabel", target, score)

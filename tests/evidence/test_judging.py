@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from study.evidence.heads import sweep
+from study.evidence.heads import fit_heads
 from study.evidence.judging import Judge, read_objective
 from study.evidence.metrics import objective
 from study.evidence.retrieval import Gallery, rank_references, retrieval_rows
@@ -19,13 +19,33 @@ def never():
 @pytest.mark.parametrize(
     ("name", "kind", "retrieves", "message"),
     [
-        ("macro_f2", "multilabel", False, r"`objective`: must be a metric of multilabel data, got `macro_f2`. Did you mean `macro_f1`"),
+        (
+            "macro_f2",
+            "multilabel",
+            False,
+            r"`objective`: must be a metric of multilabel data, got `macro_f2`. Did you mean `macro_f1`",
+        ),
         ("best_head.acuracy", "classes", False, r"got `acuracy`. Did you mean `accuracy`"),
         ("hamming_loss", "multilabel", False, r"greater values are better, got `hamming_loss`"),
-        ("best_head.hamming_loss", "multilabel", False, r"greater values are better, got `best_head.hamming_loss`"),
+        (
+            "best_head.hamming_loss",
+            "multilabel",
+            False,
+            r"greater values are better, got `best_head.hamming_loss`",
+        ),
         ("macro_mhr@10", "grades", False, r"`macro_mhr@10` needs `task: retrieval`"),
-        ("macro_mhr@7", "grades", True, r"must be a measure of retrieval, got `macro_mhr@7`. Did you mean `macro_mhr@"),
-        (None, "multilabel", True, r"`task`: retrieval needs one class or grade a sample, got multilabel data"),
+        (
+            "macro_mhr@7",
+            "grades",
+            True,
+            r"must be a measure of retrieval, got `macro_mhr@7`. Did you mean `macro_mhr@",
+        ),
+        (
+            None,
+            "multilabel",
+            True,
+            r"`task`: retrieval needs one class or grade a sample, got multilabel data",
+        ),
     ],
 )
 def test_what_is_no_objective_is_said(name, kind, retrieves, message):
@@ -53,22 +73,22 @@ def test_a_trained_head_needs_no_training_side(embeddings):
 def test_the_best_head_wins_and_is_named(embeddings, trains_head):
     train, val = embeddings("train"), embeddings("val")
     found = judge("best_head.macro_auc", trains_head=trains_head)
-    swept = sweep(train, [val], "multilabel", ["N", "D", "G"], found.heads, found.chooser)
-    value, head, setting = max((value, head, setting) for head, (setting, value) in swept.best.items())
+    fitted = fit_heads(train, [val], "multilabel", ["N", "D", "G"], found.heads, found.chooser)
+    value, head, setting = max((value, head, setting) for head, (setting, value) in fitted.best.items())
     bad, good = np.full(val.target.shape, 0.5), val.target * 0.8 + 0.1
     assert found.value(bad, val, lambda: train) == value
-    picked = found.pick(bad, val, swept.best)
+    picked = found.pick(bad, val, fitted.best)
     assert (picked.head, picked.setting, picked.value) == (head, setting, value)
-    assert found.pick(good, val, swept.best).head == ("network" if trains_head else head)
+    assert found.pick(good, val, fitted.best).head == ("network" if trains_head else head)
 
 
 def test_a_loss_without_a_head_is_judged_by_its_neighbours(embeddings):
     train, val = embeddings("train"), embeddings("val")
     score = val.target.astype(float)
     found = judge("macro_auc", trains_head=False)
-    swept = sweep(train, [val], "multilabel", ["N", "D", "G"], ("knn",), "macro_auc")
-    assert found.value(score, val, lambda: train) == swept.best["knn"][1]
-    assert found.pick(score, val, swept.best).setting == swept.best["knn"][0]
+    fitted = fit_heads(train, [val], "multilabel", ["N", "D", "G"], ("knn",), "macro_auc")
+    assert found.value(score, val, lambda: train) == fitted.best["knn"][1]
+    assert found.pick(score, val, fitted.best).setting == fitted.best["knn"][0]
     assert judge("best_head.macro_auc", trains_head=False, heads=()).candidates == ("knn",)
 
 

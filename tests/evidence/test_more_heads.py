@@ -13,7 +13,9 @@ KEY, LABELS = "search-00001", ["N", "D", "G"]
 def store(tmp_path, trial_row, embeddings, predictions):
     store = Store(tmp_path / "toy")
     stored = pa.concat_tables([embeddings(split).table() for split in ("train", "val", "test")])
-    store.publish(KEY, {"trial": [trial_row(KEY)], "embeddings": stored, "predictions": predictions(KEY).table()})
+    store.publish(
+        KEY, {"trial": [trial_row(KEY)], "embeddings": stored, "predictions": predictions(KEY).table()}
+    )
     return store
 
 
@@ -27,7 +29,9 @@ def test_a_head_that_was_added_is_read_with_the_trial_and_fitted_once(store):
     predictions = store.read("predictions")
     assert set(predictions["head"]) == {"network", "gaussian_nb", "svm_unscaled"}
     assert set(predictions.loc[predictions["head"] == "svm_unscaled", "split"]) == {"val", "test"}
-    scores = store.read("scores", filters={"chosen": True, "metric": "macro_f1", "decision": "half", "split": "val"})
+    scores = store.read(
+        "scores", filters={"chosen": True, "metric": "macro_f1", "decision": "half", "split": "val"}
+    )
     assert scores["head"].tolist() == ["gaussian_nb", "svm_unscaled"]
     assert np.isfinite(scores["value"]).all()
     assert store.keys() == [KEY]

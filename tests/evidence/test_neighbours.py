@@ -8,7 +8,9 @@ from study.evidence.neighbours import nearest, votes_for_all_k
 @pytest.fixture
 def points():
     rng = np.random.default_rng(0)
-    return rng.normal(size=(80, 5)).astype(np.float32) + 3, rng.normal(size=(300, 5)).astype(np.float32)[:70] + 3
+    return rng.normal(size=(80, 5)).astype(np.float32) + 3, rng.normal(size=(300, 5)).astype(np.float32)[
+        :70
+    ] + 3
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -24,7 +26,9 @@ def test_many_blocks_of_queries_are_as_one(points):
     references, queries = points
     many = np.tile(queries, (8, 1))
     whole = nearest(references, many, "euclidean", k=3)
-    np.testing.assert_array_equal(whole.index, np.tile(nearest(references, queries, "euclidean", k=3).index, (8, 1)))
+    np.testing.assert_array_equal(
+        whole.index, np.tile(nearest(references, queries, "euclidean", k=3).index, (8, 1))
+    )
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -39,10 +43,14 @@ def test_all_k_vote_as_scikit_learn_does(points, metric, votes):
     of_labels = votes_for_all_k(found, many, votes, "first")
     for k in range(1, 13):
         oracle = KNeighborsClassifier(k, metric=metric, weights=votes)
-        np.testing.assert_allclose(of_classes[k - 1], oracle.fit(references, classes).predict_proba(queries), rtol=2e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            of_classes[k - 1], oracle.fit(references, classes).predict_proba(queries), rtol=2e-4, atol=1e-5
+        )
         expected = np.stack([p[:, 1] for p in oracle.fit(references, many).predict_proba(queries)], axis=1)
         np.testing.assert_allclose(of_labels[k - 1], expected, rtol=2e-4, atol=1e-5)
-        np.testing.assert_array_equal(of_classes[k - 1].argmax(axis=1), oracle.fit(references, classes).predict(queries))
+        np.testing.assert_array_equal(
+            of_classes[k - 1].argmax(axis=1), oracle.fit(references, classes).predict(queries)
+        )
 
 
 def test_equal_votes_go_to_the_smaller_summed_distance():
@@ -62,7 +70,10 @@ def test_half_of_the_votes_for_a_label_is_decided_by_the_summed_distance():
     target = np.array([[1, 0], [0, 1]], dtype=np.int8)
     near = nearest(references, np.array([[0.4], [0.6]]), "euclidean", k=2)
     assert (votes_for_all_k(near, target, "uniform", "first")[1] == 0.5).all()
-    assert (votes_for_all_k(near, target, "uniform", "distance")[1] > 0.5).tolist() == [[True, False], [False, True]]
+    assert (votes_for_all_k(near, target, "uniform", "distance")[1] > 0.5).tolist() == [
+        [True, False],
+        [False, True],
+    ]
 
 
 def test_a_reference_at_the_same_place_votes_alone_by_distance():

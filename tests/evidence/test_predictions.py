@@ -18,7 +18,11 @@ def same(a, b):
 
 
 def test_predictions_survive_the_way_through_a_table(predictions):
-    parts = [predictions("search-00002", "val"), predictions("search-00001", "test"), predictions("search-00002", "test", num_samples=5)]
+    parts = [
+        predictions("search-00002", "val"),
+        predictions("search-00001", "test"),
+        predictions("search-00002", "test", num_samples=5),
+    ]
     parts[0].target[1, 2] = -1
     table = pa.concat_tables([p.table() for p in parts])
     assert table.schema.equals(PREDICTIONS)
@@ -26,7 +30,9 @@ def test_predictions_survive_the_way_through_a_table(predictions):
     shuffled = table.take(pa.array(np.argsort(np.arange(len(table)) % 7, kind="stable")))
     for part, back in zip(parts, predictions_of(table), strict=True):
         assert same(part, back)
-    assert {(p.trial, p.split, len(p.sample)) for p in predictions_of(shuffled)} == {(p.trial, p.split, len(p.sample)) for p in parts}
+    assert {(p.trial, p.split, len(p.sample)) for p in predictions_of(shuffled)} == {
+        (p.trial, p.split, len(p.sample)) for p in parts
+    }
 
 
 def test_embeddings_survive_the_way_through_a_table(embeddings):
@@ -38,7 +44,9 @@ def test_embeddings_survive_the_way_through_a_table(embeddings):
 
 
 def test_generated_samples_are_synthetic_among_real_ones(embeddings):
-    some = dataclasses.replace(embeddings("train", 4), synthetic=False, generated=np.array([False, True, True, False]))
+    some = dataclasses.replace(
+        embeddings("train", 4), synthetic=False, generated=np.array([False, True, True, False])
+    )
     some.target[1, 0] = -1
     table = some.table()
     assert table["synthetic"].to_pylist() == [False, True, True, False]

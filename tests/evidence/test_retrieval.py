@@ -65,12 +65,16 @@ def test_a_retriever_of_the_commonest_grade_is_good_over_queries_and_bad_over_gr
     asked = [f"q{i}" for i in range(10)]
     queries = prior_embeddings("prior", train, "test", asked, asked, np.eye(3, dtype=np.int8)[grades], False)
     for metric in ("cosine", "euclidean"):
-        rows = retrieval_rows(rank_references(references, queries, metric), queries, metric, ["No", "Mild", "Severe"])
+        rows = retrieval_rows(
+            rank_references(references, queries, metric), queries, metric, ["No", "Mild", "Severe"]
+        )
         assert value_of(rows, "mhr@5") == pytest.approx(0.8)
         assert value_of(rows, "macro_mhr@5") == pytest.approx(1 / 3)
         assert value_of(rows, "map_possible@5", "No") == 1
         assert value_of(rows, "mrr@5", "Mild") == 0
-        assert {(r["head"], r["setting"], r["decision"], r["chosen"]) for r in rows} == {("retrieval", metric, "none", True)}
+        assert {(r["head"], r["setting"], r["decision"], r["chosen"]) for r in rows} == {
+            ("retrieval", metric, "none", True)
+        }
 
 
 def test_grades_without_queries_are_not_averaged():
@@ -108,6 +112,10 @@ def test_queries_are_weighted(ranking):
     weights = np.array([[2.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     found = retrieval_means(ranking, "mhr@5", None, weights)
     np.testing.assert_allclose(found, [(2 * 2 + 1) / 3 / 5, 2 / 2 / 5])
-    np.testing.assert_allclose(retrieval_means(ranking, "macro_mhr@5", None, weights), [(2 + 1) / 2 / 5, (2 + 0) / 2 / 5])
-    with pytest.raises(ValueError, match=r"must be a measure of retrieval such as macro_map_possible@10, got `mhr@7`"):
+    np.testing.assert_allclose(
+        retrieval_means(ranking, "macro_mhr@5", None, weights), [(2 + 1) / 2 / 5, (2 + 0) / 2 / 5]
+    )
+    with pytest.raises(
+        ValueError, match=r"must be a measure of retrieval such as macro_map_possible@10, got `mhr@7`"
+    ):
         retrieval_means(ranking, "mhr@7")

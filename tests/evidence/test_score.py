@@ -50,7 +50,11 @@ def test_without_validation_nothing_is_tuned(predictions):
 
 
 def test_classes_are_decided_by_the_greatest_score(predictions):
-    rows = score_rows([predictions(split="val", kind="classes"), predictions(split="test", kind="classes")], "classes", ["a", "b", "c"])
+    rows = score_rows(
+        [predictions(split="val", kind="classes"), predictions(split="test", kind="classes")],
+        "classes",
+        ["a", "b", "c"],
+    )
     assert {row["decision"] for row in rows} == {"argmax", "none"}
     assert find(rows, split="test", metric="accuracy") > 1 / 3
 

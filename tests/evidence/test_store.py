@@ -97,7 +97,9 @@ def test_a_failed_write_leaves_nothing(store, trial_row, tmp_path):
 def test_the_folder_appears_by_one_rename(local, trial_row, monkeypatch):
     seen = []
     write = pq.write_table
-    monkeypatch.setattr(pq, "write_table", lambda *args, **options: (seen.append(local.keys()), write(*args, **options)))
+    monkeypatch.setattr(
+        pq, "write_table", lambda *args, **options: (seen.append(local.keys()), write(*args, **options))
+    )
     local.publish("search-00001", {"trial": [trial_row("search-00001")]})
     assert seen == [[]] * len(TABLES)
     assert local.keys() == ["search-00001"]
@@ -107,7 +109,11 @@ def test_elsewhere_the_trial_table_is_written_last(trial_row, monkeypatch):
     remote = Store("runs", fs._MockFileSystem(datetime(2025, 1, 1, tzinfo=UTC)))
     written = []
     write = pq.write_table
-    monkeypatch.setattr(pq, "write_table", lambda table, path, **options: (written.append(path), write(table, path, **options)))
+    monkeypatch.setattr(
+        pq,
+        "write_table",
+        lambda table, path, **options: (written.append(path), write(table, path, **options)),
+    )
     remote.publish("search-00001", {"trial": [trial_row("search-00001")]})
     assert len(written) == len(TABLES)
     assert written[-1] == "runs/trials/search-00001/trial.parquet"
@@ -162,7 +168,9 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="`storage`: must be a place to write to"):
         Store(tmp_path / "file" / "runs").check_writable()
-    with pytest.raises(StorageError, match="`storage`: must be a path or a URI that pyarrow can open, got `ftp://host/x`"):
+    with pytest.raises(
+        StorageError, match="`storage`: must be a path or a URI that pyarrow can open, got `ftp://host/x`"
+    ):
         Store("ftp://host/x")
 
 
@@ -178,7 +186,9 @@ def test_other_readers_understand_the_files(local, trial_row, predictions, tmp_p
         publish(local, key, trial_row, predictions)
     files = f"{tmp_path}/toy/trials/*/predictions.parquet"
     if reader == "duckdb":
-        total, greatest = library.sql(f"SELECT count(*), max(len(score)) FROM '{files}' WHERE trial = 'a-2'").fetchall()[0]
+        total, greatest = library.sql(
+            f"SELECT count(*), max(len(score)) FROM '{files}' WHERE trial = 'a-2'"
+        ).fetchall()[0]
     elif reader == "polars":
         rows = library.read_parquet(files).filter(library.col("trial") == "a-2")
         total, greatest = len(rows), rows["score"].list.len().max()

@@ -82,9 +82,19 @@ def check_networks() -> list[bool]:
     for name in BACKBONES:
         backbone = build_backbone(name, image_px=64)
         channels = backbone.out_channels
-        blocks = build("context", {"name": "osim"}, channels), build("attention", {"name": "mirror", "flips": "image"}, channels // 2)
+        blocks = (
+            build("context", {"name": "osim"}, channels),
+            build("attention", {"name": "mirror", "flips": "image"}, channels // 2),
+        )
         fusion = build("fusion", {"name": "difference"}, channels // 2, 2)
-        net = SiameseNet(backbone, *blocks, fusion, build("head", {"name": "multi_label"}, 16, LABELS), embedding_dim=16, l2norm=True)
+        net = SiameseNet(
+            backbone,
+            *blocks,
+            fusion,
+            build("head", {"name": "multi_label"}, 16, LABELS),
+            embedding_dim=16,
+            l2norm=True,
+        )
         results.append(check(f"network {name}", net, torch.randn(2, 2, 3, 64, 64)))
     results.append(check("network with a head for each eye", per_eye("concat"), torch.randn(2, 2, 3, 32, 32)))
     results.append(check("network that joins logits", per_eye("late"), torch.randn(2, 2, 3, 32, 32)))
@@ -93,11 +103,15 @@ def check_networks() -> list[bool]:
 
 def per_eye(fusion: str) -> SiameseNet:
     """Both kinds of networks that give logits of each eye; the attention stands inside the backbone."""
-    backbone = build_backbone("tiny", image_px=32).attend(lambda c: build("attention", {"name": "cbam"}, c), "every_stage")
+    backbone = build_backbone("tiny", image_px=32).attend(
+        lambda c: build("attention", {"name": "cbam"}, c), "every_stage"
+    )
     channels = backbone.out_channels
     fused = build("fusion", {"name": fusion}, channels, 2)
     sets = torch.eye(LABELS)
-    heads = [build("head", {"name": "powerset"}, width, LABELS, sets) for width in (fused.out_features, channels)]
+    heads = [
+        build("head", {"name": "powerset"}, width, LABELS, sets) for width in (fused.out_features, channels)
+    ]
     return SiameseNet(
         backbone, build("context", {"name": "none"}, channels), build("attention", {"name": "none"}, channels), fused, heads[0],
         pooling=build("pooling", {"name": "gem"}, channels), view_head=heads[1],
@@ -120,7 +134,10 @@ def check_losses() -> list[bool]:
     targets = torch.eye(LABELS).repeat(2, 1)
     fused = torch.randn(8, CHANNELS).requires_grad_()
     prevalence = torch.full((LABELS,), 0.25)
-    return [check(f"loss {name}", Cost(build("loss", {"name": name}, prevalence)), fused, targets) for name in components.names("loss")]
+    return [
+        check(f"loss {name}", Cost(build("loss", {"name": name}, prevalence)), fused, targets)
+        for name in components.names("loss")
+    ]
 
 
 if __name__ == "__main__":

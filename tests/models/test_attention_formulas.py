@@ -41,7 +41,9 @@ def norm(x: Tensor, bn: nn.BatchNorm2d) -> Tensor:
     """Batch norm in evaluation, channel by channel."""
     y = torch.empty_like(x)
     for c in range(x.shape[1]):
-        y[:, c] = (x[:, c] - bn.running_mean[c]) / math.sqrt(bn.running_var[c] + bn.eps) * bn.weight[c] + bn.bias[c]
+        y[:, c] = (x[:, c] - bn.running_mean[c]) / math.sqrt(bn.running_var[c] + bn.eps) * bn.weight[
+            c
+        ] + bn.bias[c]
     return y
 
 
@@ -49,7 +51,9 @@ def channel_gate(x: Tensor, gate: nn.Module) -> Tensor:
     def mlp(v: Tensor) -> Tensor:
         return gate.fc2.weight[:, :, 0, 0] @ (gate.fc1.weight[:, :, 0, 0] @ v).clamp(min=0)
 
-    return torch.stack([1 / (1 + torch.exp(-(mlp(s.mean((1, 2))) + mlp(s.amax((1, 2)))))) for s in x])[:, :, None, None]
+    return torch.stack([1 / (1 + torch.exp(-(mlp(s.mean((1, 2))) + mlp(s.amax((1, 2)))))) for s in x])[
+        :, :, None, None
+    ]
 
 
 def spatial_gate(x: Tensor, gate: nn.Module) -> Tensor:
@@ -59,7 +63,9 @@ def spatial_gate(x: Tensor, gate: nn.Module) -> Tensor:
     out = torch.zeros(len(x), 1, *x.shape[2:])
     for i in range(x.shape[2]):
         for j in range(x.shape[3]):
-            out[:, 0, i, j] = (both[:, :, i : i + 2 * pad + 1, j : j + 2 * pad + 1] * conv.weight[0]).sum((1, 2, 3))
+            out[:, 0, i, j] = (both[:, :, i : i + 2 * pad + 1, j : j + 2 * pad + 1] * conv.weight[0]).sum(
+                (1, 2, 3)
+            )
     return norm(out, bn).sigmoid()
 
 
@@ -72,16 +78,24 @@ def test_channel_spatial_and_their_orders() -> None:
     torch.testing.assert_close(channel(X), X * channel_gate(X, channel.gate))
     torch.testing.assert_close(spatial(X), X * spatial_gate(X, spatial.gate))
     both = scramble(Parallel(16, reduction=4))
-    torch.testing.assert_close(both(X), X * (channel_gate(X, both.channel) + spatial_gate(X, both.spatial)) / 2)
+    torch.testing.assert_close(
+        both(X), X * (channel_gate(X, both.channel) + spatial_gate(X, both.spatial)) / 2
+    )
     first = scramble(SpatialChannel(16, reduction=4))
     y = X * spatial_gate(X, first.gates[0])
     torch.testing.assert_close(first(X), y * channel_gate(y, first.gates[1]))
 
 
-@pytest.mark.parametrize("make", [Cbam, lambda c, **a: SpatialChannel(c, order="channel_spatial", **a)], ids=["cbam", "channel_spatial"])
+@pytest.mark.parametrize(
+    "make",
+    [Cbam, lambda c, **a: SpatialChannel(c, order="channel_spatial", **a)],
+    ids=["cbam", "channel_spatial"],
+)
 def test_cbam_gates_channels_then_positions(make: type[Cbam]) -> None:
     module = scramble(make(16, reduction=4, kernel=5))
-    channel, spatial = (module.block.channel, module.block.spatial) if isinstance(module, Cbam) else module.gates
+    channel, spatial = (
+        (module.block.channel, module.block.spatial) if isinstance(module, Cbam) else module.gates
+    )
     assert channel.fc1.weight.shape[0] == 4
     y = X * channel_gate(X, channel)
     torch.testing.assert_close(module(X), y * spatial_gate(y, spatial))
@@ -91,7 +105,9 @@ def test_squeeze_excitation() -> None:
     module = scramble(SqueezeExcitation(16, reduction=4))
     one, two = module.gate.fc1, module.gate.fc2
     hidden = (X.mean((2, 3)) @ one.weight[:, :, 0, 0].T + one.bias).clamp(min=0)
-    torch.testing.assert_close(module(X), X * (hidden @ two.weight[:, :, 0, 0].T + two.bias).sigmoid()[:, :, None, None])
+    torch.testing.assert_close(
+        module(X), X * (hidden @ two.weight[:, :, 0, 0].T + two.bias).sigmoid()[:, :, None, None]
+    )
 
 
 @pytest.mark.parametrize(("channels", "kernel"), [(16, 3), (64, 3), (256, 5), (2048, 7)])
@@ -131,7 +147,9 @@ def test_residual_attention_gates_the_branch_only() -> None:
     torch.testing.assert_close(module(X), (X + y * spatial_gate(y, spatial)).relu())
 
 
-def gathered(branch: nn.Module, query: nn.Module, x: Tensor, mirrored: Tensor, norm_over: str, value_from: str) -> Tensor:
+def gathered(
+    branch: nn.Module, query: nn.Module, x: Tensor, mirrored: Tensor, norm_over: str, value_from: str
+) -> Tensor:
     """y_j = x_j + W Σ_i g_i A_ij, position by position."""
 
     def theta(projection: nn.Module, m: Tensor) -> Tensor:
@@ -169,11 +187,20 @@ def test_binocular_mirror_gathers_from_the_fellow_eye(norm_over: str, flip: bool
     module = scramble(MirrorBinocular(16, norm=norm_over, flip=flip))
     left, right = torch.randn(2, 3, 16, 4, 5)
     turned = [eye.flip(3) if flip else eye for eye in (right, left)]
-    expected = [gathered(module.branch, module.query, x, m, norm_over, "mirror") for x, m in zip((left, right), turned, strict=True)]
-    torch.testing.assert_close(module(torch.stack([left, right], 1)), torch.stack(expected, 1), rtol=1e-4, atol=1e-4)
+    expected = [
+        gathered(module.branch, module.query, x, m, norm_over, "mirror")
+        for x, m in zip((left, right), turned, strict=True)
+    ]
+    torch.testing.assert_close(
+        module(torch.stack([left, right], 1)), torch.stack(expected, 1), rtol=1e-4, atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("module", [Mirror(16), Mirror(16, norm="rows"), Mirror(16, value_from="mirror")], ids=["cols", "rows", "mirror"])
+@pytest.mark.parametrize(
+    "module",
+    [Mirror(16), Mirror(16, norm="rows"), Mirror(16, value_from="mirror")],
+    ids=["cols", "rows", "mirror"],
+)
 def test_mirror_attention_starts_as_the_identity(module: Mirror) -> None:
     torch.testing.assert_close(module(X), X, rtol=0, atol=0)
     pair = X[:2].unsqueeze(1).expand(-1, 2, -1, -1, -1)

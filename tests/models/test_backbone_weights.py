@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.backbones import Backbone, build_backbone
+from models.backbones import build_backbone
+from models.backbones._stages import Backbone
 
 torch.set_num_threads(1)
 
@@ -15,7 +16,9 @@ torch.set_num_threads(1)
 @pytest.fixture
 def state() -> dict[str, Tensor]:
     torch.manual_seed(3)
-    return {name.removeprefix("net."): t for name, t in build_backbone("tiny", image_px=32).state_dict().items()}
+    return {
+        name.removeprefix("net."): t for name, t in build_backbone("tiny", image_px=32).state_dict().items()
+    }
 
 
 def load(path: Path) -> Backbone:
@@ -38,19 +41,30 @@ def test_half_precision_files_become_single(tmp_path: Path, state: dict[str, Ten
 
 @pytest.mark.parametrize("nest", ["state_dict", "model", "teacher"])
 @pytest.mark.parametrize("prefix", ["", "module.", "encoder.backbone."])
-def test_checkpoints_of_training_scripts_are_unpacked(tmp_path: Path, state: dict[str, Tensor], nest: str, prefix: str) -> None:
+def test_checkpoints_of_training_scripts_are_unpacked(
+    tmp_path: Path, state: dict[str, Tensor], nest: str, prefix: str
+) -> None:
     torch.save({nest: {prefix + k: v for k, v in state.items()}, "epoch": 3}, tmp_path / "w.pth")
     torch.testing.assert_close(first(load(tmp_path / "w.pth")), state["stage0.0.weight"])
 
 
 def test_classifier_and_counters_may_be_missing_or_strange(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    state = {k.removeprefix("net."): v for k, v in build_backbone("timm/resnet10t", image_px=32).state_dict().items()}
+    state = {
+        k.removeprefix("net."): v
+        for k, v in build_backbone("timm/resnet10t", image_px=32).state_dict().items()
+    }
     state = {k.removeprefix("net."): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    for classifier in ({}, {"fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)}, {"decoder.x": torch.zeros(1)}):
+    for classifier in (
+        {},
+        {"fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)},
+        {"decoder.x": torch.zeros(1)},
+    ):
         save_file(state | classifier, tmp_path / "w.safetensors")
         backbone = build_backbone("timm/resnet10t", weights=str(tmp_path / "w.safetensors"), image_px=32)
-        torch.testing.assert_close(backbone.state_dict()["net.net.layer4.0.conv1.weight"], state["layer4.0.conv1.weight"])
+        torch.testing.assert_close(
+            backbone.state_dict()["net.net.layer4.0.conv1.weight"], state["layer4.0.conv1.weight"]
+        )
 
 
 def test_missing_and_misshapen_keys_are_listed(tmp_path: Path, state: dict[str, Tensor]) -> None:
@@ -110,4 +124,6 @@ def test_positions_are_resized_for_another_image_size(tmp_path: Path) -> None:
     save_file(state, tmp_path / "vit.safetensors")
     large = build_backbone("vit_tiny_patch16_224", weights=str(tmp_path / "vit.safetensors"), image_px=64)
     assert large(torch.randn(1, 3, 64, 64)).shape == (1, 192, 4, 4)
-    torch.testing.assert_close(large.state_dict()["net.net.blocks.0.mlp.fc1.weight"], state["blocks.0.mlp.fc1.weight"])
+    torch.testing.assert_close(
+        large.state_dict()["net.net.blocks.0.mlp.fc1.weight"], state["blocks.0.mlp.fc1.weight"]
+    )

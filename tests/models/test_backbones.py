@@ -11,8 +11,9 @@ from torchvision.models import get_model
 
 from models.attentions.mirror_binocular import MirrorBinocular
 from models.attentions.se import SqueezeExcitation
-from models.backbones import Backbone, backbone_info, build_backbone
-from models.backbones._info import FOUNDATIONS
+from models.backbones import build_backbone
+from models.backbones._info import FOUNDATIONS, backbone_info
+from models.backbones._stages import Backbone
 
 torch.set_num_threads(1)
 X = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
@@ -130,7 +131,10 @@ def test_vgg_keeps_its_map_before_the_last_pooling() -> None:
     assert backbone.stage_channels == (64, 128, 256, 512, 512)
 
 
-@pytest.mark.parametrize("name", ["resnet152", "vit_b_16", "swin_t", "regnet_x_400mf", "vit_small_patch14_reg4_dinov2", "retfound_mae"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet152", "vit_b_16", "swin_t", "regnet_x_400mf", "vit_small_patch14_reg4_dinov2", "retfound_mae"],
+)
 def test_networks_are_built_on_the_meta_device(name: str) -> None:
     px = 98 if "patch14" in name else 96
     with torch.device("meta"):
@@ -140,7 +144,11 @@ def test_networks_are_built_on_the_meta_device(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("resnet51", "Did you mean .*resnet50"), ("timm/nonsense_qq", "timm.list_models"), ("retfound_mea", "retfound_mae")],
+    [
+        ("resnet51", "Did you mean .*resnet50"),
+        ("timm/nonsense_qq", "timm.list_models"),
+        ("retfound_mea", "retfound_mae"),
+    ],
 )
 def test_an_unknown_name_gets_the_nearest_one(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -182,7 +190,9 @@ def test_leading_stages_of_timm_networks_freeze(name: str, num: int) -> None:
     assert not any(n.startswith(f"{later}.") for n in frozen for later in stage[num:])
     if "vit" in name:
         assert {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= frozen
-    assert all(not m.training for n, m in backbone.named_modules() if n.startswith(f"net.net.{stage[num - 1]}"))
+    assert all(
+        not m.training for n, m in backbone.named_modules() if n.startswith(f"net.net.{stage[num - 1]}")
+    )
 
 
 def test_more_stages_than_there_are_cannot_be_frozen_or_dropped() -> None:
@@ -240,7 +250,9 @@ def test_an_attention_on_residual_branches(where: str, num: int) -> None:
         ("tiny", MirrorBinocular, "every_stage", "one map only"),
     ],
 )
-def test_attentions_that_do_not_fit_are_refused(name: str, make: type[nn.Module], where: str, message: str) -> None:
+def test_attentions_that_do_not_fit_are_refused(
+    name: str, make: type[nn.Module], where: str, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         build_backbone(name, image_px=32).attend(make, where)
 
@@ -251,23 +263,35 @@ def offline(*_args: object, **_kwargs: object) -> None:
 
 def test_without_a_network_the_message_says_which_file_to_put_where(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(ValueError, match=r"imagenet weights of resnet18 could not be fetched.*resnet18-f37072fd.pth into .*/checkpoints/"):
+    with pytest.raises(
+        ValueError,
+        match=r"imagenet weights of resnet18 could not be fetched.*resnet18-f37072fd.pth into .*/checkpoints/",
+    ):
         build_backbone("resnet18", weights="imagenet", image_px=32)
     monkeypatch.setattr("timm.create_model", offline)
     with pytest.raises(ValueError, match=r"hf download timm/resnet10t.*weights: /path/to/model.safetensors"):
         build_backbone("timm/resnet10t", weights="imagenet", image_px=32)
     with pytest.raises(ValueError, match="tiny has no pretrained weights"):
         build_backbone("tiny", weights="imagenet", image_px=32)
-    with pytest.raises(ValueError, match=r"dinov3 could not be fetched.*form at huggingface.co/timm/.* token: `hf auth login`"):
+    with pytest.raises(
+        ValueError,
+        match=r"dinov3 could not be fetched.*form at huggingface.co/timm/.* token: `hf auth login`",
+    ):
         build_backbone("timm/vit_small_patch16_dinov3", weights="imagenet", image_px=32)
 
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("retfound_mae", "RETFound_mae_natureCFP.pth"), ("retfound_dinov2", "RETFound_dinov2_meh.pth"), ("flair", "pytorch_model.bin")],
+    [
+        ("retfound_mae", "RETFound_mae_natureCFP.pth"),
+        ("retfound_dinov2", "RETFound_dinov2_meh.pth"),
+        ("flair", "pytorch_model.bin"),
+    ],
 )
 @pytest.mark.parametrize("weights", ["imagenet", "/nowhere/model.pth"])
-def test_a_foundation_model_says_which_file_it_needs_and_whether_a_form_is_in_the_way(name: str, file: str, weights: str) -> None:
+def test_a_foundation_model_says_which_file_it_needs_and_whether_a_form_is_in_the_way(
+    name: str, file: str, weights: str
+) -> None:
     message = rf"`backbone.weights`.*{name}.*Fetch {file} of huggingface.co/.*weights: /path/to/{file}"
     with pytest.raises(ValueError, match=message) as caught:
         build_backbone(name, weights=weights, image_px=32)

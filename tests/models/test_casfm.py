@@ -52,10 +52,17 @@ def slow_casfm(m: Casfm, pair: Tensor, literal: bool, scale: float) -> Tensor:
         tokens.append(m.token(pooled.flatten(1).T) + position.flatten(1).T)
         reduced.append(f)
     normed = [F.layer_norm(t, (8,)) * of(m.norm.weight, e) + of(m.norm.bias, e) for e, t in enumerate(tokens)]
-    q, k, v = ([n @ of(part.weight, e) + of(part.bias, e) for e, n in enumerate(normed)] for part in (m.query, m.key, m.value))
+    q, k, v = (
+        [n @ of(part.weight, e) + of(part.bias, e) for e, n in enumerate(normed)]
+        for part in (m.query, m.key, m.value)
+    )
     maps = []
     for eye in (0, 1):
-        z = attention(q[1 - eye], k[eye], v[eye], 2) if literal else attention(q[eye], k[1 - eye], v[1 - eye], 2)
+        z = (
+            attention(q[1 - eye], k[eye], v[eye], 2)
+            if literal
+            else attention(q[eye], k[1 - eye], v[1 - eye], 2)
+        )
         t = of(m.alpha.raw, eye).sigmoid() * m.out(z) + of(m.beta.raw, eye).sigmoid() * tokens[eye]
         t = t + m.mlp(t)
         maps.append(reduced[eye] + F.interpolate(t.T.unflatten(1, grid)[None], (7, 5), mode="bilinear")[0])
@@ -66,7 +73,18 @@ def slow_casfm(m: Casfm, pair: Tensor, literal: bool, scale: float) -> Tensor:
 @pytest.mark.parametrize("share_eyes", [False, True])
 def test_casfm_follows_its_equations(cross_mode: str, share_eyes: bool) -> None:
     scale = 0.25 if share_eyes else 1.0
-    m = scramble(Casfm(8, 2, dim=8, heads=2, pos_grid=4, cross_mode=cross_mode, share_eyes=share_eyes, literal_scale=share_eyes))
+    m = scramble(
+        Casfm(
+            8,
+            2,
+            dim=8,
+            heads=2,
+            pos_grid=4,
+            cross_mode=cross_mode,
+            share_eyes=share_eyes,
+            literal_scale=share_eyes,
+        )
+    )
     eyes = torch.stack([slow_casfm(m, pair, cross_mode == "literal", scale) for pair in PAIR])
     torch.testing.assert_close(m.exchange(PAIR), eyes, rtol=1e-4, atol=1e-4)
     conv, norm, _ = m.join
@@ -75,7 +93,10 @@ def test_casfm_follows_its_equations(cross_mode: str, share_eyes: bool) -> None:
 
 
 def test_literal_and_standard_exchange_differ() -> None:
-    literal, standard = scramble(Casfm(8, 2, dim=8, heads=2)), Casfm(8, 2, dim=8, heads=2, cross_mode="standard").eval()
+    literal, standard = (
+        scramble(Casfm(8, 2, dim=8, heads=2)),
+        Casfm(8, 2, dim=8, heads=2, cross_mode="standard").eval(),
+    )
     standard.load_state_dict(literal.state_dict())
     assert not torch.allclose(literal.exchange(PAIR), standard.exchange(PAIR), atol=1e-3)
 
@@ -112,7 +133,9 @@ def test_channel_spatial_cross_reweighs_positions() -> None:
     for b in range(2):
         a = [m.mean_mlp(eye.mean((1, 2))) + m.max_mlp(eye.amax((1, 2))) for eye in maps[b]]
         for eye in (0, 1):
-            mixed = (torch.outer(a[eye], a[1 - eye]).softmax(1) @ maps[b, eye].flatten(1)).unflatten(1, (7, 5))
+            mixed = (torch.outer(a[eye], a[1 - eye]).softmax(1) @ maps[b, eye].flatten(1)).unflatten(
+                1, (7, 5)
+            )
             seen = torch.stack([mixed.mean(0), mixed.amax(0)])[None]
             place = m.place(seen)[0, 0]
             place = place.exp() / place.exp().sum()
@@ -123,7 +146,14 @@ def test_heads_cross_adds_what_the_other_eye_shows() -> None:
     m = scramble(HeadsCross(8, 2, 0.0))
     t = m.norm(PAIR.flatten(3).transpose(2, 3))
     key, value = m.cross.key_value(t).chunk(2, 3)
-    z = torch.stack([torch.stack([attention(m.cross.query(t)[b, e], key[b, 1 - e], value[b, 1 - e], 2) for e in (0, 1)]) for b in (0, 1)])
+    z = torch.stack(
+        [
+            torch.stack(
+                [attention(m.cross.query(t)[b, e], key[b, 1 - e], value[b, 1 - e], 2) for e in (0, 1)]
+            )
+            for b in (0, 1)
+        ]
+    )
     expected = PAIR + m.cross.out(z).transpose(2, 3).unflatten(3, (7, 5))
     torch.testing.assert_close(m(PAIR), expected, rtol=1e-4, atol=1e-4)
 
@@ -141,7 +171,9 @@ def test_dense_path_hands_on_all_earlier_maps() -> None:
         norm1, _, conv1, norm2, _, conv3 = layer
         assert conv1.weight.shape == (16, width, 1, 1)
         assert conv3.weight.shape == (4, 16, 3, 3)
-        x = torch.cat([x, F.conv2d(norm2(F.conv2d(norm1(x).relu(), conv1.weight)).relu(), conv3.weight, padding=1)], 1)
+        x = torch.cat(
+            [x, F.conv2d(norm2(F.conv2d(norm1(x).relu(), conv1.weight)).relu(), conv3.weight, padding=1)], 1
+        )
     norm, _, conv = m.leave
     torch.testing.assert_close(m(PAIR[:, 0]), F.conv2d(norm(x).relu(), conv.weight), rtol=1e-4, atol=1e-4)
 
@@ -162,7 +194,11 @@ def test_ccam_gates_by_differences(discrepancy: str) -> None:
 def test_ciam_gates_by_similarities_and_keeps_a_residual(similarity: str) -> None:
     m = scramble(Ciam(8, similarity, 2, 4))
     f, g = PAIR, torch.randn_like(PAIR)
-    s = g[:, 0] * g[:, 1] if similarity == "product" else F.cosine_similarity(g[:, 0], g[:, 1], dim=1)[:, None]
+    s = (
+        g[:, 0] * g[:, 1]
+        if similarity == "product"
+        else F.cosine_similarity(g[:, 0], g[:, 1], dim=1)[:, None]
+    )
     for eye in (0, 1):
         expected = m.path(f[:, eye] * m.gate[0](s).sigmoid()) + f[:, eye]
         torch.testing.assert_close(m(f, g)[:, eye], expected, rtol=1e-4, atol=1e-4)
@@ -177,7 +213,9 @@ def test_dual_synergy_lays_its_parts_side_by_side(cafm: str, combine: str, width
     parts = [m.casfm(PAIR)]
     for path in (m.ccam, m.ciam):
         left, right = path(f, g).mean((3, 4)).unbind(1)
-        parts.append({"concat": torch.cat([left, right], 1), "sum": left + right, "max": left.maximum(right)}[combine])
+        parts.append(
+            {"concat": torch.cat([left, right], 1), "sum": left + right, "max": left.maximum(right)}[combine]
+        )
     torch.testing.assert_close(m(PAIR), torch.cat(parts, 1), rtol=1e-4, atol=1e-4)
     assert m.out_features == width * 8
 

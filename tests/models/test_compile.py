@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 def test_everything_compiles_without_a_graph_break() -> None:
     script = Path(__file__).with_name("compile_components.py")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     wrong = [line for line in done.stdout.splitlines() if not line.endswith(" ok")]
     assert wrong == []
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,7 +11,9 @@ from study.spec import components
 
 torch.set_num_threads(1)
 CHANNELS, LABELS = 16, 4
-SETS = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1]])
+SETS = torch.tensor(
+    [[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1]]
+)
 VARIANTS = {
     "attention": [
         {"name": "spatial_channel", "order": "channel_spatial"},
@@ -39,14 +41,25 @@ VARIANTS = {
         {"name": "casfm", "cross_mode": "standard", "pos_grid": 1, "literal_scale": True, "dim": 32},
         {"name": "casfm", "share_eyes": True, "combine": "sum", "dim": 32},
         {"name": "dual_synergy", "cafm": "mhca", "discrepancy": "signed", "similarity": "cosine", "dim": 32},
-        {"name": "dual_synergy", "cafm": "none", "discrepancy": "cosine", "combine": "sum", "dim": 32, "cross_mode": "standard"},
+        {
+            "name": "dual_synergy",
+            "cafm": "none",
+            "discrepancy": "cosine",
+            "combine": "sum",
+            "dim": 32,
+            "cross_mode": "standard",
+        },
         {"name": "dual_synergy", "combine": "max", "casfm": False, "dim": 32},
         {"name": "dual_synergy", "ccam": False, "dim": 32},
         {"name": "dual_synergy", "ccam": False, "ciam": False, "dim": 32},
     ],
     "head": [{"name": "multi_label", "dropout": 0.5}],
 }
-CASES = [(kind, spec) for kind in VARIANTS for spec in [*({"name": n} for n in components.names(kind)), *VARIANTS[kind]]]
+CASES = [
+    (kind, spec)
+    for kind in VARIANTS
+    for spec in [*({"name": n} for n in components.names(kind)), *VARIANTS[kind]]
+]
 FUSIONS = [spec for kind, spec in CASES if kind == "fusion"]
 MAPS = [(k, s) for k, s in CASES if k != "head"]
 
@@ -82,7 +95,9 @@ def inputs(kind: str, module: nn.Module, num: int, h: int = 5, w: int = 6) -> li
         return [torch.randn(num, CHANNELS)]
     if kind == "fusion" or getattr(module, "binocular", False):
         return [torch.randn(num, 2, CHANNELS, h, w)]
-    return [torch.randn(num, CHANNELS, h, w) for _ in range(3 if getattr(module, "image_flips", False) else 1)]
+    return [
+        torch.randn(num, CHANNELS, h, w) for _ in range(3 if getattr(module, "image_flips", False) else 1)
+    ]
 
 
 def out_shape(kind: str, module: nn.Module, x: Tensor) -> tuple[int, ...]:

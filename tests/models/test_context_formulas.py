@@ -38,7 +38,9 @@ def grid_average(x: Tensor, k: int) -> Tensor:
     y = torch.empty(*x.shape[:2], k, k)
     for i in range(k):
         for j in range(k):
-            y[:, :, i, j] = x[:, :, i * h // k : -(-(i + 1) * h // k), j * w // k : -(-(j + 1) * w // k)].mean((2, 3))
+            y[:, :, i, j] = x[
+                :, :, i * h // k : -(-(i + 1) * h // k), j * w // k : -(-(j + 1) * w // k)
+            ].mean((2, 3))
     return y
 
 
@@ -113,7 +115,9 @@ def test_spp_pools_windows_of_5_9_13(make: type[Spp], activation: object) -> Non
         pooled = torch.empty_like(u)
         for i in range(7):
             for j in range(9):
-                pooled[:, :, i, j] = u[:, :, max(0, i - side) : i + side + 1, max(0, j - side) : j + side + 1].amax((2, 3))
+                pooled[:, :, i, j] = u[
+                    :, :, max(0, i - side) : i + side + 1, max(0, j - side) : j + side + 1
+                ].amax((2, 3))
         maps.append(pooled)
     torch.testing.assert_close(make(16).out_channels, 8)
     torch.testing.assert_close(module(X), unit(module.leave, torch.cat(maps, 1)), rtol=1e-4, atol=1e-4)
@@ -125,14 +129,19 @@ def test_aspp_branches() -> None:
     for rate, (conv, norm, _) in zip((1, 2, 3), module.dilated, strict=True):
         padded = F.pad(X, [rate] * 4)
         taps = sum(
-            F.conv2d(padded[:, :, a * rate : a * rate + 7, b * rate : b * rate + 9], conv.weight[:, :, a, b, None, None])
+            F.conv2d(
+                padded[:, :, a * rate : a * rate + 7, b * rate : b * rate + 9],
+                conv.weight[:, :, a, b, None, None],
+            )
             for a in range(3)
             for b in range(3)
         )
         maps.append(norm(taps).relu())
     maps.append(module.mean(X.mean((2, 3), keepdim=True)).repeat(1, 1, 7, 9))
     conv, norm, _ = module.leave[0]
-    torch.testing.assert_close(module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_an_aspp_dilation_beyond_the_map_leaves_the_centre_tap() -> None:
@@ -161,7 +170,9 @@ def test_ppm_resizes_four_grids() -> None:
     for k, (conv, norm, _) in zip((1, 2, 3, 6), module.branches, strict=True):
         maps.append(resize(norm(F.conv2d(grid_average(X, k), conv.weight)).relu(), 7, 9))
     conv, norm, _ = module.join
-    torch.testing.assert_close(module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_channel_and_spatial_gates_stand_side_by_side() -> None:

@@ -5,28 +5,49 @@ import torch
 from torch import Tensor, nn
 
 from models.attentions.none import NoAttention
-from models.backbones import Backbone, build_backbone
+from models.backbones import build_backbone
+from models.backbones._stages import Backbone
 from models.contexts.none import NoContext
 from models.heads.multi_label import MultiLabel
 from models.siamese import SiameseNet
 from study.spec import components
 
 torch.set_num_threads(1)
-QUICK = ["tiny", "resnet18", "squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x0_5", "timm/resnet10t", "vit_tiny_patch16_224"]
+QUICK = [
+    "tiny",
+    "resnet18",
+    "squeezenet1_1",
+    "mobilenet_v2",
+    "shufflenet_v2_x0_5",
+    "timm/resnet10t",
+    "vit_tiny_patch16_224",
+]
 SLOW = [
     "alexnet", "vgg11", "resnext50_32x4d", "densenet121", "efficientnet_b0", "googlenet", "swin_t", "vit_b_32", "convnext_tiny",
     "regnet_x_400mf", "convnext_atto", "tf_efficientnet_b0", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3",
 ]  # fmt: skip
 BACKBONES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 SYMMETRIC = [
-    *({"name": name, "level": level} for name in ("difference", "gated", "max", "bilinear") for level in ("pooled", "feature_map")),
+    *(
+        {"name": name, "level": level}
+        for name in ("difference", "gated", "max", "bilinear")
+        for level in ("pooled", "feature_map")
+    ),
     *({"name": "late", "rule": rule} for rule in ("max", "mean", "noisy_or")),
     {"name": "sum"},
     {"name": "cross_attention", "combine": "sum", "dim": 32},
     *({"name": "dual_synergy", "casfm": False, "combine": combine, "dim": 32} for combine in ("sum", "max")),
-    *({"name": "dual_synergy", "casfm": False, "cafm": cafm, "combine": "sum", "dim": 32} for cafm in ("mhca", "none")),
+    *(
+        {"name": "dual_synergy", "casfm": False, "cafm": cafm, "combine": "sum", "dim": 32}
+        for cafm in ("mhca", "none")
+    ),
 ]
-ORDERED = [{"name": "concat"}, {"name": "ffm"}, {"name": "casfm", "dim": 32}, {"name": "dual_synergy", "dim": 32}]
+ORDERED = [
+    {"name": "concat"},
+    {"name": "ffm"},
+    {"name": "casfm", "dim": 32},
+    {"name": "dual_synergy", "dim": 32},
+]
 
 
 def label(case: object) -> str:
@@ -49,7 +70,9 @@ def network(backbone: Backbone, fusion: dict[str, object]) -> SiameseNet:
     torch.manual_seed(0)
     channels = backbone.out_channels
     fused = components.build("fusion", components.parse("fusion", fusion, "fusion"), channels, 2)
-    return SiameseNet(backbone, NoContext(channels), NoAttention(channels), fused, MultiLabel(fused.out_features, 3))
+    return SiameseNet(
+        backbone, NoContext(channels), NoAttention(channels), fused, MultiLabel(fused.out_features, 3)
+    )
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -66,7 +89,9 @@ def test_an_image_gives_the_same_map_alone_and_in_a_batch(name: str) -> None:
     assert not torch.allclose(whole[1], whole[2], rtol=1e-2, atol=1e-2 * scale)
 
 
-@pytest.mark.parametrize(("name", "px"), [("tiny", 17), ("resnet18", 33), ("squeezenet1_1", 35), ("timm/resnet10t", 40)])
+@pytest.mark.parametrize(
+    ("name", "px"), [("tiny", 17), ("resnet18", 33), ("squeezenet1_1", 35), ("timm/resnet10t", 40)]
+)
 def test_a_convolutional_backbone_takes_images_of_any_size(name: str, px: int) -> None:
     backbone = build_backbone(name, image_px=px).eval()
     with torch.no_grad():
@@ -88,7 +113,9 @@ def test_a_batch_of_one_pair(training: bool) -> None:
 def test_images_of_one_channel_are_refused_with_the_remedy() -> None:
     net = network(build_backbone("tiny", image_px=32), {"name": "concat"}).eval()
     grey = torch.randn(2, 2, 1, 32, 32)
-    with pytest.raises(ValueError, match=r"`images`: must have 3 channels, got 1\. Repeat a grey one three times"):
+    with pytest.raises(
+        ValueError, match=r"`images`: must have 3 channels, got 1\. Repeat a grey one three times"
+    ):
         net(grey)
     assert net(grey.expand(-1, -1, 3, -1, -1)).logits.isfinite().all()
 

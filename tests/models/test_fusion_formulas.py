@@ -107,7 +107,9 @@ def test_ffm_mixes_both_maps() -> None:
     conv3, norm, _, conv1 = module.mix
     y = norm(F.conv2d(torch.cat([L, R], 1), conv3.weight, padding=1)).relu()
     y = module.scale * F.conv2d(y, conv1.weight, conv1.bias)
-    torch.testing.assert_close(module(PAIR), (mean(y) @ module.leave[0].weight.T + module.leave[0].bias).relu())
+    torch.testing.assert_close(
+        module(PAIR), (mean(y) @ module.leave[0].weight.T + module.leave[0].bias).relu()
+    )
     assert Ffm(8, 2).scale == 0.5
 
 
@@ -126,7 +128,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 @pytest.mark.parametrize("combine", ["concat", "sum"])
 def test_cross_attention_lets_each_eye_query_the_other(combine: str) -> None:
     module = scramble(CrossAttentionFusion(8, 2, dim=8, heads=2, combine=combine))
-    reduced = [F.conv2d(eye, module.reduce.weight, module.reduce.bias).flatten(2).transpose(1, 2) for eye in (L, R)]
+    reduced = [
+        F.conv2d(eye, module.reduce.weight, module.reduce.bias).flatten(2).transpose(1, 2) for eye in (L, R)
+    ]
     vectors = []
     for own, other in (reduced, reduced[::-1]):
         a, b = module.norms[0](own), module.norms[0](other)

@@ -56,7 +56,9 @@ def test_powerset_keeps_its_label_sets_with_its_weights() -> None:
     torch.testing.assert_close(other.scores(other(X)), head.scores(head(X)))
 
 
-@pytest.mark.parametrize("head", [MultiLabel(8, 3), Softmax(8, 3), Pairwise(8, 3)], ids=lambda h: type(h).__name__)
+@pytest.mark.parametrize(
+    "head", [MultiLabel(8, 3), Softmax(8, 3), Pairwise(8, 3)], ids=lambda h: type(h).__name__
+)
 def test_other_heads_take_targets_as_they_are(head: MultiLabel) -> None:
     assert head.encode(SETS) is SETS
 

@@ -38,7 +38,9 @@ def label(case: object) -> str:
 
 
 def build(spec: dict[str, object]) -> nn.Module:
-    module: nn.Module = components.build("loss", components.parse("loss", spec, "loss"), torch.tensor([0.5, 0.3, 0.2, 0.0]))
+    module: nn.Module = components.build(
+        "loss", components.parse("loss", spec, "loss"), torch.tensor([0.5, 0.3, 0.2, 0.0])
+    )
     return module
 
 
@@ -100,7 +102,9 @@ def test_copies_give_the_same(spec: dict[str, object]) -> None:
     assert values[0] == values[1] == values[2]
 
 
-@pytest.mark.parametrize("spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label)
+@pytest.mark.parametrize(
+    "spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label
+)
 def test_bfloat16_autocast_changes_no_metric_loss(spec: dict[str, object]) -> None:
     targets = torch.tensor(BATCHES["mixed"])
     out = output(*leaves(6))
@@ -112,7 +116,9 @@ def test_bfloat16_autocast_changes_no_metric_loss(spec: dict[str, object]) -> No
     torch.testing.assert_close(half, full)
 
 
-@pytest.mark.parametrize("spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label)
+@pytest.mark.parametrize(
+    "spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label
+)
 def test_no_pair_no_loss(spec: dict[str, object]) -> None:
     targets = torch.tensor(BATCHES["one sample"])
     assert build(spec)(output(*leaves(1)), targets) == 0

@@ -29,7 +29,9 @@ LOGITS = torch.randn(N, 3)
 FUSED = torch.nn.functional.normalize(torch.randn(N, 6))
 CLASSES = torch.tensor([0, 1, 0, 2, 1, 0, 2, 1])
 TARGETS = torch.nn.functional.one_hot(CLASSES, 3).float()
-MULTI = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 0]]).float()
+MULTI = torch.tensor(
+    [[1, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 0]]
+).float()
 OUT = Output(LOGITS, FUSED, FUSED[:, None])
 
 
@@ -61,7 +63,9 @@ def test_focal(gamma: float, alpha: float | None) -> None:
         total -= a * (1 - p) ** gamma * math.log(p)
     value = Focal(P, gamma=gamma, alpha=alpha)(OUT, MULTI)
     assert float(value) == pytest.approx(total / (3 * N), rel=1e-5)
-    torch.testing.assert_close(value, sigmoid_focal_loss(LOGITS, MULTI, -1 if alpha is None else alpha, gamma, "mean"))
+    torch.testing.assert_close(
+        value, sigmoid_focal_loss(LOGITS, MULTI, -1 if alpha is None else alpha, gamma, "mean")
+    )
 
 
 @pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), [(4.0, 0.0, 0.05), (2.0, 1.0, 0.0)])
@@ -124,7 +128,10 @@ def test_contrastive_hard_pairs() -> None:
     for i in range(N):
         same = [j for j in range(N) if j != i and CLASSES[i] == CLASSES[j]]
         other = [j for j in range(N) if CLASSES[i] != CLASSES[j]]
-        chosen += [(i, max(same, key=lambda j: distance(i, j))), (i, min(other, key=lambda j: distance(i, j)))]
+        chosen += [
+            (i, max(same, key=lambda j: distance(i, j))),
+            (i, min(other, key=lambda j: distance(i, j))),
+        ]
     expected = sum(pair_loss(i, j, 1.0, "squared") for i, j in chosen) / len(chosen)
     assert float(Contrastive(P, pairs="hard")(OUT, TARGETS)) == pytest.approx(expected, rel=1e-5)
 
@@ -162,7 +169,9 @@ def test_contrastive_linear_is_the_librarys_up_to_its_averaging() -> None:
     pos = [distance(i, j) for i in range(N) for j in range(i) if CLASSES[i] == CLASSES[j]]
     neg = [max(1 - distance(i, j), 0) for i in range(N) for j in range(i) if CLASSES[i] != CLASSES[j]]
     active = [x for x in neg if x > 0]
-    assert float(library(FUSED, CLASSES)) == pytest.approx(sum(pos) / len(pos) + (sum(active) / len(active) if active else 0), rel=1e-4)
+    assert float(library(FUSED, CLASSES)) == pytest.approx(
+        sum(pos) / len(pos) + (sum(active) / len(active) if active else 0), rel=1e-4
+    )
     mine = Contrastive(P, form="linear")(OUT, TARGETS)
     assert float(mine) == pytest.approx((sum(pos) + sum(neg)) / (N * (N - 1) / 2), rel=1e-4)
 
@@ -178,14 +187,23 @@ def test_triplet(mining: str) -> None:
         else:
             costs += [p - n + 0.3 for p in pos for n in neg if mining == "all" or p < n]
     active = [c for c in costs if c > 0]
-    assert float(Triplet(P, margin=0.3, mining=mining)(OUT, TARGETS)) == pytest.approx(sum(active) / len(active), rel=1e-5)
+    assert float(Triplet(P, margin=0.3, mining=mining)(OUT, TARGETS)) == pytest.approx(
+        sum(active) / len(active), rel=1e-5
+    )
 
 
 def test_triplet_is_the_librarys() -> None:
-    torch.testing.assert_close(Triplet(P, margin=0.3)(OUT, TARGETS), pml.TripletMarginLoss(margin=0.3)(FUSED, CLASSES))
+    torch.testing.assert_close(
+        Triplet(P, margin=0.3)(OUT, TARGETS), pml.TripletMarginLoss(margin=0.3)(FUSED, CLASSES)
+    )
 
 
-def circle_sum(pairs: list[tuple[int, int]], m: float, gamma: float, relevance: dict[tuple[int, int], float] | None = None) -> float:
+def circle_sum(
+    pairs: list[tuple[int, int]],
+    m: float,
+    gamma: float,
+    relevance: dict[tuple[int, int], float] | None = None,
+) -> float:
     pos = neg = 0.0
     for i, j in pairs:
         s = float(FUSED[i] @ FUSED[j])
@@ -211,7 +229,9 @@ def test_fine_triplet_without_degrees_is_circle_over_the_batch() -> None:
     for m, gamma in ((0.25, 1.0), (0.4, 16.0)):
         fine = FineTriplet(P, margin=m, gamma=gamma, degree="none")(OUT, TARGETS)
         assert float(fine) == pytest.approx(circle_sum(PAIRS, m, gamma), rel=1e-5)
-        torch.testing.assert_close(fine, Circle(P, margin=m, gamma=gamma, scope="batch")(OUT, TARGETS), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            fine, Circle(P, margin=m, gamma=gamma, scope="batch")(OUT, TARGETS), rtol=1e-6, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("degree", ["ratio_literal", "symmetric"])
@@ -220,7 +240,10 @@ def test_fine_triplet_degrees(degree: str) -> None:
     for z in FUSED:
         a, b = z[:3], z[3:]
         deg.append(max(float(a @ b / a.norm() / b.norm()), 0.05))
-    relevance = {(i, j): deg[j] / deg[i] if degree == "ratio_literal" else min(deg[i], deg[j]) / max(deg[i], deg[j]) for i, j in PAIRS}
+    relevance = {
+        (i, j): deg[j] / deg[i] if degree == "ratio_literal" else min(deg[i], deg[j]) / max(deg[i], deg[j])
+        for i, j in PAIRS
+    }
     value = FineTriplet(P, degree=degree)(OUT, TARGETS)
     assert float(value) == pytest.approx(circle_sum(PAIRS, 0.25, 1.0, relevance), rel=1e-5)
 
@@ -231,7 +254,9 @@ def test_symmetric_degrees_do_not_depend_on_the_order_of_the_batch() -> None:
     turned = Output(LOGITS.flip(0), positive.flip(0), positive.flip(0)[:, None])
     for degree, same in (("symmetric", True), ("ratio_literal", False)):
         loss = FineTriplet(P, degree=degree)
-        assert (float(loss(given, TARGETS)) == pytest.approx(float(loss(turned, TARGETS.flip(0))), rel=1e-5)) == same
+        assert (
+            float(loss(given, TARGETS)) == pytest.approx(float(loss(turned, TARGETS.flip(0))), rel=1e-5)
+        ) == same
 
 
 def gradient(loss: torch.nn.Module) -> Tensor:
@@ -247,7 +272,10 @@ def test_degrees_can_be_held_fixed() -> None:
 
 
 def test_fine_triplet_lets_the_weights_move_and_circle_does_not() -> None:
-    fine, circle = gradient(FineTriplet(P, degree="none")), gradient(Circle(P, margin=0.25, gamma=1.0, scope="batch"))
+    fine, circle = (
+        gradient(FineTriplet(P, degree="none")),
+        gradient(Circle(P, margin=0.25, gamma=1.0, scope="batch")),
+    )
     assert not torch.allclose(fine, circle, atol=1e-6)
 
 

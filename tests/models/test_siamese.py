@@ -85,7 +85,9 @@ def test_both_eyes_pass_the_backbone_in_one_batch(views: int) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: build(context=Osim(96), attention=Mirror, fusion=Difference, dim=8, l2norm=True, pooling=Gem(48)),
+        lambda: build(
+            context=Osim(96), attention=Mirror, fusion=Difference, dim=8, l2norm=True, pooling=Gem(48)
+        ),
         lambda: build(context=OsimPerEye(96), attention=MirrorBinocular),
         lambda: build(attention=lambda c: Mirror(c, flips="image")),
         lambda: build(context=MirrorPair(96, flips="image")),
@@ -123,14 +125,20 @@ def test_flips_of_the_map_encode_nothing_twice(slot: str) -> None:
 
 @pytest.mark.parametrize("slot", ["attention", "context"])
 def test_image_flips_encode_three_images_in_one_batch(slot: str) -> None:
-    made = {"context": MirrorPair(96, flips="image")} if slot == "context" else {"attention": lambda c: Mirror(c, flips="image")}
+    made = (
+        {"context": MirrorPair(96, flips="image")}
+        if slot == "context"
+        else {"attention": lambda c: Mirror(c, flips="image")}
+    )
     net = trained(build(**made))
     block = getattr(net, slot)
     nn.init.normal_(block.views.horizontal.out.weight)
     nn.init.normal_(block.views.vertical.out.weight)
     x = images(2)
     flat = x.flatten(0, 1)
-    expected = block(net.backbone(flat), net.backbone(flat.flip(3)), net.backbone(flat.flip(2))).unflatten(0, (2, 2))
+    expected = block(net.backbone(flat), net.backbone(flat.flip(3)), net.backbone(flat.flip(2))).unflatten(
+        0, (2, 2)
+    )
     seen = []
     net.backbone.register_forward_hook(lambda _module, args, _out: seen.append(len(args[0])))
     torch.testing.assert_close(net(x).views, expected.mean((3, 4)), rtol=1e-4, atol=1e-4)
@@ -198,7 +206,9 @@ def test_outputs_of_batches_join() -> None:
     assert joined.view_logits is not None
 
 
-@pytest.mark.parametrize("loss", [Bce, lambda p: Contrastive(p, pairs="all_in_batch")], ids=["bce", "contrastive"])
+@pytest.mark.parametrize(
+    "loss", [Bce, lambda p: Contrastive(p, pairs="all_in_batch")], ids=["bce", "contrastive"]
+)
 def test_a_network_overfits_sixteen_pairs(loss: type[Bce]) -> None:
     torch.manual_seed(0)
     net = build(fusion=Difference, dim=16, l2norm=loss is not Bce).train()

@@ -34,7 +34,9 @@ def test_a_loss_that_takes_shares_is_linear_in_its_targets(name: str) -> None:
 @pytest.mark.parametrize("name", components.names("head"))
 def test_a_head_that_takes_shares_encodes_them_as_they_are(name: str) -> None:
     cls = components.load("head", name)
-    head = build("head", name, 6, 4, *((torch.unique(A, dim=0),) if getattr(cls, "wants_label_sets", False) else ()))
+    head = build(
+        "head", name, 6, 4, *((torch.unique(A, dim=0),) if getattr(cls, "wants_label_sets", False) else ())
+    )
     encode = head.encode
     linear = torch.allclose(encode(0.3 * A + 0.7 * B), 0.3 * encode(A) + 0.7 * encode(B))  # type: ignore[operator]
     assert linear == getattr(cls, "soft_targets", True)

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    None,
+)
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe")  # fmt: skip
 
@@ -30,7 +33,12 @@ class Tab:
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Sends a command and waits for its answer."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params, **({"sessionId": self._session} if self._session else {})}
+        message = {
+            "id": self._number,
+            "method": method,
+            "params": params,
+            **({"sessionId": self._session} if self._session else {}),
+        }
         self._write.write(json.dumps(message).encode() + b"\0")
         self._write.flush()
         while True:
@@ -52,14 +60,27 @@ class Tab:
 
     def _note(self, message: dict[str, Any]) -> None:
         method, params = message.get("method", ""), message.get("params", {})
-        if method in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled", "Network.loadingFailed"):
+        if method in (
+            "Runtime.exceptionThrown",
+            "Log.entryAdded",
+            "Runtime.consoleAPICalled",
+            "Network.loadingFailed",
+        ):
             self.complaints.append(json.dumps(params)[:500])
-        if method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(("file:", "data:")):
+        if method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(
+            ("file:", "data:")
+        ):
             self.complaints.append(f"asked for {params['request']['url']}")
 
     def open(self, page: Path, width: int, height: int = 900) -> None:
         """Shows a file at a width and waits until it is complete."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         self.call("Page.navigate", url=page.as_uri())
         while self.run("document.readyState") != "complete":
             pass
@@ -86,7 +107,10 @@ def browser(profile: Path) -> Iterator[Tab]:
     command = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
     arguments = [CHROMIUM, *QUIET, f"--user-data-dir={profile}"]
     process = subprocess.Popen(
-        ["bash", "-c", command, *arguments], pass_fds=(to_browser[0], from_browser[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["bash", "-c", command, *arguments],
+        pass_fds=(to_browser[0], from_browser[1]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.close(to_browser[0])
     os.close(from_browser[1])

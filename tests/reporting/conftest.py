@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from study.reporting.building import Report, build_report
+from study.reporting.assembly import Report, build_report
 from study.reporting.run import Run, load_run
 from tests.reporting.fake_run import fake_run
 
@@ -28,7 +28,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def ultrasound(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two classes."""
-    return load_run(str(fake_run(tmp_path_factory.mktemp("runs") / "ultrasound", kind="classes", num_search=6)))
+    return load_run(
+        str(fake_run(tmp_path_factory.mktemp("runs") / "ultrasound", kind="classes", num_search=6))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from study.evidence.baselines import prior_predictions
-from study.evidence.heads import Sweep, sweep
-from study.evidence.metrics import DEFAULT_OBJECTIVE, Kind
+from study.evidence.heads import FittedHeads, fit_heads
+from study.evidence.metrics import DEFAULT_OBJECTIVE, LabelKind
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import STUDY, TRIAL
 from study.evidence.score import score_rows, swap_row
@@ -31,7 +31,10 @@ PROVENANCE = {
 }
 BY_NAME = {  # settings of a profile that are too long to write out
     "ablations.own": {"variants": {"a": {"loss": "bce"}, "b": {}}},
-    "bundles.light": {"type": "categorical", "choices": [{"name": "none"}, {"name": "local", "data.illumination": "msr"}]},
+    "bundles.light": {
+        "type": "categorical",
+        "choices": [{"name": "none"}, {"name": "local", "data.illumination": "msr"}],
+    },
 }
 TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 
@@ -39,11 +42,25 @@ TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 class FakeRun:
     """Writes one run folder; the strength of a trial says how well its scores follow the truth."""
 
-    def __init__(self, folder: Path, *, patients: int = 50, synthetic: bool = False, kind: Kind = "multilabel", seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        patients: int = 50,
+        synthetic: bool = False,
+        kind: LabelKind = "multilabel",
+        seed: int = 0,
+    ) -> None:
         self.store = Store(folder)
-        self._swept: Sweep | None = None
+        self._swept: FittedHeads | None = None
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind
-        self.labels = ODIR if kind == "multilabel" else ("VO", "PVD") if kind == "classes" else ("0", "1", "2", "3", "4")
+        self.labels = (
+            ODIR
+            if kind == "multilabel"
+            else ("VO", "PVD")
+            if kind == "classes"
+            else ("0", "1", "2", "3", "4")
+        )
         self.objective = DEFAULT_OBJECTIVE[kind]
         self.random = np.random.default_rng(seed)
         self.truth = {split: self._truth(patients) for split in ("train", "val", "test")}
@@ -61,7 +78,10 @@ class FakeRun:
 
     def study(self, **overrides: Any) -> None:
         """The row of the study itself."""
-        counts = {s: {"patients": self.patients, "samples": self.patients, **self._label_counts(s)} for s in self.truth}
+        counts = {
+            s: {"patients": self.patients, "samples": self.patients, **self._label_counts(s)}
+            for s in self.truth
+        }
         row = dict.fromkeys(STUDY.names) | {
             "study": self.folder.name, "title": "Which fusion reads both eyes best?", "identity": "f" * 64, "profile": "laptop",
             "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96, **BY_NAME}),
@@ -83,7 +103,11 @@ class FakeRun:
 
     def scores_of(self, split: str, strength: float) -> np.ndarray:
         """Probabilities that follow the truth with the given strength."""
-        logits = strength * (2.0 * self.truth[split] - 1) + self.noise[split] + 0.3 * self.random.normal(size=self.noise[split].shape)
+        logits = (
+            strength * (2.0 * self.truth[split] - 1)
+            + self.noise[split]
+            + 0.3 * self.random.normal(size=self.noise[split].shape)
+        )
         if self.kind != "multilabel":
             return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return 1 / (1 + np.exp(1.2 - logits))
@@ -91,19 +115,42 @@ class FakeRun:
     def predictions(self, key: str, strength: float) -> list[Predictions]:
         """What a network of that strength says about validation and test."""
         scores = {split: self.scores_of(split, strength).astype(np.float32) for split in ("val", "test")}
-        return [Predictions(key, "network", "", s, *self._who(s), self.truth[s], scores[s], self.synthetic) for s in scores]
+        return [
+            Predictions(key, "network", "", s, *self._who(s), self.truth[s], scores[s], self.synthetic)
+            for s in scores
+        ]
 
     def _who(self, split: str) -> tuple[list[str], list[str]]:
-        return [f"{split}-{i}" for i in range(self.patients)], [f"{split}-patient-{i}" for i in range(self.patients)]
+        return [f"{split}-{i}" for i in range(self.patients)], [
+            f"{split}-patient-{i}" for i in range(self.patients)
+        ]
 
     def prior(self, key: str) -> list[Predictions]:
         """The class prior for everyone."""
-        return [prior_predictions(key, self.truth["train"], s, *self._who(s), self.truth[s], self.synthetic) for s in ("val", "test")]
+        return [
+            prior_predictions(key, self.truth["train"], s, *self._who(s), self.truth[s], self.synthetic)
+            for s in ("val", "test")
+        ]
 
-    def trial(self, key: str, predicted: list[Predictions], *, role: str = "search", state: str = "complete", **row: Any) -> None:
+    def trial(
+        self,
+        key: str,
+        predicted: list[Predictions],
+        *,
+        role: str = "search",
+        state: str = "complete",
+        **row: Any,
+    ) -> None:
         """A trial with its epochs, predictions and scores; without the last two unless it is complete."""
         scores = score_rows(predicted, self.kind, self.labels) if state == "complete" else []
-        value = next((r["value"] for r in scores if r["split"] == "val" and r["metric"] == self.objective and not r["label"]), 0.3)
+        value = next(
+            (
+                r["value"]
+                for r in scores
+                if r["split"] == "val" and r["metric"] == self.objective and not r["label"]
+            ),
+            0.3,
+        )
         self.clock += timedelta(minutes=3)
         own = predicted[0].head if state == "complete" else ""
         trial = dict.fromkeys(TRIAL.names) | {
@@ -115,13 +162,21 @@ class FakeRun:
             "provenance": json.dumps(PROVENANCE),
             "data_fingerprint": "a" * 64, "split_hash": "b" * 64, "synthetic": self.synthetic, **row,
         }  # fmt: skip
-        tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, float(value)), "scores": scores}
+        tables: dict[str, Any] = {
+            "trial": [trial],
+            "epochs": self._epochs(key, float(value)),
+            "scores": scores,
+        }
         if state == "complete" and role != "baseline":
-            swept = self.sweep(key)
-            predicted = [*predicted, *swept.predictions]
-            tables["scores"] = [*scores, *swept.scores, swap_row(predicted[1], predicted[1].score * np.float32(0.9))]
+            fitted = self.fit_heads(key)
+            predicted = [*predicted, *fitted.predictions]
+            tables["scores"] = [
+                *scores,
+                *fitted.scores,
+                swap_row(predicted[1], predicted[1].score * np.float32(0.9)),
+            ]
             tables["embeddings"] = pa.concat_tables([e.table() for e in self.embeddings(key)])
-            tables["neighbours"] = swept.neighbours
+            tables["neighbours"] = fitted.neighbours
         if state == "complete":
             tables["predictions"] = pa.concat_tables([p.table() for p in predicted])
         self.store.publish(key, tables)
@@ -129,19 +184,26 @@ class FakeRun:
     def embeddings(self, key: str) -> list[Embeddings]:
         """Embeddings in which samples of equal labels lie near each other; the same for every trial."""
         return [
-            Embeddings(key, s, *self._who(s), self.truth[s], (2.0 * self.truth[s] + self.noise[s]).astype(np.float32), self.synthetic)
+            Embeddings(
+                key,
+                s,
+                *self._who(s),
+                self.truth[s],
+                (2.0 * self.truth[s] + self.noise[s]).astype(np.float32),
+                self.synthetic,
+            )
             for s in self.truth
         ]
 
-    def sweep(self, key: str) -> Sweep:
+    def fit_heads(self, key: str) -> FittedHeads:
         """Nearest neighbours on those embeddings; computed once, since they never change."""
         if self._swept is None:
             train, *queries = self.embeddings(key)
-            self._swept = sweep(train, queries, self.kind, self.labels, heads=("knn",))
+            self._swept = fit_heads(train, queries, self.kind, self.labels, heads=("knn",))
         found = self._swept
         neighbours = found.neighbours.set_column(0, "trial", pa.repeat(pa.scalar(key), len(found.neighbours)))
         rows = [{**row, "trial": key} for row in found.scores]
-        return Sweep([replace(p, trial=key) for p in found.predictions], rows, neighbours, found.best)
+        return FittedHeads([replace(p, trial=key) for p in found.predictions], rows, neighbours, found.best)
 
     def _epochs(self, key: str, value: float) -> list[dict[str, Any]]:
         return [
@@ -168,14 +230,28 @@ def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **opt
             state, extra = "failed", {"outcome": "non_finite_loss", "message": message, "value": None}
         strength = 1.5 - 0.4 * abs(np.log10(lr) + 3.5) + 0.2 * (i % 2)
         key = f"search-{i:05d}"
-        run.trial(key, run.predictions(key, strength), state=state, number=i, params=json.dumps(params), **extra)
+        run.trial(
+            key, run.predictions(key, strength), state=state, number=i, params=json.dumps(params), **extra
+        )
     for variant, strength in TABLE3.items():
         for seed in (0, 1):
             key = f"ablation-dmsnet_table3-{variant}-s{seed}"
-            run.trial(key, run.predictions(key, strength), role="ablation", table="dmsnet_table3", variant=variant, seed=seed)
+            run.trial(
+                key,
+                run.predictions(key, strength),
+                role="ablation",
+                table="dmsnet_table3",
+                variant=variant,
+                seed=seed,
+            )
     for variant in ("small", HOSTILE if hostile else "large"):
         key = f"ablation-sizes-{variant[:5].strip('<')}-s0"
         run.trial(key, run.predictions(key, 1.0), role="ablation", table="sizes", variant=variant)
     run.trial("baseline-prior", run.prior("baseline-prior"), role="baseline", variant="prior")
-    run.trial("baseline-untrained", run.predictions("baseline-untrained", 0.15), role="baseline", variant="untrained")
+    run.trial(
+        "baseline-untrained",
+        run.predictions("baseline-untrained", 0.15),
+        role="baseline",
+        variant="untrained",
+    )
     return folder

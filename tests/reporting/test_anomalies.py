@@ -24,7 +24,10 @@ def test_two_classes_below_chance_are_flagged() -> None:
     assert anomalies(published("svkma_table7"), "svm_unscaled")["accuracy"].startswith("Below chance")
 
 
-@pytest.mark.parametrize(("value", "num", "possible"), [(0.939, 132, True), (0.94, 132, False), (0.947, 132, True), (0.5, 3, False)])
+@pytest.mark.parametrize(
+    ("value", "num", "possible"),
+    [(0.939, 132, True), (0.94, 132, False), (0.947, 132, True), (0.5, 3, False)],
+)
 def test_shares_of_a_count(value: float, num: int, possible: bool) -> None:
     assert is_share(value, num) is possible
     assert possible == any(round(k / num, 3) == value for k in range(num + 1))

@@ -3,14 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from study.reporting.building import Report, files
+from study.reporting.assembly import Report, files
 from tests.reporting.browser import CHROMIUM, Tab, browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 
 @pytest.fixture(scope="module")
-def pages(report: Report, hostile_report: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(
+    report: Report, hostile_report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     for name, made in (("plain", report), ("hostile", hostile_report)):
         (folder / f"{name}.html").write_bytes(files(made)["index.html"])
@@ -25,13 +27,19 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.mark.parametrize("name", ["plain", "hostile"])
 @pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_is_whole_at_both_widths_and_says_nothing(tab: Tab, pages: dict[str, Path], name: str, width: int) -> None:
+def test_the_page_is_whole_at_both_widths_and_says_nothing(
+    tab: Tab, pages: dict[str, Path], name: str, width: int
+) -> None:
     tab.complaints.clear()
     tab.open(pages[name], width)
     assert tab.complaints == []
     assert tab.run("document.documentElement.scrollWidth") <= width
-    assert tab.run("[...document.querySelectorAll('section')].every(s => s.getBoundingClientRect().height > 80)")
-    assert tab.run("[...document.querySelectorAll('.drawing svg')].every(s => s.getBoundingClientRect().width > 200)")
+    assert tab.run(
+        "[...document.querySelectorAll('section')].every(s => s.getBoundingClientRect().height > 80)"
+    )
+    assert tab.run(
+        "[...document.querySelectorAll('.drawing svg')].every(s => s.getBoundingClientRect().width > 200)"
+    )
     assert tab.run("parseFloat(getComputedStyle(document.querySelector('main p')).fontSize)") >= 16
     assert tab.run("document.querySelectorAll('script').length") == 1
 
@@ -44,14 +52,19 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it(tab: Tab, pages: d
     assert falling == sorted(falling, reverse=True)
     tab.run("document.querySelectorAll('#table-leaderboard thead button')[5].click()")
     assert tab.run(column) == sorted(falling)
-    assert tab.run("document.querySelectorAll('#table-leaderboard thead th')[5].getAttribute('aria-sort')") == "ascending"
+    assert (
+        tab.run("document.querySelectorAll('#table-leaderboard thead th')[5].getAttribute('aria-sort')")
+        == "ascending"
+    )
 
 
 def test_the_filter_keeps_the_rows_with_every_word(tab: Tab, pages: dict[str, Path]) -> None:
     tab.open(pages["plain"], 1400)
     typed = "const i = document.querySelector('.filter input'); i.value = 'difference resnet18'; i.dispatchEvent(new Event('input'));"
     tab.run(f"(() => {{ {typed} }})()")
-    shown = tab.run("[...document.querySelectorAll('#table-leaderboard tbody tr')].filter(r => !r.hidden).map(r => r.textContent)")
+    shown = tab.run(
+        "[...document.querySelectorAll('#table-leaderboard tbody tr')].filter(r => !r.hidden).map(r => r.textContent)"
+    )
     assert shown
     assert all("difference" in text and "resnet18" in text for text in shown)
     assert tab.run("document.querySelector('.filter span').textContent").startswith(f"{len(shown)} of ")

@@ -79,7 +79,9 @@ def test_confusion_of_classes_is_one_matrix(ultrasound: Run) -> None:
     found = data("confusion", ultrasound)
     (_, names, counts) = found.panels[0]
     assert names == ultrasound.labels
-    assert np.trace(counts) / counts.sum() == pytest.approx(ultrasound.score(str(ultrasound.best), "accuracy"))
+    assert np.trace(counts) / counts.sum() == pytest.approx(
+        ultrasound.score(str(ultrasound.best), "accuracy")
+    )
 
 
 def test_roc_has_the_stored_auc_as_its_area(run: Run) -> None:
@@ -133,7 +135,12 @@ def test_label_bars_are_the_stored_scores_with_the_labels_share(run: Run) -> Non
 
 @pytest.mark.parametrize(
     ("setting", "parts"),
-    [("k=5, cosine, uniform", (5, "cosine, uniform")), ("k=12", (12, "")), ("", (0, "")), ("C=1", (0, "C=1"))],
+    [
+        ("k=5, cosine, uniform", (5, "cosine, uniform")),
+        ("k=12", (12, "")),
+        ("", (0, "")),
+        ("C=1", (0, "C=1")),
+    ],
 )
 def test_a_setting_splits_into_k_and_the_way(setting: str, parts: tuple[int, str]) -> None:
     assert split_setting(setting) == parts

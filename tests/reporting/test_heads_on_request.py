@@ -17,7 +17,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fake_run(tmp_path_factory.mktemp("runs") / "ultrasound", kind="classes", num_search=4, patients=40)
 
 
-def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(folder), "--heads", "gaussian_nb, svm"]) == 0
     assert "fitting gaussian_nb on the embedding of search-0000" in capsys.readouterr().out
     run = load_run(str(folder))
@@ -31,7 +33,9 @@ def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(folder: P
     heads = Heads().build(run)
     assert heads is not None
     assert {row.key for row in heads.rows} == {"network", "knn", "gaussian_nb", "svm"}
-    validation = [cell.value for row in heads.rows if isinstance(cell := heads.cell(row.key, "validation"), Value)]
+    validation = [
+        cell.value for row in heads.rows if isinstance(cell := heads.cell(row.key, "validation"), Value)
+    ]
     assert validation == sorted(validation, reverse=True)
     assert main([str(folder), "--verify"]) == 0
 

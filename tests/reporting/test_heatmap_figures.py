@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.evidence.heatmaps import ATTENTION, GRAD_CAM, write_heatmaps
-from study.reporting.building import build_report, files
+from study.evidence.heatmap_tables import ATTENTION, GRAD_CAM, write_heatmaps
+from study.reporting.assembly import build_report, files
 from study.reporting.figure import draw
 from study.reporting.overlays import FIGURES, heat_over, share_words, shelf_of
 from study.reporting.run import Run, load_run
@@ -35,7 +35,9 @@ def stored(run: Run, num_views: int = 2, likeness: float = 0.05, patient: str = 
     rows: dict[str, list[dict[str, Any]]] = {"samples": [], "maps": [], "checks": []}
     photos = [jpeg(100 + 50 * view) for view in range(num_views)]
     for trial in TRIALS:
-        names = [(GRAD_CAM, label, "") for label in ODIR] + [(ATTENTION, "fusion: place", "")] * (trial == TRIALS[0])
+        names = [(GRAD_CAM, label, "") for label in ODIR] + [(ATTENTION, "fusion: place", "")] * (
+            trial == TRIALS[0]
+        )
         names += [(GRAD_CAM, "D", step) for step in STEPS]
         for i in range(4):
             truth = [int(label == "D") for label in ODIR]
@@ -119,11 +121,16 @@ def test_the_check_warns_of_maps_that_stay(shown: Run, tmp_path: Path) -> None:
     stored(run, likeness=0.8)
     warned = draw("heatmaps_check", run)
     assert warned is not None
-    assert "The maps of search-00001, osim hardly depend on what was learnt and should not be read" in warned.caption
+    assert (
+        "The maps of search-00001, osim hardly depend on what was learnt and should not be read"
+        in warned.caption
+    )
 
 
 def test_the_page_shows_them_and_says_synthetic(tmp_path: Path) -> None:
-    run = load_run(str(fake_run(tmp_path / "hostile", num_search=3, patients=20, synthetic=True, hostile=True)))
+    run = load_run(
+        str(fake_run(tmp_path / "hostile", num_search=3, patients=20, synthetic=True, hostile=True))
+    )
     stored(run, patient=HOSTILE)
     report = build_report(run)
     mine = [drawing for drawing in report.drawings if drawing.name in FIGURES]

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from study.reporting.building import Report, build_report, files
+from study.reporting.assembly import Report, build_report, files
 from study.reporting.figure import Drawing
 from study.reporting.page import SECTIONS
 from study.reporting.run import Run, load_run
@@ -58,7 +58,9 @@ def test_every_section_with_something_in_it_is_there_once(plain: Reader) -> None
 
 
 def test_drawings_made_elsewhere_get_their_section(run: Run) -> None:
-    drawing = Drawing("heatmap", "heatmaps", "Heat maps", "Where the network looks.", "<svg></svg>", b"", synthetic=False)
+    drawing = Drawing(
+        "heatmap", "heatmaps", "Heat maps", "Where the network looks.", "<svg></svg>", b"", synthetic=False
+    )
     page = page_of(Report(run, (), (drawing,)))
     assert '<section id="heatmaps">' in page
     assert "Where the network looks." in page
@@ -78,7 +80,11 @@ def test_nothing_is_loaded_from_elsewhere(plain: Reader) -> None:
         for name in ("src", "href", "data", "action", "xlink:href"):
             target = attrs.get(name) or "#"
             assert target.startswith(("#", "data:")), (tag, target)
-    policy = next(attrs["content"] for tag, attrs in plain.elements if attrs.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        attrs["content"]
+        for tag, attrs in plain.elements
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    )
     assert "default-src 'none'" in str(policy)
 
 
@@ -128,7 +134,13 @@ def test_the_summary_says_what_was_asked_and_found(run: Run) -> None:
     assert "corrected for the choice it is" in text
     found = run.predictions(str(run.best))
     assert found is not None
-    assert f"with the eyes exchanged, a patient of the test split gets probabilities that differ by {found.score.mean() / 10:.3f}." in text
-    assert "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96; ablations.own to the variants a, b" in text
+    assert (
+        f"with the eyes exchanged, a patient of the test split gets probabilities that differ by {found.score.mean() / 10:.3f}."
+        in text
+    )
+    assert (
+        "Profile laptop was taken; it set training.epochs to 5; data.image_px to 96; ablations.own to the variants a, b"
+        in text
+    )
     assert "bundles.light to one of none, local." in text
     assert not re.search(r"nan|None", text)

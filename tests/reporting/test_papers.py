@@ -18,12 +18,17 @@ def test_every_file_is_a_table_whose_measures_exist(name: str) -> None:
 @pytest.mark.parametrize("name", published_names())
 def test_published_shares_lie_between_0_and_1(name: str) -> None:
     table = published(name)
-    shares = [v.value for row in table.rows.values() for m, v in row.values.items() if table.metrics[m].digits == 3]
+    shares = [
+        v.value for row in table.rows.values() for m, v in row.values.items() if table.metrics[m].digits == 3
+    ]
     assert all(0 <= share <= 1 for share in shares)
 
 
 def test_the_full_dms_net_is_the_same_row_in_its_three_tables() -> None:
-    rows = [published(f"dmsnet_table{n}").rows[key].values for n, key in ((1, "resnet152"), (2, "full"), (3, "osim"))]
+    rows = [
+        published(f"dmsnet_table{n}").rows[key].values
+        for n, key in ((1, "resnet152"), (2, "full"), (3, "osim"))
+    ]
     assert rows[0] == rows[1] == rows[2]
     assert rows[0]["kappa"].value == 0.832
     assert not rows[0]["kappa"].derived

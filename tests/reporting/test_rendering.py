@@ -15,15 +15,29 @@ from tests.reporting.fake_run import HOSTILE
 
 @pytest.fixture
 def table() -> Table:
-    columns = (Column("what", f"What {HOSTILE}", words=True), Column("value", "κ"), Column("verdict", "Verdict", words=True))
+    columns = (
+        Column("what", f"What {HOSTILE}", words=True),
+        Column("value", "κ"),
+        Column("verdict", "Verdict", words=True),
+    )
     rows = (
         Row(
             "ours",
-            (Text(HOSTILE, notes=(f"note {HOSTILE}",)), Value(-0.25, -0.5, 0.125, spread=0.01, bold=True), Verdict("not reproduced")),
+            (
+                Text(HOSTILE, notes=(f"note {HOSTILE}",)),
+                Value(-0.25, -0.5, 0.125, spread=0.01, bold=True),
+                Verdict("not reproduced"),
+            ),
         ),
-        Row("theirs", (Text("=1+1"), Published(0.869, derived=True, notes=("derived",)), Text("not run", quiet=True)), lead=False),
+        Row(
+            "theirs",
+            (Text("=1+1"), Published(0.869, derived=True, notes=("derived",)), Text("not run", quiet=True)),
+            lead=False,
+        ),
     )
-    return Table("t", f"Title {HOSTILE}", columns, rows, f"Caption {HOSTILE}", (f"Remark {HOSTILE}",), synthetic=True)
+    return Table(
+        "t", f"Title {HOSTILE}", columns, rows, f"Caption {HOSTILE}", (f"Remark {HOSTILE}",), synthetic=True
+    )
 
 
 class Reader(HTMLParser):
@@ -75,7 +89,10 @@ def test_csv_keeps_precision_and_defuses_formulas(table: Table) -> None:
 def test_latex_escapes_every_sign_that_means_something(table: Table) -> None:
     text = rendering.latex(table)
     assert r"\textless{}script\textgreater{}alert(\textquotedbl{}x\textquotedbl{})" in text
-    assert r"\& 100\%\_\$\#\{\textasciitilde{}\}\textasciicircum{}\textbackslash{} \textbar{}pipe\textbar{}" in text
+    assert (
+        r"\& 100\%\_\$\#\{\textasciitilde{}\}\textasciicircum{}\textbackslash{} \textbar{}pipe\textbar{}"
+        in text
+    )
     assert r"\textbf{$-$0.250}" in text
     assert r"\toprule" in text
     assert "SYNTHETIC" in text
@@ -86,7 +103,11 @@ def test_latex_escapes_every_sign_that_means_something(table: Table) -> None:
 def test_latex_compiles_on_its_own(table: Table, tmp_path: Path) -> None:
     (tmp_path / "t.tex").write_text(rendering.latex(table))
     done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout

@@ -21,7 +21,9 @@ def test_scores_are_those_of_the_stored_predictions(run: Run) -> None:
     assert run.best is not None
     found = run.predictions(run.best)
     assert found is not None
-    expected = np.mean([average_precision_score(found.target[:, i], found.score[:, i]) for i in range(len(run.labels))])
+    expected = np.mean(
+        [average_precision_score(found.target[:, i], found.score[:, i]) for i in range(len(run.labels))]
+    )
     assert run.score(run.best, "macro_average_precision") == pytest.approx(expected)
     assert math.isnan(run.score(run.best, "macro_average_precision", head="svm"))
 
@@ -34,7 +36,10 @@ def test_predictions_of_a_head_that_is_not_there_are_none(run: Run) -> None:
 def test_another_k_is_decided_again_from_the_embeddings(run: Run) -> None:
     assert run.best is not None
     chosen = next(h for h in run.heads(run.best) if h.head == "knn")
-    stored, again = run.predictions(run.best, head="knn"), run.predictions(run.best, head="knn", setting=chosen.setting)
+    stored, again = (
+        run.predictions(run.best, head="knn"),
+        run.predictions(run.best, head="knn", setting=chosen.setting),
+    )
     assert stored is not None
     assert again is not None
     np.testing.assert_allclose(again.score, stored.score, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 
 from study.evidence.predictions import Embeddings
 from study.evidence.retrieval import retrieval_means
-from study.reporting.picking import picking_of
+from study.reporting.choice_stability import choice_stability_of
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import load_run
 from study.reporting.table import Value
@@ -29,8 +29,19 @@ def folder(tmp_path: Path) -> Path:
         fake.trial(key, fake.predictions(key, 1.0), number=i, value=value, objectives=objectives)
     for seed in (1, 2, 3):
         key = f"confirm-00000-s{seed}"
-        fake.trial(key, fake.predictions(key, 0.5 + 0.2 * seed), role="confirm", variant="search-00000", seed=seed)
-    fake.trial("confirm-00001-s1", [], role="confirm", variant="search-00001", seed=1, state="failed", outcome="error", message="no luck")
+        fake.trial(
+            key, fake.predictions(key, 0.5 + 0.2 * seed), role="confirm", variant="search-00000", seed=seed
+        )
+    fake.trial(
+        "confirm-00001-s1",
+        [],
+        role="confirm",
+        variant="search-00001",
+        seed=1,
+        state="failed",
+        outcome="error",
+        message="no luck",
+    )
     return tmp_path / "run"
 
 
@@ -48,7 +59,9 @@ def test_the_front_holds_what_nothing_beats(folder: Path) -> None:
 def test_one_objective_has_no_front(folder: Path, tmp_path: Path) -> None:
     fake = FakeRun(tmp_path / "one", patients=40)
     fake.study()
-    fake.trial("search-00000", fake.predictions("search-00000", 1.0), objectives=json.dumps({fake.objective: 0.5}))
+    fake.trial(
+        "search-00000", fake.predictions("search-00000", 1.0), objectives=json.dumps({fake.objective: 0.5})
+    )
     assert Pareto().build(load_run(str(tmp_path / "one"))) is None
 
 
@@ -77,7 +90,14 @@ class FakeRetrieval(FakeRun):
     def embeddings(self, key: str) -> list[Embeddings]:
         noise = 1.0 + int(key[-1])
         return [
-            Embeddings(key, s, *self._who(s), truth, (2.0 * truth + noise * self.noise[s]).astype(np.float32), self.synthetic)
+            Embeddings(
+                key,
+                s,
+                *self._who(s),
+                truth,
+                (2.0 * truth + noise * self.noise[s]).astype(np.float32),
+                self.synthetic,
+            )
             for s, truth in self.truth.items()
         ]
 
@@ -90,9 +110,13 @@ def test_what_the_choice_of_a_retriever_is_worth(tmp_path: Path) -> None:
         key = f"search-{i:05d}"
         fake.trial(key, fake.predictions(key, 1.0), number=i, value=1.0 - 0.1 * i, objective=measure)
     run = load_run(str(tmp_path / "run"))
-    found = picking_of(run)
+    found = choice_stability_of(run)
     assert found is not None
-    values = [float(retrieval_means(ranked[0], measure)[0]) for key in found.keys if (ranked := ranking_of(run, key, "val"))]
+    values = [
+        float(retrieval_means(ranked[0], measure)[0])
+        for key in found.keys
+        if (ranked := ranking_of(run, key, "val"))
+    ]
     assert found.selection.naive == max(values) == values[0]
     assert found.selection.pick_share[0] > found.selection.pick_share[2]
     assert found.selection.low < found.selection.corrected <= found.selection.naive < found.selection.high

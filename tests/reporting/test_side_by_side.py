@@ -29,7 +29,11 @@ def test_a_row_a_run_with_what_it_chose(run: Run, weak: Run) -> None:
 
 def test_the_better_run_is_bold_where_patients_are_the_same(run: Run, weak: Run) -> None:
     assert same_patients([run, weak])
-    bold = {r.key for r, c, cell in runs_table([weak, run]).cells() if isinstance(cell, Value) and cell.bold and c.key == "macro_auc"}
+    bold = {
+        r.key
+        for r, c, cell in runs_table([weak, run]).cells()
+        if isinstance(cell, Value) and cell.bold and c.key == "macro_auc"
+    }
     assert bold == {"1"}
     assert not any(cell.bold for _, _, cell in runs_table([run, weak]).cells() if isinstance(cell, Value))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from study.reporting.building import build_tables
+from study.reporting.assembly import build_tables
 from study.reporting.page import SECTIONS
 from study.reporting.papers import published_names
 from study.reporting.run import Run
@@ -27,7 +27,9 @@ def value(table: Table, row: str, column: str) -> Value:
 
 @pytest.mark.parametrize("name", components.names("table"))
 @pytest.mark.parametrize("which", ["run", "hostile", "ultrasound", "retina"])
-def test_every_table_keeps_its_name_and_section(name: str, which: str, request: pytest.FixtureRequest) -> None:
+def test_every_table_keeps_its_name_and_section(
+    name: str, which: str, request: pytest.FixtureRequest
+) -> None:
     run: Run = request.getfixturevalue(which)
     component = components.load("table", name)()
     table = component.build(run)
@@ -97,7 +99,9 @@ def test_the_split_counts_patients_and_labels(run: Run) -> None:
 
 def test_the_split_says_what_was_generated_and_does_not_count_it(ultrasound: Run) -> None:
     label = ultrasound.labels[0]
-    made = [{"generator": "dcgan", "epochs": 500, "share": share, "counts": {label: 7}} for share in (1.0, 0.5)]
+    made = [
+        {"generator": "dcgan", "epochs": 500, "share": share, "counts": {label: 7}} for share in (1.0, 0.5)
+    ]
     table = build("split", replace(ultrasound, study={**ultrasound.study, "generated": made}))
     before = "Generated for the training of some trials"
     assert table.remarks[-2:] == (
@@ -110,7 +114,13 @@ def test_the_split_says_what_was_generated_and_does_not_count_it(ultrasound: Run
 def test_outcomes_group_equal_ends(hostile: Run) -> None:
     table = build("outcomes", hostile)
     failed = next(row for row in table.rows if row.cells[0].text == "failed")
-    assert [cell.text for cell in failed.cells] == ["failed", "non finite loss", "2", "search-00005, search-00011", HOSTILE]
+    assert [cell.text for cell in failed.cells] == [
+        "failed",
+        "non finite loss",
+        "2",
+        "search-00005, search-00011",
+        HOSTILE,
+    ]
 
 
 def test_an_ablation_of_ones_own_has_a_row_a_variant(run: Run) -> None:
@@ -130,7 +140,12 @@ def test_provenance_names_code_data_and_machine(run: Run) -> None:
 def test_numbers_that_are_compared_can_be_traced(run: Run) -> None:
     compared = [t for _, t in build_tables(run) if t.name in (*published_names(), "leaderboard", "chosen")]
     known = ("validation", "parameters", "seconds")
-    measured = [(c, cell) for t in compared for _, c, cell in t.cells() if isinstance(cell, Value) and c.key not in known]
+    measured = [
+        (c, cell)
+        for t in compared
+        for _, c, cell in t.cells()
+        if isinstance(cell, Value) and c.key not in known
+    ]
     assert measured
     assert all(cell.origin is not None for _, cell in measured)
 
@@ -153,7 +168,9 @@ def test_verdicts_are_only_given_on_the_papers_data(run: Run, hostile: Run) -> N
 def test_a_row_is_set_against_the_papers_proposal_on_the_same_patients(run: Run) -> None:
     table = build("dmsnet_table3", run)
     against = value(table, "aspp.against", "auc")
-    assert against.value == pytest.approx(value(table, "aspp", "auc").value - value(table, "osim", "auc").value)
+    assert against.value == pytest.approx(
+        value(table, "aspp", "auc").value - value(table, "osim", "auc").value
+    )
     assert against.origin is not None
     assert against.origin.minus == value(table, "osim", "auc").origin
     with pytest.raises(KeyError, match=r"osim\.against"):
@@ -166,12 +183,18 @@ def test_neighbours_fill_the_table_of_k(ultrasound: Run) -> None:
     assert found is not None
     right = (found.score.argmax(axis=1) == found.target.argmax(axis=1)).mean()
     assert value(table, "k3", "accuracy").value == pytest.approx(right)
-    assert table.cell("k2.published", "accuracy").notes[0].startswith("No whole number of right answers among 132")
+    assert (
+        table.cell("k2.published", "accuracy")
+        .notes[0]
+        .startswith("No whole number of right answers among 132")
+    )
 
 
 def test_heads_fill_the_table_of_classifiers(ultrasound: Run) -> None:
     table = build("svkma_table7", ultrasound)
-    assert value(table, "knn", "accuracy").value == ultrasound.score(str(ultrasound.best), "accuracy", head="knn")
+    assert value(table, "knn", "accuracy").value == ultrasound.score(
+        str(ultrasound.best), "accuracy", head="knn"
+    )
     assert table.cell("svm", "line").text == "ours: not run"
 
 
@@ -220,7 +243,11 @@ def test_selection_corrects_the_winners_value(run: Run) -> None:
 
 def test_options_of_a_parameter_share_the_probability(run: Run) -> None:
     table = build("options", run)
-    fusion = [value(table, row.key, "probability").value for row in table.rows if row.key.startswith("model.fusion=")]
+    fusion = [
+        value(table, row.key, "probability").value
+        for row in table.rows
+        if row.key.startswith("model.fusion=")
+    ]
     assert len(fusion) == 2
     assert sum(fusion) == pytest.approx(1)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from study.evidence.score import score_rows
-from study.reporting.building import Report, build_report, files
+from study.reporting.assembly import Report, build_report, files
 from study.reporting.run import Run, load_run
 from study.reporting.tracing import verify, why
 from study.spec.errors import SpecError, StorageError
@@ -24,7 +24,9 @@ def test_why_of_a_difference_shows_both_sides_and_the_test(report: Report) -> No
     text = "\n".join(why(report, "dmsnet_table3:spp.against:auc"))
     assert "paired     p = " in text
     assert text.index("dmsnet_table3-spp-s0") < text.index("minus") < text.index("dmsnet_table3-osim-s0")
-    assert "less       0.8320, the published number" in "\n".join(why(report, "dmsnet_table3:osim.difference:kappa"))
+    assert "less       0.8320, the published number" in "\n".join(
+        why(report, "dmsnet_table3:osim.difference:kappa")
+    )
 
 
 def test_why_of_a_published_number_is_its_derivation(report: Report) -> None:
@@ -36,12 +38,20 @@ def test_why_of_a_published_number_is_its_derivation(report: Report) -> None:
     ("address", "message"),
     [
         ("leaderbord:x:y", "must name a table of the report, got `leaderbord`. Did you mean `leaderboard`"),
-        ("leaderboard:baseline-prio:macro_auc", "must name a row of the report, got `baseline-prio`. Did you mean `baseline-prior`"),
-        ("leaderboard:baseline-prior:macro_au", "must name a column of the report, got `macro_au`. Did you mean `macro_auc`"),
+        (
+            "leaderboard:baseline-prio:macro_auc",
+            "must name a row of the report, got `baseline-prio`. Did you mean `baseline-prior`",
+        ),
+        (
+            "leaderboard:baseline-prior:macro_au",
+            "must name a column of the report, got `macro_au`. Did you mean `macro_auc`",
+        ),
         ("leaderboard", "must be TABLE:ROW:COLUMN, got `leaderboard`"),
     ],
 )
-def test_an_address_that_is_not_there_is_named_with_the_nearest(report: Report, address: str, message: str) -> None:
+def test_an_address_that_is_not_there_is_named_with_the_nearest(
+    report: Report, address: str, message: str
+) -> None:
     with pytest.raises(SpecError, match=message):
         why(report, address)
 
@@ -82,11 +92,17 @@ def test_scores_that_the_predictions_do_not_give_are_found(run: Run, tmp_path: P
     forged = load_run(str(folder))
     good = forged.predictions("baseline-untrained")
     assert good is not None
-    tables = {t: forged.store.read_table(t, [key]) for t in ("trial", "epochs", "predictions", "embeddings", "neighbours")}
+    tables = {
+        t: forged.store.read_table(t, [key])
+        for t in ("trial", "epochs", "predictions", "embeddings", "neighbours")
+    }
     rows = [{**row, "trial": key} for row in score_rows([good], forged.kind, forged.labels)]
     validation = forged.store.read_table("scores", [key], filters={"split": "val"}).to_pylist()
     shutil.rmtree(folder / "trials" / key)
     forged.store.publish(key, {**tables, "scores": [*validation, *rows]})
     report = Report(again := load_run(str(folder)), build_report(again).tables, ())
     _, differences = verify(report, reader(files(report)))
-    assert any(d.where == f"leaderboard:{key}:macro_auc" and "from the predictions" in d.computed for d in differences)
+    assert any(
+        d.where == f"leaderboard:{key}:macro_auc" and "from the predictions" in d.computed
+        for d in differences
+    )

@@ -10,7 +10,11 @@ from study.spec.study_file import StudySpec
 
 MARGIN = {"type": "float", "low": 0.3, "high": 1.5}
 UNIT = {"name": "unit", "model.embedding.l2norm": True, "loss.margin": MARGIN}
-FREE = {"name": "free", "model.embedding.l2norm": False, "loss.margin": {"type": "float", "low": 1.0, "high": 4.0}}
+FREE = {
+    "name": "free",
+    "model.embedding.l2norm": False,
+    "loss.margin": {"type": "float", "low": 1.0, "high": 4.0},
+}
 STUDY: dict[str, Any] = {
     "study": "a",
     "data": {"dataset": "phantom"},
@@ -22,7 +26,11 @@ STUDY: dict[str, Any] = {
 
 def test_a_choice_brings_its_settings_and_its_own_holes() -> None:
     spec = StudySpec.read(STUDY)
-    assert set(spec.holes()) == {"bundles.distance", "bundles.distance.unit.loss.margin", "bundles.distance.free.loss.margin"}
+    assert set(spec.holes()) == {
+        "bundles.distance",
+        "bundles.distance.unit.loss.margin",
+        "bundles.distance.free.loss.margin",
+    }
     free = spec.preset({"bundles.distance": "free", "bundles.distance.free.loss.margin": 2.5})
     unit = spec.preset({"bundles.distance": "unit", "bundles.distance.free.loss.margin": 2.5})
     assert (free.model.embedding.l2norm, free.loss.args["margin"]) == (False, 2.5)
@@ -35,7 +43,9 @@ def test_every_choice_is_checked_before_anything_runs() -> None:
 
 
 def test_a_variant_is_stronger_than_a_bundle() -> None:
-    ablation = {"t": {"variants": {"linear": {"loss": {"name": "contrastive", "form": "linear"}}, "as_is": {}}}}
+    ablation = {
+        "t": {"variants": {"linear": {"loss": {"name": "contrastive", "form": "linear"}}, "as_is": {}}}
+    }
     spec = StudySpec.read({**STUDY, "ablations": ablation})
     params = {"bundles.distance": "free", "bundles.distance.free.loss.margin": 2.0}
     linear, as_is = (spec.variant("t", name, 0, params) for name in ("linear", "as_is"))
@@ -48,9 +58,18 @@ def test_a_variant_is_stronger_than_a_bundle() -> None:
     ("bundles", "message"),
     [
         ("unit", "`bundles`: must be a mapping of bundles by name"),
-        ({"d": {"type": "categorical", "choices": ["unit"]}}, r"`bundles.d`: must be .* each have a `name`, got 'unit'"),
-        ({"d": {"name": "x", "data.split.seed": 3}}, r"`bundles.d.x.data.split.seed`: must be one value, since all trials share it"),
-        ({"d": {"name": "x", "optimiser.lr": 0.1}}, r"`bundles.d.x.optimiser.lr`: must not be a hole of its own too"),
+        (
+            {"d": {"type": "categorical", "choices": ["unit"]}},
+            r"`bundles.d`: must be .* each have a `name`, got 'unit'",
+        ),
+        (
+            {"d": {"name": "x", "data.split.seed": 3}},
+            r"`bundles.d.x.data.split.seed`: must be one value, since all trials share it",
+        ),
+        (
+            {"d": {"name": "x", "optimiser.lr": 0.1}},
+            r"`bundles.d.x.optimiser.lr`: must not be a hole of its own too",
+        ),
     ],
 )
 def test_what_is_no_bundle_is_named(bundles: object, message: str) -> None:

@@ -29,7 +29,10 @@ def difference(settings: dict[str, Any]) -> list[tuple[str, bool]]:
     ("settings", "key"),
     [
         ({"search.trials": 7}, "search.trials"),
-        ({"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True}}, "template.optimiser.lr"),
+        (
+            {"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True}},
+            "template.optimiser.lr",
+        ),
         ({"model.context.choices": ["spp", "osim", "none"]}, "template.model.context"),
         ({"loss.choices.1.gamma": {**GAMMA, "low": 0.5}}, "template.loss"),
         ({"ablations.t.seeds": [0, 1]}, "ablations.t.seeds"),
@@ -48,12 +51,18 @@ def test_more_of_the_same_extends(settings: dict[str, Any], key: str) -> None:
         ({"search.seed": 1}, "search.seed"),
         ({"optimiser.weight_decay": 0.02}, "template.optimiser.weight_decay"),
         ({"optimiser.lr": 1e-3}, "template.optimiser.lr"),
-        ({"optimiser.lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}, "template.optimiser.lr"),
+        (
+            {"optimiser.lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}},
+            "template.optimiser.lr",
+        ),
         ({"optimiser.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}, "template.optimiser.lr"),
         ({"model.context.choices": ["none", "spp"]}, "template.model.context"),
         ({"loss.choices.1.gamma": {**GAMMA, "low": 0.75}}, "template.loss"),
         ({"loss.choices.1.gamma": 2.0}, "template.loss"),
-        ({"ablations.t.variants.plain": {"model.context": "none", "model.attention": "se"}}, "ablations.t.variants.plain.model.attention"),
+        (
+            {"ablations.t.variants.plain": {"model.context": "none", "model.attention": "se"}},
+            "ablations.t.variants.plain.model.attention",
+        ),
         ({"ablations.t.base": "first"}, "ablations.t.base"),
         ({"ablations.t.seeds": [1]}, "ablations.t.seeds"),
     ],
@@ -66,7 +75,8 @@ def test_a_choice_whose_name_would_change_is_another_one() -> None:
     first = {"name": "osim", "scale_mode": "window"}
     second = {"name": "osim", "scale_mode": "output_size"}
     before, now = (
-        StudySpec.read(override(STUDY, {"model.context.choices": ["none", *more]})).identity() for more in ([first], [first, second])
+        StudySpec.read(override(STUDY, {"model.context.choices": ["none", *more]})).identity()
+        for more in ([first], [first, second])
     )
     assert [change.extends for change in changes(before, now)] == [False]
 

@@ -13,7 +13,11 @@ from study.spec.holes import Hole, Preset, corners, fill, find_holes
 TEMPLATE: dict[str, Any] = {
     "context": {
         "type": "categorical",
-        "choices": ["none", {"name": "osim", "kernel": {"type": "int", "low": 1, "high": 7, "step": 2}, "mode": "window"}, {"name": "spp"}],
+        "choices": [
+            "none",
+            {"name": "osim", "kernel": {"type": "int", "low": 1, "high": 7, "step": 2}, "mode": "window"},
+            {"name": "spp"},
+        ],
     },
     "lr": {"type": "float", "low": 1e-5, "high": 1e-3, "log": True},
     "sizes": [8, {"type": "categorical", "choices": [16, 32]}],
@@ -41,12 +45,17 @@ def test_what_was_sampled_is_replayed(seed: int) -> None:
 
 def test_corners_take_every_choice_and_both_ends() -> None:
     filled = [value for _, value in corners(TEMPLATE)]
-    contexts = [value["context"] if isinstance(value["context"], str) else value["context"]["name"] for value in filled]
+    contexts = [
+        value["context"] if isinstance(value["context"], str) else value["context"]["name"]
+        for value in filled
+    ]
     assert set(contexts) == {"none", "osim", "spp"}
     assert {value["lr"] for value in filled} == {1e-5, 1e-3}
     assert {value["context"]["kernel"] for value in filled if "kernel" in value["context"]} == {1, 3, 5, 7}
     assert {value["sizes"][1] for value in filled} == {16, 32}
-    assert len(filled) == 8  # the first, two contexts, the kernel's other three values, the rate's other end, the size's
+    assert (
+        len(filled) == 8
+    )  # the first, two contexts, the kernel's other three values, the rate's other end, the size's
 
 
 def test_every_hole_is_found_with_its_name() -> None:
@@ -54,7 +63,10 @@ def test_every_hole_is_found_with_its_name() -> None:
 
 
 def test_choices_of_one_component_are_told_apart_by_their_settings() -> None:
-    hole = Hole.read({"type": "categorical", "choices": [{"name": "osim", "mode": "a"}, {"name": "osim", "mode": "b"}]}, "context")
+    hole = Hole.read(
+        {"type": "categorical", "choices": [{"name": "osim", "mode": "a"}, {"name": "osim", "mode": "b"}]},
+        "context",
+    )
     assert hole.choices is not None
     assert list(hole.choices) == ["osim(mode=a)", "osim(mode=b)"]
 
@@ -62,12 +74,21 @@ def test_choices_of_one_component_are_told_apart_by_their_settings() -> None:
 @pytest.mark.parametrize(
     ("hole", "message"),
     [
-        ({"type": "flaot", "low": 0, "high": 1}, r"`x.type`: must be float, int or categorical, got 'flaot'. Did you mean `float`"),
+        (
+            {"type": "flaot", "low": 0, "high": 1},
+            r"`x.type`: must be float, int or categorical, got 'flaot'. Did you mean `float`",
+        ),
         ({"type": "float", "low": 0}, r"`x.high`: must be given"),
         ({"type": "float", "low": 2, "high": 1}, r"`low` must not exceed `high`"),
-        ({"type": "float", "low": 0, "high": 1, "log": True}, r"`x.low`: must be above 0 on a logarithmic scale"),
+        (
+            {"type": "float", "low": 0, "high": 1, "log": True},
+            r"`x.low`: must be above 0 on a logarithmic scale",
+        ),
         ({"type": "int", "low": 0.5, "high": 1}, r"`x.low`: must be a number of type int, got 0.5"),
-        ({"type": "float", "low": 0, "hihg": 1}, r"`x.hihg`: unknown key of a float hole. Did you mean `high`"),
+        (
+            {"type": "float", "low": 0, "hihg": 1},
+            r"`x.hihg`: unknown key of a float hole. Did you mean `high`",
+        ),
         ({"type": "categorical", "choices": []}, r"must be a list with at least one value"),
         ({"type": "categorical", "choices": ["a", "a"]}, r"every choice must stand once, got 'a' twice"),
     ],

@@ -46,7 +46,14 @@ def test_the_papers_box_can_be_written() -> None:
     "augmentation",
     [
         {"flip": False, "rotate_deg": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0},
-        {"flip": True, "flip_vertical": True, "crop": 0.08, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4},
+        {
+            "flip": True,
+            "flip_vertical": True,
+            "crop": 0.08,
+            "brightness": 0.4,
+            "contrast": 0.4,
+            "saturation": 0.4,
+        },
         {"flip": True, "flip_vertical": True, "crop": 0.8, "brightness": 0.1},
     ],
     ids=["d1", "d2_literal", "d2_safe"],
@@ -57,7 +64,11 @@ def test_the_papers_data_sets_can_be_written(augmentation: dict[str, Any]) -> No
 
 
 def test_every_choice_of_illumination_is_prepared_once() -> None:
-    corrections = ["none", {"name": "graham", "gain": {"type": "float", "low": 2.0, "high": 4.0, "step": 2.0}}, "clahe_lab"]
+    corrections = [
+        "none",
+        {"name": "graham", "gain": {"type": "float", "low": 2.0, "high": 4.0, "step": 2.0}},
+        "clahe_lab",
+    ]
     holes = {
         "illumination": {"type": "categorical", "choices": corrections},
         "align": {"type": "categorical", "choices": ["none", "flip_right"]},

@@ -36,8 +36,18 @@ def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
 
 
 def test_settings_reach_nested_values_lists_and_bare_components() -> None:
-    data = {"model": {"backbone": "tiny", "context": {"type": "categorical", "choices": [{"name": "osim"}]}}, "search": {"trials": 8}}
-    settings = parse_settings(["model.backbone.weights=w.pth", "search.trials=3", "model.context.choices.0.kernel=5", "data.root=/a=b"])
+    data = {
+        "model": {"backbone": "tiny", "context": {"type": "categorical", "choices": [{"name": "osim"}]}},
+        "search": {"trials": 8},
+    }
+    settings = parse_settings(
+        [
+            "model.backbone.weights=w.pth",
+            "search.trials=3",
+            "model.context.choices.0.kernel=5",
+            "data.root=/a=b",
+        ]
+    )
     changed = override(data, settings)
     assert changed["model"]["backbone"] == {"name": "tiny", "weights": "w.pth"}
     assert changed["search"]["trials"] == 3

@@ -26,7 +26,9 @@ def test_every_study_file_is_valid_in_every_branch(path: Path, has_gpu: bool) ->
 
 
 def test_a_trial_is_read_back_as_it_was_written() -> None:
-    spec = TrialSpec.read({"data": MINIMAL["data"], "model": MINIMAL["model"], "loss": {"name": "focal", "gamma": 1.5}})
+    spec = TrialSpec.read(
+        {"data": MINIMAL["data"], "model": MINIMAL["model"], "loss": {"name": "focal", "gamma": 1.5}}
+    )
     assert TrialSpec.read(json.loads(json.dumps(spec.dump()))) == spec
 
 
@@ -63,7 +65,10 @@ def test_generated_images_may_be_searched_with_their_share() -> None:
     spec = StudySpec.read(override(MINIMAL, {"data.generated": hole}))
     found = [trial.data.generated for trial in spec.corners()]
     assert found[0] is None
-    assert [(g.generator.name, g.share, g.epochs, g.seed) for g in found if g] == [("dcgan", 0.2, 3, 0), ("dcgan", 0.8, 3, 0)]
+    assert [(g.generator.name, g.share, g.epochs, g.seed) for g in found if g] == [
+        ("dcgan", 0.2, 3, 0),
+        ("dcgan", 0.8, 3, 0),
+    ]
 
 
 def test_a_missing_part_is_named() -> None:
@@ -87,7 +92,11 @@ def test_profiles_and_settings_are_applied_in_this_order(tmp_path: Path) -> None
 
 def test_the_identity_ignores_what_cannot_change_a_result() -> None:
     spec = StudySpec.read(MINIMAL)
-    same = StudySpec.read(override(MINIMAL, {"title": "b", "storage": "elsewhere", "resources.concurrent": 3, "keep_weights": 9}))
+    same = StudySpec.read(
+        override(
+            MINIMAL, {"title": "b", "storage": "elsewhere", "resources.concurrent": 3, "keep_weights": 9}
+        )
+    )
     other = StudySpec.read(override(MINIMAL, {"training.batch_size": 8}))
     assert spec.identity_hash() == same.identity_hash() != other.identity_hash()
 

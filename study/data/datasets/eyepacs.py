@@ -43,9 +43,13 @@ class Eyepacs:
         for row, (name, level) in enumerate(zip(texts(frame, "image"), levels, strict=True)):
             match = re.fullmatch(r"(.+)_(left|right)", name)
             if not match:
-                raise DataError(f"`{sheet}` row {row + HEADER_ROWS}: `image` must be `<patient>_left` or `<patient>_right`, got {name!r}.")
+                raise DataError(
+                    f"`{sheet}` row {row + HEADER_ROWS}: `image` must be `<patient>_left` or `<patient>_right`, got {name!r}."
+                )
             if match[2] in patients.setdefault(match[1], {}):
-                raise DataError(f"`{sheet}` row {row + HEADER_ROWS}: each image must stand once, got `{name}` again. Remove the row.")
+                raise DataError(
+                    f"`{sheet}` row {row + HEADER_ROWS}: each image must stand once, got `{name}` again. Remove the row."
+                )
             patients[match[1]][match[2]] = int(level)
         return self._pairs(images, patients)
 

@@ -34,7 +34,11 @@ class Folders:
         Raises:
             DataError: there are fewer than two folders with images, or `patient` is no regular expression or not found in a name.
         """
-        files = sorted(p for p in self.root.glob("*/*") if p.suffix.lower() in SUFFIXES and not p.parent.name.startswith("."))
+        files = sorted(
+            p
+            for p in self.root.glob("*/*")
+            if p.suffix.lower() in SUFFIXES and not p.parent.name.startswith(".")
+        )
         classes = sorted({p.parent.name for p in files})
         if len(classes) < 2:
             raise DataError(
@@ -63,9 +67,13 @@ class Folders:
         try:
             pattern = re.compile(self.patient)
         except re.error as error:
-            raise DataError(f"`data.dataset.patient`: must be a regular expression, got {self.patient!r}: {error}.") from None
+            raise DataError(
+                f"`data.dataset.patient`: must be a regular expression, got {self.patient!r}: {error}."
+            ) from None
         found = [pattern.search(p.name) for p in files]
         if None in found:
             name = files[found.index(None)].name
-            raise DataError(f"`data.dataset.patient`: must be found in each file's name, got {self.patient!r} and {name!r}.")
+            raise DataError(
+                f"`data.dataset.patient`: must be found in each file's name, got {self.patient!r} and {name!r}."
+            )
         return [m[1] if pattern.groups else m[0] for m in found if m]

@@ -39,20 +39,32 @@ class Odir5k:
             DataError: neither layout is there, a column is missing, or a label is not 0 or 1.
         """
         sheet, images = self._layout()
-        frame = read_sheet(sheet, COLUMNS, text=("ID",)).drop_duplicates("ID" if sheet.name == KAGGLE_SHEET else None)
+        frame = read_sheet(sheet, COLUMNS, text=("ID",)).drop_duplicates(
+            "ID" if sheet.name == KAGGLE_SHEET else None
+        )
         patients = texts(frame, "ID")
         targets = binary_targets(frame, LABELS, sheet)
-        view_targets = np.stack([np.stack([eye_labels(k) for k in texts(frame, column)]) for column in KEYWORDS], axis=1)
+        view_targets = np.stack(
+            [np.stack([eye_labels(k) for k in texts(frame, column)]) for column in KEYWORDS], axis=1
+        )
         present = {p.name for p in images.iterdir()}
-        named = [(left or None, right or None) for left, right in zip(*(texts(frame, column) for column in FILES), strict=True)]
-        keys = [pair if present.isdisjoint(pair) else tuple(k if k in present else None for k in pair) for pair in named]
+        named = [
+            (left or None, right or None)
+            for left, right in zip(*(texts(frame, column) for column in FILES), strict=True)
+        ]
+        keys = [
+            pair if present.isdisjoint(pair) else tuple(k if k in present else None for k in pair)
+            for pair in named
+        ]
         left, right = ([pair[view] for pair in keys] for view in (0, 1))
         return Pairs(
             dataset="odir5k",
             labels=LABELS,
             kind="multilabel",
             num_views=2,
-            table=pairs_table(patients, patients, left, right, numbers(frame, "Patient Age"), texts(frame, "Patient Sex")),
+            table=pairs_table(
+                patients, patients, left, right, numbers(frame, "Patient Age"), texts(frame, "Patient Sex")
+            ),
             targets=targets,
             view_targets=view_targets,
             synthetic=False,

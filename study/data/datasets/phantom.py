@@ -39,8 +39,12 @@ class _Drawing:
         _, variant, number, which = key.split("/")
         patient = int(number)
         if variant == "ultrasound":
-            return draw_ultrasound(CLASSES[_class(self.seed, patient)], self.seed, patient, int(which), self.size_px)
-        who = fundus_patient(self.seed, patient) if variant == "fundus" else graded_patient(self.seed, patient)
+            return draw_ultrasound(
+                CLASSES[_class(self.seed, patient)], self.seed, patient, int(which), self.size_px
+            )
+        who = (
+            fundus_patient(self.seed, patient) if variant == "fundus" else graded_patient(self.seed, patient)
+        )
         return draw_fundus(who, self.seed, patient, EYES[which == "right"], self.size_px)
 
 
@@ -74,13 +78,20 @@ class Phantom:
             case "grades":
                 patients = [graded_patient(self.seed, i) for i in range(self.num_patients)]
                 grades = np.array([p.grades for p in patients])
-                return self._eyes(patients, one_hot(grades.max(axis=1), len(GRADES)), one_hot(grades, len(GRADES)))
+                return self._eyes(
+                    patients, one_hot(grades.max(axis=1), len(GRADES)), one_hot(grades, len(GRADES))
+                )
             case "fundus":
                 patients = [fundus_patient(self.seed, i) for i in range(self.num_patients)]
                 targets = np.array([[label in p.labels for label in LABELS] for p in patients], dtype=np.int8)
                 return self._eyes(patients, targets, np.stack([_eye_targets(p) for p in patients]))
 
-    def _eyes(self, patients: list[Patient], targets: Int8[np.ndarray, "n l"], view_targets: Int8[np.ndarray, "n 2 l"]) -> Pairs:
+    def _eyes(
+        self,
+        patients: list[Patient],
+        targets: Int8[np.ndarray, "n l"],
+        view_targets: Int8[np.ndarray, "n 2 l"],
+    ) -> Pairs:
         names = [str(i) for i in range(len(patients))]
         left, right = ([f"phantom/{self.variant}/{i}/{eye}" for i in names] for eye in EYES)
         ages = [np.nan if p.age is None else p.age for p in patients]
@@ -99,7 +110,11 @@ class Phantom:
         )
 
     def _frames(self) -> Pairs:
-        frames = [(i, f) for i in range(self.num_patients) for f in range(int(patient_rng(self.seed, i, 2).integers(2, 5)))]
+        frames = [
+            (i, f)
+            for i in range(self.num_patients)
+            for f in range(int(patient_rng(self.seed, i, 2).integers(2, 5)))
+        ]
         targets = one_hot(np.array([_class(self.seed, i) for i, _ in frames]), len(CLASSES))
         keys = [f"phantom/ultrasound/{i}/{f}" for i, f in frames]
         return Pairs(
@@ -107,7 +122,9 @@ class Phantom:
             labels=CLASSES,
             kind="classes",
             num_views=1,
-            table=pairs_table([f"{i}-{f}" for i, f in frames], [str(i) for i, _ in frames], keys, [None] * len(keys)),
+            table=pairs_table(
+                [f"{i}-{f}" for i, f in frames], [str(i) for i, _ in frames], keys, [None] * len(keys)
+            ),
             targets=targets,
             view_targets=targets[:, None],
             synthetic=True,
@@ -127,7 +144,9 @@ def _class(seed: int, patient: int) -> int:
 
 def _eye_targets(patient: Patient) -> Int8[np.ndarray, "2 l"]:
     """What each eye shows; N where nothing, and N and O unknown where O is a difference between the eyes."""
-    targets = np.array([[label in (found or "N") for label in LABELS] for found in patient.findings], dtype=np.int8)
+    targets = np.array(
+        [[label in (found or "N") for label in LABELS] for found in patient.findings], dtype=np.int8
+    )
     if patient.unequal:
         targets[:, [LABELS.index("N"), LABELS.index("O")]] = -1
     return targets

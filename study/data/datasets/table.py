@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Int8
 
 from study.data.images import ImageFolder
-from study.data.pairs import Kind, Pairs, fingerprint, one_hot, pairs_table
+from study.data.pairs import LabelKind, Pairs, fingerprint, one_hot, pairs_table
 from study.data.sheets import HEADER_ROWS, binary_targets, numbers, read_sheet, texts
 from study.spec.errors import DataError, suggest
 
@@ -44,7 +44,7 @@ class Table:
         patient: str | None = None,
         age: str | None = None,
         sex: str | None = None,
-        kind: Kind = "multilabel",
+        kind: LabelKind = "multilabel",
         image_folder: str | None = None,
     ) -> None:
         self.root = root
@@ -61,14 +61,20 @@ class Table:
         """
         label_columns = self.labels if self.label_column is None else (self.label_column,)
         optional = [c for c in (self.patient, self.age, self.sex) if c is not None]
-        text = [*self.views, *([self.patient] if self.patient else []), *([self.label_column] if self.label_column else [])]
+        text = [
+            *self.views,
+            *([self.patient] if self.patient else []),
+            *([self.label_column] if self.label_column else []),
+        ]
         frame = read_sheet(self.root, [*self.views, *label_columns, *optional], text)
         targets = self._targets(frame)
         view_targets = np.full((len(frame), len(self.views), len(self.labels)), -1, dtype=np.int8)
         if len(self.views) == 1:
             view_targets[:, 0] = targets
         patients, samples = self._names(frame)
-        left, *others = [[self._key(path, row) for row, path in enumerate(texts(frame, column))] for column in self.views]
+        left, *others = [
+            [self._key(path, row) for row, path in enumerate(texts(frame, column))] for column in self.views
+        ]
         right: list[str | None] = others[0] if others else [None for _ in left]
         ages = numbers(frame, self.age) if self.age else None
         return Pairs(
@@ -76,7 +82,9 @@ class Table:
             labels=self.labels,
             kind=self.kind,
             num_views=2 if others else 1,
-            table=pairs_table(samples, patients, left, right, ages, texts(frame, self.sex) if self.sex else None),
+            table=pairs_table(
+                samples, patients, left, right, ages, texts(frame, self.sex) if self.sex else None
+            ),
             targets=targets,
             view_targets=view_targets,
             synthetic=False,
@@ -95,7 +103,9 @@ class Table:
                     f"`{self.root}` row {row + HEADER_ROWS}, column `{self.label_column}`: must be one of the labels, "
                     f"got {name!r}. {suggest(name, self.labels)}"
                 )
-        return one_hot(np.array([self.labels.index(name) if name else -1 for name in names]), len(self.labels))
+        return one_hot(
+            np.array([self.labels.index(name) if name else -1 for name in names]), len(self.labels)
+        )
 
     def _names(self, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
         """Patients and samples; a patient's samples are told apart by a running number where there are several."""

@@ -10,10 +10,14 @@ from study.data.illuminations._surround import to_bytes
 
 BINS = 256
 WHITE = np.float32(100)  # the largest L
-MOST_YELLOW = np.float32(199.99 / 116)  # times L + 16: no light has a larger b, of which scikit-image would warn
+MOST_YELLOW = np.float32(
+    199.99 / 116
+)  # times L + 16: no light has a larger b, of which scikit-image would warn
 
 
-def equalise_lightness(image: UInt8[np.ndarray, "h w 3"], clip: float, tiles: int) -> UInt8[np.ndarray, "h w 3"]:
+def equalise_lightness(
+    image: UInt8[np.ndarray, "h w 3"], clip: float, tiles: int
+) -> UInt8[np.ndarray, "h w 3"]:
     """Equalises L of LAB in tiles, a and b as they are, black outside the field of view.
 
     OpenCV's clip limit counts in means of a tile's histogram: a bin holds at most clip·(pixels/bins). Scikit-image's is the

@@ -29,7 +29,9 @@ def field_mean(
     weight = field[..., None].astype(np.float32)
     total, share = image * weight, weight
     for _ in range(times):
-        total, share = (uniform_filter(part, (window_px, window_px, 1), mode="constant") for part in (total, share))
+        total, share = (
+            uniform_filter(part, (window_px, window_px, 1), mode="constant") for part in (total, share)
+        )
     mean: Float32[np.ndarray, "h w 3"] = total / np.maximum(share, 1e-6)
     return mean
 

@@ -22,7 +22,12 @@ class ClaheLab:
         tiles: tiles along each side of the image.
     """
 
-    def __init__(self, *, clip: Annotated[float, Field(gt=0, le=256)] = 2.0, tiles: Annotated[int, Field(ge=1, le=16)] = 8) -> None:
+    def __init__(
+        self,
+        *,
+        clip: Annotated[float, Field(gt=0, le=256)] = 2.0,
+        tiles: Annotated[int, Field(ge=1, le=16)] = 8,
+    ) -> None:
         self.clip, self.tiles = clip, tiles
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:

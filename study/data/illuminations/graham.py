@@ -44,5 +44,8 @@ class Graham:
         """The field's radius, and the pixels of the field within its inner part."""
         rows, columns = (np.flatnonzero(field.any(axis=axis)) for axis in (1, 0))
         radius = (1 + max(int(np.ptp(rows)), int(np.ptp(columns)))) / 2
-        y, x = (np.arange(side) - (at[0] + at[-1]) / 2 for side, at in zip(field.shape, (rows, columns), strict=True))
+        y, x = (
+            np.arange(side) - (at[0] + at[-1]) / 2
+            for side, at in zip(field.shape, (rows, columns), strict=True)
+        )
         return radius, field & (y[:, None] ** 2 + x**2 <= (self.keep * radius) ** 2)

@@ -23,7 +23,10 @@ class LocalMean:
     """
 
     def __init__(
-        self, *, window: Annotated[float, Field(gt=0, le=1)] = 0.25, mean: Annotated[float, Field(ge=0, le=255)] | None = None
+        self,
+        *,
+        window: Annotated[float, Field(gt=0, le=1)] = 0.25,
+        mean: Annotated[float, Field(ge=0, le=255)] | None = None,
     ) -> None:
         self.window, self.mean = window, mean
 

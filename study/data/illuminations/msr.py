@@ -31,7 +31,7 @@ class Msr:
     def __init__(
         self,
         *,
-        sigmas: Annotated[list[Share], Field(min_length=1)] = [0.03, 0.15, 0.5],  # noqa: B006  never changed
+        sigmas: Annotated[list[Share], Field(min_length=1)] = [0.03, 0.15, 0.5],
         clip: Annotated[float, Field(ge=0, lt=0.5)] = 0.01,
     ) -> None:
         self.sigmas, self.clip = sigmas, clip
@@ -39,7 +39,9 @@ class Msr:
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The stretched reflectance."""
         field, plain = inside_field(image), image.astype(np.float32)
-        surrounds = (field_mean(plain, field, bell_window(share * image.shape[1]), BOXES) for share in self.sigmas)
+        surrounds = (
+            field_mean(plain, field, bell_window(share * image.shape[1]), BOXES) for share in self.sigmas
+        )
         lights = [np.log1p(surround.clip(min=0)) for surround in surrounds]
         reflected = np.log1p(plain) - np.mean(lights, axis=0)
         low, high = np.quantile(reflected[field], [self.clip, 1 - self.clip])

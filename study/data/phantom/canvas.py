@@ -36,9 +36,13 @@ class Canvas:
         """Multiplies all channels."""
         self.rgb *= factor
 
-    def disc(self, x: float, y: float, radius: float, edge: float, squeeze: float = 1.0) -> Float32[np.ndarray, "h w"]:
+    def disc(
+        self, x: float, y: float, radius: float, edge: float, squeeze: float = 1.0
+    ) -> Float32[np.ndarray, "h w"]:
         """An ellipse with a soft edge; `squeeze` below 1 makes it narrow."""
-        distance = np.sqrt(((self.x - np.float32(x)) / np.float32(squeeze)) ** 2 + (self.y - np.float32(y)) ** 2)
+        distance = np.sqrt(
+            ((self.x - np.float32(x)) / np.float32(squeeze)) ** 2 + (self.y - np.float32(y)) ** 2
+        )
         mask: Float32[np.ndarray, "h w"] = np.clip((radius - distance) / edge + 0.5, 0, 1).astype(np.float32)
         return mask
 
@@ -56,7 +60,9 @@ class Canvas:
             draw.polygon(outline, fill=255)
         return _reduced(image)
 
-    def lines(self, paths: Float[np.ndarray, "n p 2"], widths: Float[np.ndarray, " n"]) -> Float32[np.ndarray, "h w"]:
+    def lines(
+        self, paths: Float[np.ndarray, "n p 2"], widths: Float[np.ndarray, " n"]
+    ) -> Float32[np.ndarray, "h w"]:
         """Strokes of these widths."""
         image, draw = self._sheet()
         thick = np.maximum(1, np.rint(widths * (self.size_px * OVERSAMPLE * FIELD / 2))).astype(int)
@@ -80,7 +86,9 @@ class Canvas:
 
     def _pixels(self, shapes: Float[np.ndarray, "n p 2"]) -> list[list[float]]:
         """Coordinates x, y, x, y, ... of each shape on the larger sheet."""
-        flat: list[list[float]] = ((shapes * FIELD + 1) * (self.size_px * OVERSAMPLE / 2)).reshape(len(shapes), -1).tolist()
+        flat: list[list[float]] = (
+            ((shapes * FIELD + 1) * (self.size_px * OVERSAMPLE / 2)).reshape(len(shapes), -1).tolist()
+        )
         return flat
 
 

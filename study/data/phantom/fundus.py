@@ -10,7 +10,9 @@ from study.data.phantom.patients import EYES, Eye, Patient, patient_rng
 PALE, DARK = np.array([0.93, 0.52, 0.24]), np.array([0.50, 0.19, 0.08])
 
 
-def draw_fundus(patient: Patient, seed: int, number: int, eye: Eye, size_px: int) -> UInt8[np.ndarray, "h w 3"]:
+def draw_fundus(
+    patient: Patient, seed: int, number: int, eye: Eye, size_px: int
+) -> UInt8[np.ndarray, "h w 3"]:
     """The photograph of one eye of a patient; a left eye is a right one mirrored, with small differences of its own.
 
     Args:
@@ -27,7 +29,11 @@ def draw_fundus(patient: Patient, seed: int, number: int, eye: Eye, size_px: int
     canvas = Canvas(size_px, _colour(shared, tone))
     disc = np.array([0.56, 0.0]) + shared.normal(0, 0.035, 2) + own.normal(0, 0.01, 2)
     macula = np.array([-0.2, 0.07]) + shared.normal(0, 0.02, 2) + own.normal(0, 0.01, 2)
-    counts = lesions.GRADED[grade] if "D" not in found else lesions.Counts(int(own.integers(8, 34)), int(own.integers(10, 44)), 0)
+    counts = (
+        lesions.GRADED[grade]
+        if "D" not in found
+        else lesions.Counts(int(own.integers(8, 34)), int(own.integers(10, 44)), 0)
+    )
     _ground(canvas, own, macula)
     if "M" in found:
         lesions.tessellation(canvas, own)
@@ -56,13 +62,24 @@ def _colour(rng: np.random.Generator, tone: float) -> tuple[float, float, float]
 
 def _ground(canvas: Canvas, rng: np.random.Generator, macula: Float[np.ndarray, " 2"]) -> None:
     """Texture, and the macula as a darker spot with a small bright reflex."""
-    canvas.light(1 + 0.045 * canvas.noise(rng, 6) + 0.022 * canvas.noise(rng, 28) + 0.012 * canvas.noise(rng, max(2, canvas.size_px // 2)))
+    canvas.light(
+        1
+        + 0.045 * canvas.noise(rng, 6)
+        + 0.022 * canvas.noise(rng, 28)
+        + 0.012 * canvas.noise(rng, max(2, canvas.size_px // 2))
+    )
     canvas.blend(0.42 * canvas.glow(macula[0], macula[1], 0.17), (0.36, 0.11, 0.05))
     canvas.blend(0.5 * canvas.glow(macula[0], macula[1], 0.055), (0.26, 0.05, 0.03))
     canvas.blend(0.5 * canvas.glow(macula[0] + 0.015, macula[1] - 0.015, 0.014), (0.95, 0.7, 0.45))
 
 
-def _disc(canvas: Canvas, shared: np.random.Generator, own: np.random.Generator, disc: Float[np.ndarray, " 2"], found: str) -> None:
+def _disc(
+    canvas: Canvas,
+    shared: np.random.Generator,
+    own: np.random.Generator,
+    disc: Float[np.ndarray, " 2"],
+    found: str,
+) -> None:
     """The optic disc with its cup; glaucoma (G) widens the cup and bleaches the rim, myopia (M) tilts the disc."""
     radius = float(shared.uniform(0.155, 0.185))
     cup = float(np.clip(shared.uniform(0.25, 0.42) + own.normal(0, 0.02), 0.2, 0.46))
@@ -93,7 +110,9 @@ def _vessels(
     canvas.blend(0.8 * canvas.lines(veins.paths, veins.widths), (0.40, 0.06, 0.05))
     canvas.blend(0.75 * canvas.lines(arteries.paths, arteries.widths * thin), (0.66, 0.13, 0.08))
     wide = arteries.widths > 0.014
-    canvas.blend(0.35 * canvas.lines(arteries.paths[wide], arteries.widths[wide] * 0.3 * thin), (0.98, 0.55, 0.35))
+    canvas.blend(
+        0.35 * canvas.lines(arteries.paths[wide], arteries.widths[wide] * 0.3 * thin), (0.98, 0.55, 0.35)
+    )
 
 
 def _aperture(canvas: Canvas, shared: np.random.Generator, own: np.random.Generator) -> None:

@@ -49,11 +49,15 @@ def diabetic_front(canvas: Canvas, rng: np.random.Generator, disc: Point, counts
     num = round(counts.dots * rng.uniform(0.85, 1.15))
     if num:
         centres = _scattered(rng, num, 0.86)
-        canvas.blend(0.9 * canvas.blobs(outlines(rng, centres, rng.uniform(0.018, 0.042, num), ragged=0.1)), RED)
+        canvas.blend(
+            0.9 * canvas.blobs(outlines(rng, centres, rng.uniform(0.018, 0.042, num), ragged=0.1)), RED
+        )
     if counts.tufts:
         turn = np.linspace(0, 14, 40)
         curls = [
-            disc + rng.normal(0, 0.14, 2) + np.stack([np.cos(turn) * (0.03 + turn / 160), np.sin(turn * 1.3) * (0.03 + turn / 160)], axis=1)
+            disc
+            + rng.normal(0, 0.14, 2)
+            + np.stack([np.cos(turn) * (0.03 + turn / 160), np.sin(turn * 1.3) * (0.03 + turn / 160)], axis=1)
             for _ in range(counts.tufts)
         ]
         canvas.blend(0.85 * canvas.lines(np.stack(curls), np.full(len(curls), 0.014)), (0.6, 0.05, 0.05))
@@ -83,7 +87,9 @@ def hypertensive(canvas: Canvas, rng: np.random.Generator, disc: Point) -> None:
     num = int(rng.integers(4, 7))
     turns = np.pi + rng.uniform(-1.8, 1.8, num)
     centres = disc + rng.uniform(0.3, 0.6, num)[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    wool = _soft(canvas.blobs(outlines(rng, centres, rng.uniform(0.045, 0.07, num), stretch=1.4)), canvas.size_px / 90)
+    wool = _soft(
+        canvas.blobs(outlines(rng, centres, rng.uniform(0.045, 0.07, num), stretch=1.4)), canvas.size_px / 90
+    )
     canvas.blend(0.9 * wool, WHITE)
 
 
@@ -99,7 +105,9 @@ def tessellation(canvas: Canvas, rng: np.random.Generator) -> None:
 def crescent(canvas: Canvas, rng: np.random.Generator, disc: Point, radius: float) -> None:
     """M, at the disc: a pale atrophic crescent on its temporal side."""
     size = radius * rng.uniform(1.3, 1.5)
-    canvas.blend(0.85 * canvas.disc(disc[0] - 0.55 * radius, disc[1], size, 0.05, squeeze=0.85), (1.0, 0.93, 0.74))
+    canvas.blend(
+        0.85 * canvas.disc(disc[0] - 0.55 * radius, disc[1], size, 0.05, squeeze=0.85), (1.0, 0.93, 0.74)
+    )
     canvas.blend(0.5 * canvas.disc(disc[0], disc[1], radius * 1.12, 0.03, squeeze=0.72), (0.72, 0.3, 0.16))
 
 
@@ -117,7 +125,11 @@ def haze(canvas: Canvas, rng: np.random.Generator) -> None:
     blurred = sharp.filter(ImageFilter.GaussianBlur(canvas.size_px * rng.uniform(0.014, 0.028)))
     canvas.rgb = np.asarray(blurred, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
     turn = rng.uniform(0, 2 * np.pi)
-    veil = rng.uniform(0.36, 0.54) + 0.18 * (canvas.x * np.cos(turn) + canvas.y * np.sin(turn)) + 0.03 * canvas.noise(rng, 4)
+    veil = (
+        rng.uniform(0.36, 0.54)
+        + 0.18 * (canvas.x * np.cos(turn) + canvas.y * np.sin(turn))
+        + 0.03 * canvas.noise(rng, 4)
+    )
     canvas.blend(np.clip(veil, 0, 0.8).astype(np.float32), (0.78, 0.74, 0.62))
 
 

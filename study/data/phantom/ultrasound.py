@@ -12,12 +12,14 @@ from PIL import Image, ImageFilter
 from study.data.phantom.canvas import Canvas, outlines
 from study.data.phantom.patients import patient_rng
 
-Finding: TypeAlias = Literal["vitreous_opacity", "posterior_detachment"]
-CLASSES: tuple[Finding, Finding] = ("vitreous_opacity", "posterior_detachment")
+UltrasoundClass: TypeAlias = Literal["vitreous_opacity", "posterior_detachment"]
+CLASSES: tuple[UltrasoundClass, UltrasoundClass] = ("vitreous_opacity", "posterior_detachment")
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-def draw_ultrasound(finding: Finding, seed: int, number: int, frame: int, size_px: int) -> UInt8[np.ndarray, "h w 3"]:
+def draw_ultrasound(
+    finding: UltrasoundClass, seed: int, number: int, frame: int, size_px: int
+) -> UInt8[np.ndarray, "h w 3"]:
     """One frame of a patient's examination; the eye's size is the patient's, the probe's place the frame's.
 
     Args:
@@ -45,16 +47,31 @@ def _tissue(canvas: Canvas, rng: np.random.Generator, x: float, y: float, radius
     distance = np.hypot(canvas.x - x, canvas.y - y)
     deep = canvas.y - y
     around = np.clip(0.34 + 0.06 * canvas.noise(rng, 9) - 0.3 * np.abs(canvas.x - x), 0, 1)
-    canvas.blend((around * (distance > radius) * np.clip(1.1 - np.abs(deep), 0.1, 1)).astype(np.float32), WHITE)
-    behind = np.exp(-np.clip(distance - radius, 0, 9) / 0.22) * (distance > radius) * np.clip(deep / radius - 0.45, 0, 1) * 1.5
+    canvas.blend(
+        (around * (distance > radius) * np.clip(1.1 - np.abs(deep), 0.1, 1)).astype(np.float32), WHITE
+    )
+    behind = (
+        np.exp(-np.clip(distance - radius, 0, 9) / 0.22)
+        * (distance > radius)
+        * np.clip(deep / radius - 0.45, 0, 1)
+        * 1.5
+    )
     canvas.blend(np.clip(behind * (0.95 + 0.2 * canvas.noise(rng, 22)), 0, 0.95).astype(np.float32), WHITE)
-    nerve = np.exp(-(((canvas.x - x - 0.3 * deep - rng.uniform(-0.1, 0.1)) / 0.07) ** 2)) * (deep > radius * 0.9)
+    nerve = np.exp(-(((canvas.x - x - 0.3 * deep - rng.uniform(-0.1, 0.1)) / 0.07) ** 2)) * (
+        deep > radius * 0.9
+    )
     canvas.light((1 - 0.7 * nerve).astype(np.float32))
     wall = np.exp(-(((distance - radius) / 0.022) ** 2)) * np.clip(deep / radius - 0.2, 0, 1)
     canvas.blend(np.clip(wall, 0, 0.95).astype(np.float32), WHITE)
     turn = np.linspace(-2.3, -0.85, 24)
     for share, flat, strength in ((1.0, 1.0, 0.55), (0.55, 0.5, 0.7), (0.5, -0.22, 0.5)):
-        arc = np.stack([x + share * radius * np.cos(turn), y - 0.55 * radius * (share < 1) + flat * share * radius * np.sin(turn)], axis=1)
+        arc = np.stack(
+            [
+                x + share * radius * np.cos(turn),
+                y - 0.55 * radius * (share < 1) + flat * share * radius * np.sin(turn),
+            ],
+            axis=1,
+        )
         canvas.blend(strength * canvas.lines(arc[None], np.array([0.03])), WHITE)
 
 
@@ -63,7 +80,9 @@ def _dots(canvas: Canvas, rng: np.random.Generator, x: float, y: float, radius: 
     turn, away = rng.uniform(0, 2 * np.pi, num), 0.78 * radius * np.sqrt(rng.uniform(0, 1, num))
     centres = np.stack([x + away * np.cos(turn), y + 0.12 * radius + 0.8 * away * np.sin(turn)], axis=1)
     for group, strength in ((centres[::2], 0.95), (centres[1::2], 0.6)):
-        canvas.blend(strength * canvas.blobs(outlines(rng, group, rng.uniform(0.014, 0.034, len(group)))), WHITE)
+        canvas.blend(
+            strength * canvas.blobs(outlines(rng, group, rng.uniform(0.014, 0.034, len(group)))), WHITE
+        )
 
 
 def _membrane(canvas: Canvas, rng: np.random.Generator, x: float, y: float, radius: float) -> None:
@@ -71,7 +90,9 @@ def _membrane(canvas: Canvas, rng: np.random.Generator, x: float, y: float, radi
     ends = rng.uniform(0.0, 0.7), np.pi - rng.uniform(0.0, 0.7)
     turn = np.linspace(*ends, 60)
     fixed = np.sin(np.linspace(0, rng.uniform(0.7, 1.0) * np.pi, 60)) ** rng.uniform(0.5, 1.2)
-    folds = np.interp(np.arange(60), [0, 20, 40, 59], rng.normal(0, 0.05, 4)) + 0.018 * np.sin(np.linspace(0, rng.uniform(6, 16), 60))
+    folds = np.interp(np.arange(60), [0, 20, 40, 59], rng.normal(0, 0.05, 4)) + 0.018 * np.sin(
+        np.linspace(0, rng.uniform(6, 16), 60)
+    )
     away = radius * 0.99 - rng.uniform(0.25, 0.8) * radius * fixed + folds
     arc = np.stack([x + away * np.cos(turn), y + away * np.sin(turn)], axis=1)
     if rng.random() < 0.5:
@@ -82,12 +103,18 @@ def _membrane(canvas: Canvas, rng: np.random.Generator, x: float, y: float, radi
 def _speckle(canvas: Canvas, rng: np.random.Generator) -> None:
     """Grain that grows with the echo, a soft focus, the fading of deep echoes and the sector that the probe sees."""
     echo = canvas.rgb[0]
-    blurred = Image.fromarray((echo * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(canvas.size_px / 180))
+    blurred = Image.fromarray((echo * 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(canvas.size_px / 180)
+    )
     soft = np.asarray(blurred, dtype=np.float32) / 255
     grey = (soft + rng.uniform(0.015, 0.04)) * _grain(canvas, rng) * (1.12 - 0.22 * canvas.y)
     probe_y = 1.75
     depth, turn = np.hypot(canvas.x, canvas.y + probe_y), np.arctan2(canvas.x, canvas.y + probe_y)
-    sector = np.clip((0.62 - np.abs(turn)) * 40, 0, 1) * np.clip((2.72 - depth) * 40, 0, 1) * np.clip((depth - 0.74) * 40, 0, 1)
+    sector = (
+        np.clip((0.62 - np.abs(turn)) * 40, 0, 1)
+        * np.clip((2.72 - depth) * 40, 0, 1)
+        * np.clip((depth - 0.74) * 40, 0, 1)
+    )
     canvas.rgb[:] = np.clip(grey, 0, 1) * sector
 
 

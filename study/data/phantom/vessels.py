@@ -34,7 +34,9 @@ def grow(rng: np.random.Generator, disc: Point, macula: Point) -> tuple[Tree, Tr
         toward = np.linspace(disc, macula + np.array([0.22, turn]), 5)[1:] + rng.normal(0, 0.02, (4, 2))
         knots = np.concatenate([disc + arcades + shift, toward[None]])
         start = np.repeat(disc[None, None], 5, axis=0)
-        trees.append(_tree(rng, np.concatenate([start, knots], axis=1), width * np.array([1, 1, 0.75, 0.75, 0.3])))
+        trees.append(
+            _tree(rng, np.concatenate([start, knots], axis=1), width * np.array([1, 1, 0.75, 0.75, 0.3]))
+        )
     return trees[0], trees[1]
 
 
@@ -44,12 +46,16 @@ def warp(tree: Tree, rng: np.random.Generator, most: float = 0.035) -> Tree:
     return Tree(tree.paths + most * np.sin(wave * tree.paths[..., ::-1] + phase), tree.widths)
 
 
-def _tree(rng: np.random.Generator, knots: Float[np.ndarray, "n k 2"], widths: Float[np.ndarray, " n"]) -> Tree:
+def _tree(
+    rng: np.random.Generator, knots: Float[np.ndarray, "n k 2"], widths: Float[np.ndarray, " n"]
+) -> Tree:
     """The vessels through these knots and two orders of branches of all but the thinnest."""
     strokes = []
     for order in range(3):
         vessels = _smooth(knots)
-        wave = np.linspace(0, 1, POINTS) * rng.uniform(9, 16, (len(vessels), 1)) + rng.uniform(0, 6, (len(vessels), 1))
+        wave = np.linspace(0, 1, POINTS) * rng.uniform(9, 16, (len(vessels), 1)) + rng.uniform(
+            0, 6, (len(vessels), 1)
+        )
         vessels[:, 2:] += 0.011 * np.sin(wave)[:, 2:, None] * _normals(vessels)[:, 2:]
         strokes.append(_strokes(vessels, widths, PIECES if order == 0 else 2))
         carriers = widths > 0.012
@@ -77,18 +83,24 @@ def _branches(rng: np.random.Generator, vessels: Float[np.ndarray, "n p 2"]) -> 
     heading = np.arctan2(along[..., 1], along[..., 0]) + side * rng.uniform(0.5, 0.95, shape)
     bend = np.array([0.0, 0.15, 0.3]) * rng.uniform(0.5, 2, shape)[..., None]
     turns = heading[..., None] - side[..., None] * bend
-    steps = rng.uniform(0.09, 0.17, shape)[..., None, None] * np.stack([np.cos(turns), np.sin(turns)], axis=-1)
+    steps = rng.uniform(0.09, 0.17, shape)[..., None, None] * np.stack(
+        [np.cos(turns), np.sin(turns)], axis=-1
+    )
     knots = np.concatenate([roots[:, :, None], roots[:, :, None] + np.cumsum(steps, axis=2)], axis=2)
     return knots.reshape(-1, 4, 2)
 
 
 def _smooth(knots: Float[np.ndarray, "n k 2"]) -> Float[np.ndarray, "n p 2"]:
     """Catmull-Rom splines through the knots, evenly in their parameter."""
-    padded = np.concatenate([2 * knots[:, :1] - knots[:, 1:2], knots, 2 * knots[:, -1:] - knots[:, -2:-1]], axis=1)
+    padded = np.concatenate(
+        [2 * knots[:, :1] - knots[:, 1:2], knots, 2 * knots[:, -1:] - knots[:, -2:-1]], axis=1
+    )
     at = np.linspace(0, knots.shape[1] - 1 - 1e-9, POINTS)
     i, t = at.astype(int), (at % 1)[:, None]
     a, b, c, d = (padded[:, i + k] for k in range(4))
-    spline: Float[np.ndarray, "n p 2"] = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    spline: Float[np.ndarray, "n p 2"] = 0.5 * (
+        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+    )
     return spline
 
 

@@ -15,7 +15,7 @@ from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
 
 NUM_RESAMPLES = 2000
-LEVEL = 0.95
+CONFIDENCE = 0.95
 _CHUNK = 2**15  # weights at once: 128 KiB and their running sums stay in the processor's cache
 
 
@@ -33,7 +33,9 @@ class Resamples:
         self.seed = seed
         self._row = {patient: row for row, patient in enumerate(sorted(set(patients)))}
         num_patients = len(self._row)
-        draws = np.random.default_rng(seed).multinomial(num_patients, np.full(num_patients, 1 / num_patients), size=num)
+        draws = np.random.default_rng(seed).multinomial(
+            num_patients, np.full(num_patients, 1 / num_patients), size=num
+        )
         self._counts: Float[np.ndarray, "p b"] = np.ascontiguousarray(draws.T, dtype=np.float32)
 
     def weights(self, patient: Sequence[str]) -> Float[np.ndarray, "n b"]:
@@ -92,7 +94,9 @@ class Estimate:
     resampled: Float[np.ndarray, " b"]
 
 
-def resampled_values(metrics: Sequence[Metric], judged: Judged, weights: Float[np.ndarray, "n b"]) -> dict[str, Float[np.ndarray, "m b"]]:
+def resampled_values(
+    metrics: Sequence[Metric], judged: Judged, weights: Float[np.ndarray, "n b"]
+) -> dict[str, Float[np.ndarray, "m b"]]:
     """Every metric in every resample: one row for an aggregate, one a label for a per-label metric.
 
     Args:
@@ -110,7 +114,9 @@ def resampled_values(metrics: Sequence[Metric], judged: Judged, weights: Float[n
     return {name: np.concatenate(columns, axis=1) for name, columns in parts.items()}
 
 
-def estimate(metrics: Sequence[Metric], runs: Sequence[Judged], resamples: Resamples) -> dict[str, list[Estimate]]:
+def estimate(
+    metrics: Sequence[Metric], runs: Sequence[Judged], resamples: Resamples
+) -> dict[str, list[Estimate]]:
     """Value and interval of each metric over all trainings (seeds, folds) of one row of a table.
 
     A resample draws patients (the same for every training) and, of S seeds, S - 1; its value is the mean over the folds
@@ -131,11 +137,18 @@ def estimate(metrics: Sequence[Metric], runs: Sequence[Judged], resamples: Resam
     for metric in metrics:
         point = np.stack([np.atleast_2d(metric.compute(p))[:, 0] for p in points])
         resampled = np.stack([v[metric.name] for v in values])
-        found[metric.name] = [_combined(point[:, row], resampled[:, row], seeds, resamples) for row in range(point.shape[1])]
+        found[metric.name] = [
+            _combined(point[:, row], resampled[:, row], seeds, resamples) for row in range(point.shape[1])
+        ]
     return found
 
 
-def _combined(point: Float[np.ndarray, " r"], resampled: Float[np.ndarray, "r b"], seeds: np.ndarray, resamples: Resamples) -> Estimate:
+def _combined(
+    point: Float[np.ndarray, " r"],
+    resampled: Float[np.ndarray, "r b"],
+    seeds: np.ndarray,
+    resamples: Resamples,
+) -> Estimate:
     groups = [seeds == seed for seed in np.unique(seeds)]
     by_seed = np.array([point[group].mean() for group in groups])
     drawn = np.stack([resampled[group].mean(axis=0) for group in groups])
@@ -149,10 +162,12 @@ def _combined(point: Float[np.ndarray, " r"], resampled: Float[np.ndarray, "r b"
 def _variance_within(drawn: Float[np.ndarray, "s b"]) -> float:
     """Mean over seeds of the variance over the resamples that have a value; NaN where a seed has fewer than two."""
     defined = [row[~np.isnan(row)] for row in drawn]
-    return float(np.mean([row.var(ddof=1) for row in defined])) if min(map(len, defined)) > 1 else float("nan")
+    return (
+        float(np.mean([row.var(ddof=1) for row in defined])) if min(map(len, defined)) > 1 else float("nan")
+    )
 
 
-def interval(values: Float[np.ndarray, " b"], level: float = LEVEL) -> tuple[float, float]:
+def interval(values: Float[np.ndarray, " b"], level: float = CONFIDENCE) -> tuple[float, float]:
     """The percentiles (1 - level) / 2 and (1 + level) / 2 of the resamples that have a value; NaN without any."""
     defined = values[~np.isnan(values)]
     if not len(defined):

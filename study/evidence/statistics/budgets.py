@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from study.evidence.statistics.bootstrap import LEVEL
+from study.evidence.statistics.bootstrap import CONFIDENCE
 
 NUM_ORDERS = 500
 NUM_POINTS = 60
@@ -37,7 +37,11 @@ class BudgetCurve:
 
 
 def budget_curve(
-    values: Sequence[float], costs: Sequence[float], limit: float | None = None, greater_is_better: bool = True, seed: int = 0
+    values: Sequence[float],
+    costs: Sequence[float],
+    limit: float | None = None,
+    greater_is_better: bool = True,
+    seed: int = 0,
 ) -> BudgetCurve:
     """The curve of one method.
 
@@ -59,12 +63,16 @@ def budget_curve(
     budget = np.linspace(0, cost.sum() if limit is None else limit, NUM_POINTS)
     orders = np.random.default_rng(seed).integers(0, len(value), (NUM_ORDERS, len(value)))
     curves = np.stack([_best_so_far(gained[order], cost[order], budget) for order in orders])
-    worse, median, better = np.quantile(curves, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0, method="inverted_cdf")
+    worse, median, better = np.quantile(
+        curves, [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2], axis=0, method="inverted_cdf"
+    )
     worst = gained[np.isfinite(gained)].min(initial=np.inf)
     worse = np.where(np.isfinite(better), np.maximum(worse, worst), -np.inf)
     low, high = (worse, better) if greater_is_better else (better, worse)
     observed = _best_so_far(gained, cost, budget)
-    return BudgetCurve(budget, *(np.where(np.isfinite(row), sign * row, np.nan) for row in (observed, median, low, high)))
+    return BudgetCurve(
+        budget, *(np.where(np.isfinite(row), sign * row, np.nan) for row in (observed, median, low, high))
+    )
 
 
 def _best_so_far(

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
 from study.evidence.evaluation import ratio
-from study.evidence.metrics import Kind
+from study.evidence.metrics import LabelKind
 
 NUM_BINS = 15
 _CLIP = 1e-6  # a probability of 0 or 1 has no logit
@@ -38,7 +38,9 @@ class Reliability:
     error: float
 
 
-def reliability(happened: Shaped[np.ndarray, " n"], probability: Float[np.ndarray, " n"], num_bins: int = NUM_BINS) -> Reliability:
+def reliability(
+    happened: Shaped[np.ndarray, " n"], probability: Float[np.ndarray, " n"], num_bins: int = NUM_BINS
+) -> Reliability:
     """Bins of equal width over 0 to 1; a probability on an edge belongs to the bin below, 0 to the first.
 
     Args:
@@ -56,24 +58,34 @@ def reliability(happened: Shaped[np.ndarray, " n"], probability: Float[np.ndarra
 
 
 def events_of(
-    target: Shaped[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], kind: Kind
+    target: Shaped[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], kind: LabelKind
 ) -> tuple[Bool[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """What happened and how probable it was called: every label of every sample, or whether the decided class is right."""
     if kind == "multilabel":
         return (target > 0).ravel(), score.ravel()
     decided = score.argmax(axis=1)[:, None]
-    return (np.take_along_axis(target, decided, axis=1) > 0)[:, 0], np.take_along_axis(score, decided, axis=1)[:, 0]
+    return (np.take_along_axis(target, decided, axis=1) > 0)[:, 0], np.take_along_axis(
+        score, decided, axis=1
+    )[:, 0]
 
 
-def apply_temperature(score: Float[np.ndarray, "n l"], temperature: float, kind: Kind) -> Float[np.ndarray, "n l"]:
+def apply_temperature(
+    score: Float[np.ndarray, "n l"], temperature: float, kind: LabelKind
+) -> Float[np.ndarray, "n l"]:
     """sigmoid(logit(score) / T) for many labels a sample, softmax(log(score) / T) for classes and grades; order is kept."""
     clipped = np.clip(score.astype(np.float64), _CLIP, 1 - _CLIP)
     scaled: Float[np.ndarray, "n l"]
-    scaled = expit(logit(clipped) / temperature) if kind == "multilabel" else softmax(np.log(clipped) / temperature, axis=1)
+    scaled = (
+        expit(logit(clipped) / temperature)
+        if kind == "multilabel"
+        else softmax(np.log(clipped) / temperature, axis=1)
+    )
     return scaled
 
 
-def fit_temperature(target: Shaped[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], kind: Kind) -> float:
+def fit_temperature(
+    target: Shaped[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], kind: LabelKind
+) -> float:
     """The temperature with the smallest negative log-likelihood; above 1: the model was too sure.
 
     Args:

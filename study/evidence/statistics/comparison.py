@@ -39,7 +39,9 @@ def paired_bootstrap(row: Estimate, reference: Estimate) -> Comparison:
     return Comparison(row.value - reference.value, low, high, float(p_value))
 
 
-def delong(target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]) -> Comparison:
+def delong(
+    target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]
+) -> Comparison:
     """Difference of two correlated AUCs; normal test with DeLong's covariance of the placement values.
 
     Source: DeLong, DeLong & Clarke-Pearson 1988; midranks as in Sun & Xu 2014. Needs one sample a patient: it knows
@@ -64,7 +66,12 @@ def delong(target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], ref
     if error == 0:
         return Comparison(difference, difference, difference, float(difference == 0))
     half_width = float(ndtri(0.975)) * error
-    return Comparison(difference, difference - half_width, difference + half_width, float(2 * ndtr(-abs(difference) / error)))
+    return Comparison(
+        difference,
+        difference - half_width,
+        difference + half_width,
+        float(2 * ndtr(-abs(difference) / error)),
+    )
 
 
 def _placements(

@@ -84,10 +84,14 @@ def importance(
     return pd.DataFrame(table, columns=columns).sort_values("importance", ascending=False, ignore_index=True)
 
 
-def _trial(params: Mapping[str, Any], value: float, dummy: float, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def _trial(
+    params: Mapping[str, Any], value: float, dummy: float, distributions: Mapping[str, BaseDistribution]
+) -> FrozenTrial:
     own = {name: distribution for name, distribution in distributions.items() if name in params}
     chosen = {name: params[name] for name in own}
-    return create_trial(params={**chosen, DUMMY: dummy}, distributions={**own, DUMMY: FloatDistribution(0, 1)}, value=value)
+    return create_trial(
+        params={**chosen, DUMMY: dummy}, distributions={**own, DUMMY: FloatDistribution(0, 1)}, value=value
+    )
 
 
 def _importances(trials: Sequence[FrozenTrial], names: Sequence[str], greater_is_better: bool) -> list[float]:
@@ -99,8 +103,12 @@ def _importances(trials: Sequence[FrozenTrial], names: Sequence[str], greater_is
         study.add_trials(trials)
         best_share = min(0.5, max(0.1, 5 / len(trials)))  # at least five trials count as the best ones
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Some regimes for parameter")  # rare branches show as wide intervals
-            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=best_share))
+            warnings.filterwarnings(
+                "ignore", message="Some regimes for parameter"
+            )  # rare branches show as wide intervals
+            found = get_param_importances(
+                study, evaluator=PedAnovaImportanceEvaluator(target_quantile=best_share)
+            )
     finally:
         optuna.logging.set_verbosity(level)
     return [float(found.get(name, 0.0)) for name in [*names, DUMMY]]

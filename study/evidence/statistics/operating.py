@@ -39,7 +39,9 @@ def roc_points(
     return thresholds, sensitivity, specificity
 
 
-def at_specificity(target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], specificity: float) -> OperatingPoint:
+def at_specificity(
+    target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], specificity: float
+) -> OperatingPoint:
     """The point of greatest sensitivity whose specificity is at least the wanted one.
 
     Args:
@@ -55,7 +57,9 @@ def at_specificity(target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " 
     return OperatingPoint(float(thresholds[best]), float(found[best]), float(kept[best]))
 
 
-def at_threshold(target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], threshold: float) -> OperatingPoint:
+def at_threshold(
+    target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], threshold: float
+) -> OperatingPoint:
     """What a threshold, chosen elsewhere, reaches here; NaN where there is no sample with, or without, the label."""
     carries, called = target > 0, score > threshold
     sensitivity = called[carries].mean() if carries.any() else np.nan

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from study.evidence.decisions import decide
 from study.evidence.evaluation import Evaluation, ratio
-from study.evidence.metrics import Kind, Metric
+from study.evidence.metrics import LabelKind, Metric
 from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import Judged, Resamples, interval, resampled_values
 
@@ -62,7 +62,11 @@ class Contender:
 
 
 def selection_bootstrap(
-    metric: Metric, kind: Kind, trials: Sequence[Predictions], num_resamples: int = NUM_RESAMPLES, seed: int = 0
+    metric: Metric,
+    kind: LabelKind,
+    trials: Sequence[Predictions],
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
 ) -> Selection:
     """The selection among trials by their predictions.
 
@@ -77,17 +81,28 @@ def selection_bootstrap(
         ValueError: no trials, or the trials' samples differ.
     """
     if not trials or any(set(t.sample) != set(trials[0].sample) for t in trials):
-        raise ValueError("`trials`: must be at least one, all with predictions of the same validation samples.")
+        raise ValueError(
+            "`trials`: must be at least one, all with predictions of the same validation samples."
+        )
 
     def contender(predictions: Predictions) -> Contender:
         judged = Judged(predictions, decide(predictions.score, kind))
         whole = metric.compute(Evaluation(predictions.target, predictions.score, judged.decision))[0]
-        return Contender(predictions.patient, float(whole), lambda weights: resampled_values([metric], judged, weights)[metric.name][0])
+        return Contender(
+            predictions.patient,
+            float(whole),
+            lambda weights: resampled_values([metric], judged, weights)[metric.name][0],
+        )
 
     return select([contender(t) for t in trials], metric.greater_is_better, num_resamples, seed)
 
 
-def select(contenders: Sequence[Contender], greater_is_better: bool, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Selection:
+def select(
+    contenders: Sequence[Contender],
+    greater_is_better: bool,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Selection:
     """In each resample picks the best trial on the drawn patients and scores it on the patients left out.
 
     Args:
@@ -103,7 +118,9 @@ def select(contenders: Sequence[Contender], greater_is_better: bool, num_resampl
     inside, outside = np.empty((2, len(contenders), num_resamples))
     for row, contender in enumerate(contenders):
         drawn = resamples.weights(contender.patient)
-        inside[row], outside[row] = contender.values(np.hstack([drawn, drawn == 0], dtype=np.float32)).reshape(2, -1)
+        inside[row], outside[row] = contender.values(
+            np.hstack([drawn, drawn == 0], dtype=np.float32)
+        ).reshape(2, -1)
     picks = _best(sign * inside)
     share = np.bincount(picks, minlength=len(contenders)) / num_resamples
     from_fewness = ratio(np.nansum(outside - whole[:, None], axis=1), (~np.isnan(outside)).sum(axis=1))

@@ -12,7 +12,9 @@ from typing import Literal
 from study.evidence.statistics.bootstrap import Estimate, interval
 
 REPEATABILITY = 1.96 * sqrt(2)
-MAX_TOLERANCE = 0.05  # of a metric between 0 and 1: a wider limit would call everything reproduced on a small test set
+MAX_TOLERANCE = (
+    0.05  # of a metric between 0 and 1: a wider limit would call everything reproduced on a small test set
+)
 _EQUIVALENCE_LEVEL = 0.90
 
 

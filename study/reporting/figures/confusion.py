@@ -44,7 +44,13 @@ class Confusion:
         panels = []
         for j, label in enumerate(run.labels):
             t, d = true[:, j], decision[:, j]
-            panels.append((label, ("no", "yes"), np.array([[(~t & ~d).sum(), (~t & d).sum()], [(t & ~d).sum(), (t & d).sum()]])))
+            panels.append(
+                (
+                    label,
+                    ("no", "yes"),
+                    np.array([[(~t & ~d).sum(), (~t & d).sum()], [(t & ~d).sum(), (t & d).sum()]]),
+                )
+            )
         return _ConfusionData(found.trial, tuple(panels))
 
     def draw(self, data: _ConfusionData) -> Figure:
@@ -76,7 +82,15 @@ def matrix(axes: Axes, title: str, names: tuple[str, ...], counts: np.ndarray, *
     axes.pcolormesh(edges, edges, share, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1)
     axes.invert_yaxis()
     for (row, column), count in np.ndenumerate(counts):
-        axes.text(column, row, f"{count:,}", ha="center", va="center", color="white" if share[row, column] > 0.55 else "#222222", size=8)
+        axes.text(
+            column,
+            row,
+            f"{count:,}",
+            ha="center",
+            va="center",
+            color="white" if share[row, column] > 0.55 else "#222222",
+            size=8,
+        )
     axes.set_xticks(range(len(names)), list(names))
     axes.set_yticks(range(len(names)), list(names))
     axes.tick_params(length=0)

@@ -6,7 +6,7 @@ Differs: nothing.
 
 from matplotlib.figure import Figure
 
-from study.evidence.heatmaps import ATTENTION
+from study.evidence.heatmap_tables import ATTENTION
 from study.reporting.overlays import Shelf, shelf_of
 from study.reporting.run import Run
 from study.reporting.strips import Cell, Strip, few, strips
@@ -23,7 +23,11 @@ class HeatMapsAttention:
     def data(self, run: Run) -> Shelf | None:
         """None where no heat maps were made, or no network has an attention with places."""
         shelf = shelf_of(run)
-        return shelf if shelf and any(shelf.maps.names(trial, ATTENTION) for trial in shelf.maps.trials) else None
+        return (
+            shelf
+            if shelf and any(shelf.maps.names(trial, ATTENTION) for trial in shelf.maps.trials)
+            else None
+        )
 
     def draw(self, data: Shelf) -> Figure:
         """Each map from its least to its greatest value, which stand above it."""
@@ -46,6 +50,9 @@ class HeatMapsAttention:
         cells = []
         for name in data.maps.names(trial, ATTENTION)[-MOST_BLOCKS:]:
             heat = data.maps.of(trial, sample, ATTENTION, name)
-            least, greatest = min(float(m.min()) for m in heat.values()), max(float(m.max()) for m in heat.values())
+            least, greatest = (
+                min(float(m.min()) for m in heat.values()),
+                max(float(m.max()) for m in heat.values()),
+            )
             cells.append(Cell(name, f"{least:.2f} to {greatest:.2f}", heat, from_zero=False))
         return Strip(trial, sample, f"{data.names[trial]}, ", cells)

@@ -11,7 +11,9 @@ from study.reporting.figure import GREY, PALE, PALETTE, sheet
 from study.reporting.overlays import Shelf, shelf_of
 from study.reporting.run import Run
 
-SAME = 0.5  # a rank correlation that is left when nothing learnt is left: such a map shows the network's build
+SAME = (
+    0.5  # a rank correlation that is left when nothing learnt is left: such a map shows the network's build
+)
 MEASURES = {"rank_correlation": "Rank correlation", "ssim": "SSIM"}
 
 
@@ -34,7 +36,9 @@ class HeatMapsCheck:
             for colour, trial in zip(PALETTE, data.maps.trials, strict=False):
                 mine = _checks(data, trial)
                 at = [0, *(steps.index(step) for step in mine["step"])]
-                axes.plot(at, [1.0, *mine[column]], marker="o", markersize=3, color=colour, label=data.names[trial])
+                axes.plot(
+                    at, [1.0, *mine[column]], marker="o", markersize=3, color=colour, label=data.names[trial]
+                )
             axes.set_title(title)
             axes.set_xticks(range(len(steps)), steps, rotation=40, ha="right", rotation_mode="anchor")
             axes.set_xlabel("random from the head down to", color=GREY)
@@ -44,10 +48,16 @@ class HeatMapsCheck:
 
     def caption(self, data: Shelf) -> str:
         """What is left at the end, and a warning where that is much."""
-        last = {data.names[trial]: _checks(data, trial)["rank_correlation"].iloc[-1] for trial in data.maps.trials}
+        last = {
+            data.names[trial]: _checks(data, trial)["rank_correlation"].iloc[-1] for trial in data.maps.trials
+        }
         said = ", ".join(f"{value:.2f} for {name}" for name, value in last.items())
         kept = [name for name, value in last.items() if abs(value) > SAME]
-        warning = f" The maps of {', '.join(kept)} hardly depend on what was learnt and should not be read." if kept else ""
+        warning = (
+            f" The maps of {', '.join(kept)} hardly depend on what was learnt and should not be read."
+            if kept
+            else ""
+        )
         return (
             "The weights are replaced by fresh ones part by part from the head down, and Grad-CAM is made again. A map that shows what the "
             f"network learnt falls from 1 toward 0. With all weights random the rank correlation is {said}.{warning} "

@@ -6,7 +6,7 @@ Differs: nothing.
 
 from matplotlib.figure import Figure
 
-from study.evidence.heatmaps import GRAD_CAM
+from study.evidence.heatmap_tables import GRAD_CAM
 from study.reporting.overlays import Shelf, shelf_of
 from study.reporting.run import Run
 from study.reporting.strips import Cell, Strip, few, strips
@@ -28,7 +28,11 @@ class HeatMapsLabels:
         """Each label's maps on their own scale, common to both eyes."""
         trial, labels = data.maps.trials[0], data.labels[:MOST_LABELS]
         return strips(
-            data, [Strip(trial, sample, "", [self._cell(data, trial, sample, label) for label in labels]) for sample in few(data)]
+            data,
+            [
+                Strip(trial, sample, "", [self._cell(data, trial, sample, label) for label in labels])
+                for sample in few(data)
+            ],
         )
 
     def _cell(self, data: Shelf, trial: str, sample: str, label: str) -> Cell:
@@ -37,7 +41,11 @@ class HeatMapsLabels:
 
     def caption(self, data: Shelf) -> str:
         """The trial, and what is bold."""
-        more = f" The first {MOST_LABELS} of {len(data.labels)} labels." if len(data.labels) > MOST_LABELS else ""
+        more = (
+            f" The first {MOST_LABELS} of {len(data.labels)} labels."
+            if len(data.labels) > MOST_LABELS
+            else ""
+        )
         return (
             f"Grad-CAM of each label by {data.maps.trials[0]}, each label on its own scale, with its probability: bold where the sample "
             f"carries the label.{more} Where the probability is near 0, the map shows what little speaks for the label; in grey eyes "

@@ -6,7 +6,7 @@ Differs: nothing.
 
 from matplotlib.figure import Figure
 
-from study.evidence.heatmaps import GRAD_CAM
+from study.evidence.heatmap_tables import GRAD_CAM
 from study.reporting.overlays import Shelf, shelf_of
 from study.reporting.run import Run
 from study.reporting.strips import Cell, Strip, few, strips
@@ -37,5 +37,8 @@ class HeatMapsRandomised:
         sample = few(data)[0]
         label = data.label(sample)
         checks = data.maps.checks[data.maps.checks["trial"] == trial].sort_values("place")
-        cells = [Cell(step or "trained", "", data.maps.of(trial, sample, GRAD_CAM, label, step)) for step in ("", *checks["step"])]
+        cells = [
+            Cell(step or "trained", "", data.maps.of(trial, sample, GRAD_CAM, label, step))
+            for step in ("", *checks["step"])
+        ]
         return Strip(trial, sample, f"{data.names[trial]}, ", cells)

@@ -51,17 +51,32 @@ class History:
         for state, colour, marker in (("complete", GREY, "o"), ("pruned", ORANGE, "v")):
             chosen = (data.state == state) & np.isfinite(data.value)
             if chosen.any():
-                axes.scatter(place[chosen], data.value[chosen], s=14, color=colour, marker=marker, label=state, zorder=3, linewidths=0)
+                axes.scatter(
+                    place[chosen],
+                    data.value[chosen],
+                    s=14,
+                    color=colour,
+                    marker=marker,
+                    label=state,
+                    zorder=3,
+                    linewidths=0,
+                )
         failed = data.state == "failed"
         if failed.any():
             axes.scatter(place[failed], np.zeros(failed.sum()), s=18, color=RED, marker="x", label="failed", linewidths=1,
                          transform=axes.get_xaxis_transform(), clip_on=False, zorder=4)  # fmt: skip
-        axes.set(xlabel="trials ended", ylabel=f"{short(data.measure)}, validation", xlim=(0.5, len(place) + 0.5))
+        axes.set(
+            xlabel="trials ended", ylabel=f"{short(data.measure)}, validation", xlim=(0.5, len(place) + 0.5)
+        )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside upper right", ncols=4)
         return figure
 
     def caption(self, data: _HistoryData) -> str:
         """Counts of the states."""
-        counts = ", ".join(f"{int((data.state == s).sum())} {s}" for s in ("complete", "pruned", "failed") if (data.state == s).any())
+        counts = ", ".join(
+            f"{int((data.state == s).sum())} {s}"
+            for s in ("complete", "pruned", "failed")
+            if (data.state == s).any()
+        )
         return f"Validation value ({long(data.measure)}) of each trial in the order in which they ended: {counts}."

@@ -35,8 +35,17 @@ class Labels:
         found = run.chosen_predictions()
         if found is None:
             return None
-        per_label = {m: np.array([run.score(found.trial, m, label=name) for name in run.labels]) for m in ("average_precision", "auc")}
-        return _LabelsData(found.trial, run.labels, per_label["average_precision"], per_label["auc"], found.target.mean(axis=0))
+        per_label = {
+            m: np.array([run.score(found.trial, m, label=name) for name in run.labels])
+            for m in ("average_precision", "auc")
+        }
+        return _LabelsData(
+            found.trial,
+            run.labels,
+            per_label["average_precision"],
+            per_label["auc"],
+            found.target.mean(axis=0),
+        )
 
     def draw(self, data: _LabelsData) -> Figure:
         """Horizontal bars; the tick is what the class prior alone reaches."""
@@ -45,13 +54,27 @@ class Labels:
         place = np.arange(len(data.labels))[::-1]
         chance = (data.prevalence, np.full(len(place), 0.5))
         for axes, value, colour, title, prior in zip(
-            (left, right), (data.average_precision, data.auc), (BLUE, GREEN), ("Average precision", "AUC"), chance, strict=True
+            (left, right),
+            (data.average_precision, data.auc),
+            (BLUE, GREEN),
+            ("Average precision", "AUC"),
+            chance,
+            strict=True,
         ):
             axes.barh(place, np.nan_to_num(value), height=0.62, color=colour)
-            axes.scatter(prior, place, marker="|", s=110, color=INK, linewidths=1.4, zorder=3, label="class prior")
+            axes.scatter(
+                prior, place, marker="|", s=110, color=INK, linewidths=1.4, zorder=3, label="class prior"
+            )
             axes.set(title=title, xlim=(0, 1.15), xticks=np.linspace(0, 1, 6))
             for y, v in zip(place, value, strict=True):
-                axes.text(1.15, y, f"{v:.3f}" if np.isfinite(v) else "not defined", va="center", ha="right", size=7.5)
+                axes.text(
+                    1.15,
+                    y,
+                    f"{v:.3f}" if np.isfinite(v) else "not defined",
+                    va="center",
+                    ha="right",
+                    size=7.5,
+                )
             axes.tick_params(axis="y", length=0)
         left.set_yticks(place, [f"{name}" for name in data.labels])
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right")

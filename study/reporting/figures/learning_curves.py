@@ -46,8 +46,13 @@ class LearningCurves:
         keys = [str(k) for k in run.of_role(role).index if k != key]
         drawn = run.epochs[run.epochs["trial"].isin(keys[-MOST:])].sort_values("epoch")
         by_trial = {str(k): frame for k, frame in drawn.groupby("trial")}
-        others = [(str(run.of_trial(k, "state")), f["epoch"].to_numpy(), f["value"].to_numpy(float)) for k, f in by_trial.items()]
-        return _CurvesData(run.objective, key, best, int(run.of_trial(key, "best_epoch")), others, max(0, len(keys) - MOST))
+        others = [
+            (str(run.of_trial(k, "state")), f["epoch"].to_numpy(), f["value"].to_numpy(float))
+            for k, f in by_trial.items()
+        ]
+        return _CurvesData(
+            run.objective, key, best, int(run.of_trial(key, "best_epoch")), others, max(0, len(keys) - MOST)
+        )
 
     def draw(self, data: _CurvesData) -> Figure:
         """Left the losses of the best trial, right the objective of all."""
@@ -59,7 +64,13 @@ class LearningCurves:
         left.set(title="Loss of the chosen trial", xlabel="epoch", ylabel="loss")
         left.legend()
         for state, epochs, values in data.others:
-            right.plot(epochs, values, color=PALE, linewidth=0.7, linestyle=(0, (2, 1)) if state == "pruned" else "solid")
+            right.plot(
+                epochs,
+                values,
+                color=PALE,
+                linewidth=0.7,
+                linestyle=(0, (2, 1)) if state == "pruned" else "solid",
+            )
         right.plot(epoch, data.best["value"], color=BLUE)
         at = data.best[data.best["epoch"] == data.best_epoch]
         right.scatter(at["epoch"], at["value"], color=RED, s=18, zorder=3)

@@ -39,13 +39,25 @@ class Neighbours:
         choice = next((h for h in run.heads(run.best) if h.head == HEAD), None) if run.best else None
         if choice is None or run.best is None:
             return None
-        wanted = {"head": HEAD, "metric": run.objective, "label": "", "split": "val", "decision": run.decided_by(run.objective, "half")}
+        wanted = {
+            "head": HEAD,
+            "metric": run.objective,
+            "label": "",
+            "split": "val",
+            "decision": run.decided_by(run.objective, "half"),
+        }
         rows = run.store.read("scores", [run.best], filters=wanted)
         parts = [split_setting(s) for s in rows["setting"]]
-        curve = pd.DataFrame({"k": [k for k, _ in parts], "way": [w for _, w in parts], "value": rows["value"].astype(float)})
+        curve = pd.DataFrame(
+            {"k": [k for k, _ in parts], "way": [w for _, w in parts], "value": rows["value"].astype(float)}
+        )
         curve = curve[curve["k"] > 0].sort_values(["way", "k"])
         test = run.score(run.best, run.objective, head=HEAD)
-        return _KCurveData(run.best, run.objective, curve, choice.setting, test) if curve["k"].nunique() > 1 else None
+        return (
+            _KCurveData(run.best, run.objective, curve, choice.setting, test)
+            if curve["k"].nunique() > 1
+            else None
+        )
 
     def draw(self, data: _KCurveData) -> Figure:
         """One line a way; the chosen setting is ringed, its test value is a diamond."""
@@ -56,7 +68,9 @@ class Neighbours:
             line = data.rows[data.rows["way"] == name]
             axes.plot(line["k"], line["value"], color=colour, label=name or HEAD, marker="o", markersize=2)
             ring = line[(line["k"] == k) & (name == way)]
-            axes.scatter(ring["k"], ring["value"], s=60, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4)
+            axes.scatter(
+                ring["k"], ring["value"], s=60, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4
+            )
         axes.scatter([k], [data.test], marker="D", s=26, color=INK, zorder=4, label="test at the choice")
         axes.set(xlabel="K", ylabel=f"{short(data.measure)}, validation")
         figure.legend(loc="outside lower center", ncols=3)

@@ -57,13 +57,17 @@ class Parallel:
             known = np.flatnonzero(np.isfinite(line))
             for a, b in pairwise(known):
                 style = "solid" if b == a + 1 else (0, (1, 2))
-                axes.plot([a, b], line[[a, b]], color=_shade(share), linewidth=0.6 + 1.2 * share**4, linestyle=style)
+                axes.plot(
+                    [a, b], line[[a, b]], color=_shade(share), linewidth=0.6 + 1.2 * share**4, linestyle=style
+                )
         for i, part in enumerate(parts):
             axes.axvline(i, color=INK, linewidth=0.6, zorder=3)
             for place, word in part.ticks:
                 axes.annotate(word, (i, place), (3, 0), textcoords="offset points", va="center", size=6.5, zorder=4,
                               bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6})  # fmt: skip
-        axes.set_xticks(range(len(parts)), [part.name for part in parts], rotation=18 if len(parts) > 5 else 0)
+        axes.set_xticks(
+            range(len(parts)), [part.name for part in parts], rotation=18 if len(parts) > 5 else 0
+        )
         axes.set(ylim=(-0.04, 1.04), xlim=(-0.1, len(parts) - 0.4), yticks=[])
         axes.spines[:].set_visible(False)
         axes.tick_params(axis="x", length=0)
@@ -83,7 +87,11 @@ def _axis(name: str, values: list[object], log: bool) -> _Axis:
         words = [None if v is np.nan else setting(v) for v in values]
         choices = sorted({w for w in words if w is not None})
         step = {word: i / max(1, len(choices) - 1) for i, word in enumerate(choices)}
-        return _Axis(name, np.array([np.nan if w is None else step[w] for w in words]), [(p, w) for w, p in step.items()])
+        return _Axis(
+            name,
+            np.array([np.nan if w is None else step[w] for w in words]),
+            [(p, w) for w, p in step.items()],
+        )
     found = np.array(values, dtype=float)
     scaled = np.log10(found) if log else found
     low, high = np.nanmin(scaled), np.nanmax(scaled)

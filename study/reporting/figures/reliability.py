@@ -38,7 +38,10 @@ class Reliability:
             return None
         temperature = fit_temperature(val.target, val.score, run.kind)
         mended = apply_temperature(test.score, temperature, run.kind)
-        diagrams = [reliability(*events_of(test.target, score.astype(np.float64), run.kind)) for score in (test.score, mended)]
+        diagrams = [
+            reliability(*events_of(test.target, score.astype(np.float64), run.kind))
+            for score in (test.score, mended)
+        ]
         return _ReliabilityData(test.trial, diagrams[0], diagrams[1], temperature)
 
     def draw(self, data: _ReliabilityData) -> Figure:
@@ -46,12 +49,24 @@ class Reliability:
         figure = sheet(3.4, 4.0)
         upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         upper.plot([0, 1], [0, 1], color=PALE, linewidth=1)
-        for diagram, colour, name in ((data.mended, ORANGE, "after the temperature"), (data.plain, BLUE, "as they are")):
+        for diagram, colour, name in (
+            (data.mended, ORANGE, "after the temperature"),
+            (data.plain, BLUE, "as they are"),
+        ):
             known = diagram.count > 0
-            upper.plot(diagram.predicted[known], diagram.observed[known], color=colour, marker="o", markersize=3.5, label=name)
+            upper.plot(
+                diagram.predicted[known],
+                diagram.observed[known],
+                color=colour,
+                marker="o",
+                markersize=3.5,
+                label=name,
+            )
         upper.set(ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
         upper.legend(loc="lower right")
-        lower.bar(data.plain.edges[:-1], data.plain.count, width=np.diff(data.plain.edges), align="edge", color=GREY)
+        lower.bar(
+            data.plain.edges[:-1], data.plain.count, width=np.diff(data.plain.edges), align="edge", color=GREY
+        )
         lower.set(xlabel="score", ylabel="decisions", yscale="log")
         return figure
 

@@ -39,7 +39,9 @@ class Roc:
         for j, label in enumerate(run.labels):
             if 0 < (found.target[:, j] > 0).sum() < len(found.target):
                 _, sensitivity, specificity = roc_points(found.target[:, j], found.score[:, j])
-                curves.append((label, 1 - specificity, sensitivity, run.score(found.trial, "auc", label=label)))
+                curves.append(
+                    (label, 1 - specificity, sensitivity, run.score(found.trial, "auc", label=label))
+                )
         return _RocData(found.trial, tuple(curves)) if curves else None
 
     def draw(self, data: _RocData) -> Figure:

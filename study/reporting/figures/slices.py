@@ -50,7 +50,9 @@ class Slices:
             space = run.study["search_space"].get(key, {})
             place, choices = _places(values, space)
             best = has.index.to_numpy() == run.best
-            slices.append(_Slice(name, place, has["value"].to_numpy(float), best, choices, bool(space.get("log"))))
+            slices.append(
+                _Slice(name, place, has["value"].to_numpy(float), best, choices, bool(space.get("log")))
+            )
         return (run.objective, slices[:MOST]) if slices else None
 
     def draw(self, data: tuple[str, list[_Slice]]) -> Figure:
@@ -73,7 +75,9 @@ class Slices:
 
 
 def _places(values: list[object], space: dict[str, object]) -> tuple[np.ndarray, tuple[str, ...]]:
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) and space.get("type") not in ("categorical", "choice"):
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) and space.get(
+        "type"
+    ) not in ("categorical", "choice"):
         return np.array(values, dtype=float), ()
     words = [setting(v) for v in values]
     choices = tuple(sorted(set(words)))

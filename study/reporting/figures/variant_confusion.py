@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from study.evidence.score import decisions_of
 from study.reporting.figure import WIDTH, sheet
 from study.reporting.figures.confusion import matrix
-from study.reporting.ours import compared_variants
+from study.reporting.row_trials import compared_variants
 from study.reporting.run import Run
 
 COLUMNS = 4
@@ -38,14 +38,19 @@ class VariantConfusion:
         if run.kind == "multilabel":
             return None
         table, variants = compared_variants(run)
-        panels = {name: sum((self._counts(run, key) for key in keys), np.zeros(())) for name, keys in variants.items()}
+        panels = {
+            name: sum((self._counts(run, key) for key in keys), np.zeros(()))
+            for name, keys in variants.items()
+        }
         return _VariantConfusionData(table, run.labels, panels) if len(panels) > 1 else None
 
     def _counts(self, run: Run, trial: str) -> np.ndarray:
         found = run.predictions(trial)
         if found is None:
             return np.zeros((len(run.labels), len(run.labels)), dtype=int)
-        return np.asarray((found.target > 0).T.astype(int) @ decisions_of(found, run.kind)["argmax"].astype(int))
+        return np.asarray(
+            (found.target > 0).T.astype(int) @ decisions_of(found, run.kind)["argmax"].astype(int)
+        )
 
     def draw(self, data: _VariantConfusionData) -> Figure:
         """Shade is the share of the row; numbers are counts."""
@@ -58,7 +63,13 @@ class VariantConfusion:
             if i < len(data.panels):
                 axes.set_axis_on()
                 name, counts = list(data.panels.items())[i]
-                matrix(axes, name if len(name) < 22 else f"{name[:21]}…", data.labels, counts, first=i % columns == 0)
+                matrix(
+                    axes,
+                    name if len(name) < 22 else f"{name[:21]}…",
+                    data.labels,
+                    counts,
+                    first=i % columns == 0,
+                )
         return figure
 
     def caption(self, data: _VariantConfusionData) -> str:

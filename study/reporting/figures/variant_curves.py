@@ -57,7 +57,11 @@ class VariantCurves:
             for i, (variant, loss) in enumerate(lines.items()):
                 style = STYLES[i // MOST]
                 axes.plot(
-                    loss.index, loss, color=PALETTE[i % MOST], linestyle=style, label=variant if len(variant) < 28 else f"{variant[:27]}…"
+                    loss.index,
+                    loss,
+                    color=PALETTE[i % MOST],
+                    linestyle=style,
+                    label=variant if len(variant) < 28 else f"{variant[:27]}…",
                 )
             axes.set(title=table, xlabel="epoch", ylabel="validation loss")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

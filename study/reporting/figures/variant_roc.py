@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from study.evidence.statistics.operating import roc_points
 from study.reporting.figure import PALE, PALETTE, sheet
-from study.reporting.ours import compared_variants
+from study.reporting.row_trials import compared_variants
 from study.reporting.run import Run
 
 STYLES = ("solid", (0, (4, 1.5)), (0, (1, 1)))
@@ -39,11 +39,19 @@ class VariantRoc:
             found = run.predictions(keys[0])
             if found is not None:
                 two = len(run.labels) == 2
-                target, score = (found.target[:, 1], found.score[:, 1]) if two else (found.target.ravel(), found.score.ravel())
+                target, score = (
+                    (found.target[:, 1], found.score[:, 1])
+                    if two
+                    else (found.target.ravel(), found.score.ravel())
+                )
                 if 0 < (target > 0).sum() < len(target):
                     _, sensitivity, specificity = roc_points(target, score)
                     curves[name] = (1 - specificity, sensitivity)
-        return _VariantRocData(table, dict(list(curves.items())[: len(PALETTE) * len(STYLES)])) if len(curves) > 1 else None
+        return (
+            _VariantRocData(table, dict(list(curves.items())[: len(PALETTE) * len(STYLES)]))
+            if len(curves) > 1
+            else None
+        )
 
     def draw(self, data: _VariantRocData) -> Figure:
         """All curves in one square, with the diagonal of chance."""
@@ -52,7 +60,9 @@ class VariantRoc:
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=0.8)
         for i, (name, (false_positive, sensitivity)) in enumerate(data.curves.items()):
             style = STYLES[i // len(PALETTE)]
-            axes.plot(false_positive, sensitivity, color=PALETTE[i % len(PALETTE)], linestyle=style, label=name)
+            axes.plot(
+                false_positive, sensitivity, color=PALETTE[i % len(PALETTE)], linestyle=style, label=name
+            )
         axes.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         figure.legend(loc="outside right center")
         return figure

@@ -4,11 +4,11 @@ Source: the project's own.
 Differs: nothing.
 """
 
-from study.reporting.comparing import with_bold
 from study.reporting.measures import headline, long, short
-from study.reporting.ours import of_variant
 from study.reporting.papers import published_names
+from study.reporting.row_trials import of_variant
 from study.reporting.run import Run
+from study.reporting.significance import with_bold
 from study.reporting.table import Column, Row, Table, Text, Value
 
 
@@ -19,15 +19,23 @@ class Ablations:
 
     def build(self, run: Run) -> Table | None:
         """The table; None where every ablation is a paper's table."""
-        asked: dict[str, list[str]] = {name: list(variants) for name, variants in run.study["ablations"].items()}
-        for name, variant in run.of_role("ablation")[["table", "variant"]].drop_duplicates().itertuples(index=False):
+        asked: dict[str, list[str]] = {
+            name: list(variants) for name, variants in run.study["ablations"].items()
+        }
+        for name, variant in (
+            run.of_role("ablation")[["table", "variant"]].drop_duplicates().itertuples(index=False)
+        ):
             if variant not in asked.setdefault(name, []):
                 asked[name].append(variant)
         own = {name: variants for name, variants in asked.items() if name not in published_names()}
         if not own:
             return None
         tests = headline(run.kind, run.objective)
-        rows = [self._row(run, name, variant, i == 0, tests) for name, variants in own.items() for i, variant in enumerate(variants)]
+        rows = [
+            self._row(run, name, variant, i == 0, tests)
+            for name, variants in own.items()
+            for i, variant in enumerate(variants)
+        ]
         columns = (
             Column("ablation", "Ablation", words=True),
             Column("variant", "Variant", words=True),

@@ -4,10 +4,10 @@ Source: the project's own.
 Differs: nothing.
 """
 
-from study.reporting.comparing import with_bold
 from study.reporting.measures import headline, long, short
 from study.reporting.results import measured
 from study.reporting.run import Run
+from study.reporting.significance import with_bold
 from study.reporting.table import Column, Origin, Row, Table, Text
 
 
@@ -24,7 +24,10 @@ class Chosen:
         named = [("chosen", f"Chosen trial ({run.best})", run.best)]
         named += [("untrained", "Untrained network", key) for key in [run.baseline("untrained")] if key]
         named += [("prior", "Class prior", key) for key in [run.baseline("prior")] if key]
-        rows = tuple(Row(name, (Text(title), *(measured(run, Origin((key,), m)) for m in tests))) for name, title, key in named)
+        rows = tuple(
+            Row(name, (Text(title), *(measured(run, Origin((key,), m)) for m in tests)))
+            for name, title, key in named
+        )
         columns = (Column("what", "", words=True), *(Column(m, short(m), help=long(m)) for m in tests))
         caption = "Test split, threshold one half. The class prior gives every patient the training set's share of each label."
         title = "The chosen trial beside two that did not learn"

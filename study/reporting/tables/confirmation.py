@@ -25,7 +25,11 @@ class Confirmation:
         for first in [str(key) for key in run.ranked.index if key in set(repeats["variant"])]:
             trials = repeats[repeats["variant"] == first]
             keys = tuple(str(key) for key in trials.index[trials["state"] == "complete"])
-            cells: list[Cell] = [Text(first), Text(configuration(run, first)), Value(float(run.of_trial(first, "value")))]
+            cells: list[Cell] = [
+                Text(first),
+                Text(configuration(run, first)),
+                Value(float(run.of_trial(first, "value"))),
+            ]
             if keys:
                 cells.append(measured(run, Origin(keys, run.objective, split="val"), interval=False))
                 cells += [measured(run, Origin(keys, test), interval=False) for test in tests]
@@ -42,4 +46,12 @@ class Confirmation:
         )
         caption = f"{long(run.objective).capitalize()} on validation as it was in the search and in the repeats, then test measures."
         remark = "Mean and standard deviation over repeats with other seeds and folds. The search's own value is the best of many."
-        return Table("confirmation", "The best configurations repeated", columns, tuple(rows), caption, (remark,), run.synthetic)
+        return Table(
+            "confirmation",
+            "The best configurations repeated",
+            columns,
+            tuple(rows),
+            caption,
+            (remark,),
+            run.synthetic,
+        )

@@ -4,7 +4,7 @@ Source: Huo et al. 2025, arXiv 2504.18046, Table 3.
 Differs: the paper's metrics are not defined in it; the table says below which of ours stand beside them.
 """
 
-from study.reporting.comparison import compare
+from study.reporting.paper_table import paper_table
 from study.reporting.run import Run
 from study.reporting.table import Table
 
@@ -16,4 +16,4 @@ class DmsnetTable3:
 
     def build(self, run: Run) -> Table | None:
         """The table; None for data that have other measures."""
-        return compare(run, "dmsnet_table3")
+        return paper_table(run, "dmsnet_table3")

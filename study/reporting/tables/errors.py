@@ -32,10 +32,22 @@ class Errors:
             return None
         order = np.argsort(-loss, kind="stable")
         for i in order[wrong[order]][:SHOWN]:
-            missed = [self._label(run, int(j), score[i, j]) for j in np.flatnonzero((found.target[i] > 0) & ~decision[i])]
-            invented = [self._label(run, int(j), score[i, j]) for j in np.flatnonzero((found.target[i] == 0) & decision[i])]
+            missed = [
+                self._label(run, int(j), score[i, j])
+                for j in np.flatnonzero((found.target[i] > 0) & ~decision[i])
+            ]
+            invented = [
+                self._label(run, int(j), score[i, j])
+                for j in np.flatnonzero((found.target[i] == 0) & decision[i])
+            ]
             true = ", ".join(run.labels[j] for j in np.flatnonzero(found.target[i] > 0))
-            cells = (Text(found.sample[i]), Text(found.patient[i]), Text(true), Text(", ".join(missed)), Text(", ".join(invented)))
+            cells = (
+                Text(found.sample[i]),
+                Text(found.patient[i]),
+                Text(true),
+                Text(", ".join(missed)),
+                Text(", ".join(invented)),
+            )
             rows.append(Row(found.sample[i], (*cells, Value(float(loss[i])))))
         columns = (
             Column("sample", "Sample", words=True),
@@ -49,7 +61,9 @@ class Errors:
             f"Test split, {found.trial}: {int(wrong.sum())} of {len(wrong)} samples have at least one wrong label. "
             f"The {len(rows)} with the greatest loss."
         )
-        return Table("errors", "Where it is most wrong", columns, tuple(rows), caption, synthetic=run.synthetic)
+        return Table(
+            "errors", "Where it is most wrong", columns, tuple(rows), caption, synthetic=run.synthetic
+        )
 
     def _label(self, run: Run, place: int, score: float) -> str:
         return f"{run.labels[place]} ({score:.2f})"

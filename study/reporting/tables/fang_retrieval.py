@@ -4,7 +4,7 @@ Source: Fang et al. 2023, Biomedical Signal Processing and Control 80:104277; th
 Differs: patients do not cross the split, and nobody finds their own other eye.
 """
 
-from study.reporting.comparison import compare
+from study.reporting.paper_table import paper_table
 from study.reporting.run import Run
 from study.reporting.table import Table
 
@@ -16,4 +16,4 @@ class FangRetrieval:
 
     def build(self, run: Run) -> Table | None:
         """The table; None for data of another kind."""
-        return compare(run, "fang_retrieval")
+        return paper_table(run, "fang_retrieval")

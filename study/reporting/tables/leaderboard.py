@@ -7,10 +7,10 @@ Differs: nothing.
 import math
 from typing import Any
 
-from study.reporting.comparing import with_bold
 from study.reporting.measures import headline, long, short
 from study.reporting.results import configuration, head_name, measured
 from study.reporting.run import Run
+from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value
 
 SURE = 10  # best trials that get intervals; more would cost seconds each and be read by nobody
@@ -26,7 +26,9 @@ class Leaderboard:
         """The table; None where nothing was searched and no baseline scored."""
         tests = headline(run.kind, run.objective)
         keys = [str(key) for key in run.ranked.index]
-        rows = [self._row(run, key, str(rank), configuration(run, key), tests) for rank, key in enumerate(keys, 1)]
+        rows = [
+            self._row(run, key, str(rank), configuration(run, key), tests) for rank, key in enumerate(keys, 1)
+        ]
         for name, title in BASELINES.items():
             if key := run.baseline(name):
                 rows.append(self._row(run, key, "", title, tests))
@@ -39,7 +41,11 @@ class Leaderboard:
                 Column("rank", "#"),
                 Column("trial", "Trial", words=True),
                 Column("configuration", "Configuration", words=True),
-                Column("validation", f"{short(run.objective)}, validation", help=f"{long(run.objective)}, validation split, best epoch"),
+                Column(
+                    "validation",
+                    f"{short(run.objective)}, validation",
+                    help=f"{long(run.objective)}, validation split, best epoch",
+                ),
                 *(Column(m, short(m), help=f"{long(m)}, test split") for m in tests),
                 Column("head", "Best head", words=True, help="The head with the best validation value"),
                 Column("head_test", f"{short(run.head_measure)}, best head", help="Its test value"),
@@ -75,7 +81,9 @@ class Leaderboard:
 
     def _remarks(self, run: Run) -> tuple[str, ...]:
         sure = f"The first {SURE} and the baselines have 95 % intervals, from resampled patients."
-        others = run.trials[(run.trials["role"] == "search") & (run.trials["state"] != "complete")]["state"].value_counts()
+        others = run.trials[(run.trials["role"] == "search") & (run.trials["state"] != "complete")][
+            "state"
+        ].value_counts()
         if others.empty:
             return (sure,)
         counts = " and ".join(f"{n} {state}" for state, n in others.items())

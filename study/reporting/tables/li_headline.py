@@ -4,7 +4,7 @@ Source: Li, Xu, Yang & Han 2022, Micromachines 13(6):947, abstract.
 Differs: a split by patient; the paper's is not stated.
 """
 
-from study.reporting.comparison import compare
+from study.reporting.paper_table import paper_table
 from study.reporting.run import Run
 from study.reporting.table import Table
 
@@ -16,4 +16,4 @@ class LiHeadline:
 
     def build(self, run: Run) -> Table | None:
         """The table; None for data of another kind."""
-        return compare(run, "li_headline")
+        return paper_table(run, "li_headline")

@@ -26,7 +26,16 @@ class OdirAnchors:
         named = [("ours", f"this study, chosen trial ({run.best})", run.best)]
         named += [("ours_prior", "this study, class prior", key) for key in [run.baseline("prior")] if key]
         rows = [
-            Row(name, (Text(title), *(measured(run, Origin((key,), m.measure, decision=m.decision)) for m in paper.metrics.values())))
+            Row(
+                name,
+                (
+                    Text(title),
+                    *(
+                        measured(run, Origin((key,), m.measure, decision=m.decision))
+                        for m in paper.metrics.values()
+                    ),
+                ),
+            )
             for name, title, key in named
         ]
         for key, row in paper.rows.items():
@@ -36,7 +45,10 @@ class OdirAnchors:
                 notes = (f"Derived by us: {value.how}.",) if value and value.derived else ()
                 cells.append(Published(value.value, value.derived, notes=notes) if value else UNKNOWN)
             rows.append(Row(key, (Text(row.label), *cells)))
-        columns = (Column("work", "", words=True), *(Column(key, m.label, help=short(m.measure)) for key, m in paper.metrics.items()))
+        columns = (
+            Column("work", "", words=True),
+            *(Column(key, m.label, help=short(m.measure)) for key, m in paper.metrics.items()),
+        )
         caption = f"Ours: {DATASET}, test split. Published: {paper.split}."
         remarks = (f"Published numbers: {paper.source}. {MISSING} not known to us.", *paper.remarks)
         return Table(paper.name, paper.title, columns, tuple(rows), caption, remarks, run.synthetic)

@@ -27,18 +27,48 @@ class Operating:
         for place, label in enumerate(run.labels):
             cells: list[Cell] = [Text(label), Value(float(test.target[:, place].sum()), digits=0)]
             for wanted in WANTED:
-                cells += self._cells(val.target[:, place], val.score[:, place], test.target[:, place], test.score[:, place], wanted)
+                cells += self._cells(
+                    val.target[:, place],
+                    val.score[:, place],
+                    test.target[:, place],
+                    test.score[:, place],
+                    wanted,
+                )
             rows.append(Row(label, tuple(cells)))
         columns = [Column("label", "Label", words=True), Column("carriers", "Carriers")]
         for wanted in WANTED:
-            columns.append(Column(f"sensitivity{wanted:.0%}", f"Sensitivity at {wanted:.0%}", help="Share of the carriers that are found"))
             columns.append(
-                Column(f"specificity{wanted:.0%}", "Specificity reached", help="Share of the others that are left alone, on test")
+                Column(
+                    f"sensitivity{wanted:.0%}",
+                    f"Sensitivity at {wanted:.0%}",
+                    help="Share of the carriers that are found",
+                )
+            )
+            columns.append(
+                Column(
+                    f"specificity{wanted:.0%}",
+                    "Specificity reached",
+                    help="Share of the others that are left alone, on test",
+                )
             )
         caption = f"Test split, {test.trial}. Each threshold was set on validation for the wanted specificity, so test may miss it."
-        return Table("operating", "Sensitivity at fixed specificity", tuple(columns), tuple(rows), caption, synthetic=run.synthetic)
+        return Table(
+            "operating",
+            "Sensitivity at fixed specificity",
+            tuple(columns),
+            tuple(rows),
+            caption,
+            synthetic=run.synthetic,
+        )
 
-    def _cells(self, target: np.ndarray, score: np.ndarray, new_target: np.ndarray, new_score: np.ndarray, wanted: float) -> list[Cell]:
+    def _cells(
+        self,
+        target: np.ndarray,
+        score: np.ndarray,
+        new_target: np.ndarray,
+        new_score: np.ndarray,
+        wanted: float,
+    ) -> list[Cell]:
         if len(np.unique(target)) < 2:
             return [Value(np.nan), Value(np.nan)]
         point = at_threshold(new_target, new_score, at_specificity(target, score, wanted).threshold)

@@ -21,12 +21,25 @@ class Outcomes:
         if lost.empty:
             return None
         rows = []
-        for i, (what, trials) in enumerate(lost.fillna({"outcome": "", "message": ""}).groupby(["state", "outcome", "message"]), 1):
+        for i, (what, trials) in enumerate(
+            lost.fillna({"outcome": "", "message": ""}).groupby(["state", "outcome", "message"]), 1
+        ):
             state, outcome, message = map(str, what)
             keys = [str(k) for k in trials.index]
             more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
             which = Text(", ".join(keys[:SHOWN]) + more)
-            rows.append(Row(f"group{i}", (Text(state), Text(outcome.replace("_", " ")), Value(len(keys), digits=0), which, Text(message))))
+            rows.append(
+                Row(
+                    f"group{i}",
+                    (
+                        Text(state),
+                        Text(outcome.replace("_", " ")),
+                        Value(len(keys), digits=0),
+                        which,
+                        Text(message),
+                    ),
+                )
+            )
         columns = (
             Column("state", "State", words=True),
             Column("outcome", "Outcome", words=True),

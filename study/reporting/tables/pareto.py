@@ -27,16 +27,38 @@ class Pareto:
         names = list(next(iter(found.values()), {}))
         if len(names) < 2:
             return None
-        smaller = np.array([name in COSTS or (name in run.measures and not run.measures[name].greater_is_better) for name in names])
-        values = np.array([[objectives[name] for name in names] for objectives in found.values()], dtype=float)
+        smaller = np.array(
+            [
+                name in COSTS or (name in run.measures and not run.measures[name].greater_is_better)
+                for name in names
+            ]
+        )
+        values = np.array(
+            [[objectives[name] for name in names] for objectives in found.values()], dtype=float
+        )
         best = undominated(np.where(smaller, -values, values))
         keys = [key for key, kept in zip(found, best, strict=True) if kept]
         columns = [Column("trial", "Trial", words=True), Column("configuration", "Configuration", words=True)]
-        columns += [Column(name, f"{short(name)} {'↓' if low else '↑'}") for name, low in zip(names, smaller, strict=True)]
-        rows = [Row(key, (Text(key), Text(configuration(run, key)), *(_cell(name, found[key][name]) for name in names))) for key in keys]
+        columns += [
+            Column(name, f"{short(name)} {'↓' if low else '↑'}")
+            for name, low in zip(names, smaller, strict=True)
+        ]
+        rows = [
+            Row(
+                key,
+                (
+                    Text(key),
+                    Text(configuration(run, key)),
+                    *(_cell(name, found[key][name]) for name in names),
+                ),
+            )
+            for key in keys
+        ]
         caption = f"Trials that no other one beats in {' and '.join(long(name) for name in names)} at once; values on validation."
         remark = f"{len(keys)} of {len(found)} complete trials; the others are worse than one of these in every respect."
-        return Table("pareto", "Best compromises", tuple(columns), tuple(rows), caption, (remark,), run.synthetic)
+        return Table(
+            "pareto", "Best compromises", tuple(columns), tuple(rows), caption, (remark,), run.synthetic
+        )
 
 
 def undominated(values: Float[np.ndarray, "n m"]) -> Bool[np.ndarray, " n"]:

@@ -37,7 +37,11 @@ class Provenance:
             "time": ("Time", [_time(run.trials)]),
             "problems": ("Files left out", run.problems),
         }
-        rows = tuple(Row(key, (Text(title), Text(_joined(values)))) for key, (title, values) in facts.items() if _joined(values))
+        rows = tuple(
+            Row(key, (Text(title), Text(_joined(values))))
+            for key, (title, values) in facts.items()
+            if _joined(values)
+        )
         columns = (Column("fact", "", words=True), Column("value", "", words=True))
         return Table("provenance", "Where the numbers come from", columns, rows, synthetic=run.synthetic)
 
@@ -45,7 +49,13 @@ class Provenance:
 def _code(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Iterable[object]]]:
     """Commit, lock, versions, command and system of every trial's record."""
     return {
-        "commit": ("Code", [f"{r.get('commit', '')}{' with uncommitted changes' if r.get('difference') else ''}" for r in records]),
+        "commit": (
+            "Code",
+            [
+                f"{r.get('commit', '')}{' with uncommitted changes' if r.get('difference') else ''}"
+                for r in records
+            ],
+        ),
         "lock": ("Lock file", [_short(r.get("lock_sha256") or "") for r in records]),
         "versions": ("Versions", [_versions(r) for r in records]),
         "command": ("Command", [r.get("command") or "" for r in records]),
@@ -60,7 +70,11 @@ def _versions(record: Mapping[str, Any]) -> str:
 
 def _place(where: str) -> str:
     """A folder by its last part, however the report was called; a storage's URI as it is."""
-    return where if "://" in where and not where.startswith("file:") else f"…/{where.rstrip('/').rsplit('/', 1)[-1]}"
+    return (
+        where
+        if "://" in where and not where.startswith("file:")
+        else f"…/{where.rstrip('/').rsplit('/', 1)[-1]}"
+    )
 
 
 def _short(digest: str) -> str:

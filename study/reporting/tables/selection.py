@@ -4,8 +4,8 @@ Source: Tsamardinos, Greasidou & Borboudakis 2018, bootstrap correction for the 
 Differs: patients are drawn, not samples.
 """
 
+from study.reporting.choice_stability import choice_stability_of
 from study.reporting.measures import long, short
-from study.reporting.picking import picking_of
 from study.reporting.results import configuration
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, Value
@@ -20,20 +20,32 @@ class Selection:
 
     def build(self, run: Run) -> Table | None:
         """The table; None with fewer than two complete trials."""
-        picking = picking_of(run)
+        picking = choice_stability_of(run)
         if picking is None:
             return None
         found = picking.selection
         rows = [
             Row("naive", (Text("best validation value, as it stands"), Value(found.naive))),
-            Row("corrected", (Text("the same, on patients not used to choose"), Value(found.corrected, found.low, found.high))),
+            Row(
+                "corrected",
+                (
+                    Text("the same, on patients not used to choose"),
+                    Value(found.corrected, found.low, found.high),
+                ),
+            ),
         ]
         by_share = sorted(zip(found.pick_share, picking.keys, strict=True), reverse=True)[:SHOWN]
         for share, key in by_share:
             name = f"{key} ({configuration(run, key)})"
             rows.append(Row(key, (Text(f"probability that {name} is best"), Value(float(share)))))
         caption = f"{long(run.objective).capitalize()} on validation. In each resample of the patients the whole choice is made again."
-        left_out = f" The best {len(picking.keys)} trials take part; {picking.num_left_out} others do not." if picking.num_left_out else ""
+        left_out = (
+            f" The best {len(picking.keys)} trials take part; {picking.num_left_out} others do not."
+            if picking.num_left_out
+            else ""
+        )
         remark = f"Choosing the best of many flatters; the corrected value is what to expect of the choice.{left_out}"
         columns = (Column("what", "", words=True), Column("value", short(run.objective)))
-        return Table("selection", "What the choice is worth", columns, tuple(rows), caption, (remark,), run.synthetic)
+        return Table(
+            "selection", "What the choice is worth", columns, tuple(rows), caption, (remark,), run.synthetic
+        )

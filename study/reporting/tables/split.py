@@ -28,16 +28,32 @@ class Split:
             return None
         columns = [Column("what", "", words=True)]
         for split in splits:
-            columns += [Column(split, NAMES.get(split, split)), Column(f"{split}_share", "%", help="Share of the split's samples")]
-        rows = [self._row("patients", "Patients", counts, splits), self._row("samples", "Samples", counts, splits)]
+            columns += [
+                Column(split, NAMES.get(split, split)),
+                Column(f"{split}_share", "%", help="Share of the split's samples"),
+            ]
+        rows = [
+            self._row("patients", "Patients", counts, splits),
+            self._row("samples", "Samples", counts, splits),
+        ]
         rows += [self._row(label, f"Label {label}", counts, splits, share=True) for label in run.labels]
         skipped: dict[str, list[str]] = run.study["skipped"]
-        remarks = tuple(f"Left out, {reason}: {len(samples)}." for reason, samples in skipped.items() if samples)
+        remarks = tuple(
+            f"Left out, {reason}: {len(samples)}." for reason, samples in skipped.items() if samples
+        )
         remarks += tuple(_generated(made) for made in run.study["generated"])
         title, caption = "Patients and labels in each split", "Every patient is in one split only."
         return Table("split", title, tuple(columns), tuple(rows), caption, remarks, run.synthetic)
 
-    def _row(self, key: str, title: str, counts: dict[str, dict[str, int]], splits: list[str], *, share: bool = False) -> Row:
+    def _row(
+        self,
+        key: str,
+        title: str,
+        counts: dict[str, dict[str, int]],
+        splits: list[str],
+        *,
+        share: bool = False,
+    ) -> Row:
         cells: list[Cell] = [Text(title)]
         for split in splits:
             count = float(counts[split].get(key, math.nan))

@@ -4,7 +4,7 @@ Source: Tan, Dong & Li 2023, BMC Medical Imaging 23:89, Table 3.
 Differs: other images, since the paper's are private; a split by patient.
 """
 
-from study.reporting.comparison import compare
+from study.reporting.paper_table import paper_table
 from study.reporting.run import Run
 from study.reporting.table import Table
 
@@ -16,4 +16,4 @@ class SvkmaTable3:
 
     def build(self, run: Run) -> Table | None:
         """The table; None for data of another kind."""
-        return compare(run, "svkma_table3")
+        return paper_table(run, "svkma_table3")

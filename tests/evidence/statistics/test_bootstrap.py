@@ -43,10 +43,16 @@ def test_resampled_values_are_those_of_the_drawn_rows(predictions):
         if not truth.any(axis=0).all():
             continue
         np.testing.assert_allclose(found["auc"][:, b], roc_auc_score(truth, said, average=None), rtol=1e-5)
-        np.testing.assert_allclose(found["average_precision"][:, b], average_precision_score(truth, said, average=None), rtol=1e-5)
+        np.testing.assert_allclose(
+            found["average_precision"][:, b], average_precision_score(truth, said, average=None), rtol=1e-5
+        )
         np.testing.assert_allclose(found["f1"][:, b], f1_score(truth, decided, average=None), rtol=1e-5)
-        np.testing.assert_allclose(found["macro_f1"][0, b], f1_score(truth, decided, average="macro"), rtol=1e-5)
-        np.testing.assert_allclose(found["odir_auc"][0, b], roc_auc_score(truth.ravel(), said.ravel()), rtol=1e-5)
+        np.testing.assert_allclose(
+            found["macro_f1"][0, b], f1_score(truth, decided, average="macro"), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            found["odir_auc"][0, b], roc_auc_score(truth.ravel(), said.ravel()), rtol=1e-5
+        )
 
 
 def test_many_resamples_are_computed_in_parts_without_a_seam(predictions):
@@ -55,7 +61,9 @@ def test_many_resamples_are_computed_in_parts_without_a_seam(predictions):
     whole = resampled_values([METRICS["macro_auc"]], run, weights)["macro_auc"][0]
     assert len(whole) == 250
     for b in (0, 108, 109, 110, 249):
-        assert resampled_values([METRICS["macro_auc"]], run, weights[:, b : b + 1])["macro_auc"][0, 0] == pytest.approx(whole[b], rel=1e-5)
+        assert resampled_values([METRICS["macro_auc"]], run, weights[:, b : b + 1])["macro_auc"][
+            0, 0
+        ] == pytest.approx(whole[b], rel=1e-5)
 
 
 def test_the_interval_of_a_share_is_the_binomial_one(predictions):
@@ -64,18 +72,26 @@ def test_the_interval_of_a_share_is_the_binomial_one(predictions):
     found = estimate([METRICS["exact_match"]], [lone], Resamples(run.predictions.sample))["exact_match"][0]
     error = np.sqrt(found.value * (1 - found.value) / 400)
     assert found.spread == pytest.approx(error, rel=0.1)
-    assert (found.low, found.high) == pytest.approx((found.value - 1.96 * error, found.value + 1.96 * error), abs=0.008)
+    assert (found.low, found.high) == pytest.approx(
+        (found.value - 1.96 * error, found.value + 1.96 * error), abs=0.008
+    )
 
 
 def test_patients_with_several_samples_widen_the_interval(predictions):
     run = judged(predictions, num_samples=200)
     four = np.repeat(np.arange(200), 4)
-    many = {"sample": [str(i) for i in range(800)], "target": run.predictions.target[four], "score": run.predictions.score[four]}
+    many = {
+        "sample": [str(i) for i in range(800)],
+        "target": run.predictions.target[four],
+        "score": run.predictions.score[four],
+    }
     spread = {}
     for patients in (200, 800):
         patient = [str(i * patients // 800) for i in range(800)]
         repeated = Judged(replace(run.predictions, patient=patient, **many), run.decision[four])
-        spread[patients] = estimate([METRICS["macro_f1"]], [repeated], Resamples(patient))["macro_f1"][0].spread
+        spread[patients] = estimate([METRICS["macro_f1"]], [repeated], Resamples(patient))["macro_f1"][
+            0
+        ].spread
     assert spread[200] == pytest.approx(2 * spread[800], rel=0.15)
 
 
@@ -86,7 +102,9 @@ def test_seeds_are_averaged_and_widen_the_interval(predictions):
     together = estimate([METRICS["macro_auc"]], runs, resamples)["macro_auc"][0]
     points = np.array([e.value for e in one])
     assert together.value == pytest.approx(points.mean())
-    assert together.spread == pytest.approx(np.sqrt(np.mean([e.spread**2 for e in one]) + points.var(ddof=1)), rel=1e-6)
+    assert together.spread == pytest.approx(
+        np.sqrt(np.mean([e.spread**2 for e in one]) + points.var(ddof=1)), rel=1e-6
+    )
     patients_only = np.mean([e.resampled for e in one], axis=0)
     assert together.resampled.var() == pytest.approx(patients_only.var() + points.var(ddof=1) / 3, rel=0.25)
 

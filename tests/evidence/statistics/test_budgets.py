@@ -30,7 +30,11 @@ def test_half_of_the_random_orders_reach_the_median():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_an_order_without_a_value_is_below_the_others(sign):
-    values = [sign * 0.3, sign * 0.7, *[float("nan")] * 6]  # half of the orders need more than two trials to meet a value
+    values = [
+        sign * 0.3,
+        sign * 0.7,
+        *[float("nan")] * 6,
+    ]  # half of the orders need more than two trials to meet a value
     curve = budget_curve(values, [1.0] * 8, greater_is_better=sign > 0)
     one, eight = np.searchsorted(curve.budget, 1.0), -1
     worse, better = (curve.low, curve.high) if sign > 0 else (curve.high, curve.low)

@@ -57,14 +57,19 @@ def test_the_temperature_is_found_and_mends_the_error(kind, true):
     assert found == pytest.approx(true, rel=0.1)
     mended = apply_temperature(score, found, kind)
     assert reliability(*events_of(target, mended, kind)).error < 0.03
-    assert log_loss(target.ravel(), mended.ravel()) <= log_loss(target.ravel(), np.clip(score, 1e-6, 1 - 1e-6).ravel()) + 1e-9
+    assert (
+        log_loss(target.ravel(), mended.ravel())
+        <= log_loss(target.ravel(), np.clip(score, 1e-6, 1 - 1e-6).ravel()) + 1e-9
+    )
     np.testing.assert_array_equal(mended.argmax(axis=1), score.argmax(axis=1))
 
 
 def test_scores_of_zero_and_one_stay_finite():
     target = np.array([[1, 0], [0, 1]])
     score = np.array([[1.0, 0.0], [1.0, 0.0]])
-    assert np.isfinite(apply_temperature(score, fit_temperature(target, score, "multilabel"), "multilabel")).all()
+    assert np.isfinite(
+        apply_temperature(score, fit_temperature(target, score, "multilabel"), "multilabel")
+    ).all()
 
 
 def test_the_points_are_scikit_learns():

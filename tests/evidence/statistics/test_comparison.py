@@ -31,7 +31,10 @@ def test_delong_is_the_pairwise_formula():
     found = delong(target, score, reference)
     kernels = [np.sign(s[target][:, None] - s[~target]) / 2 + 0.5 for s in (score, reference)]
     difference = kernels[0] - kernels[1]
-    variance = difference.mean(axis=1).var(ddof=1) / target.sum() + difference.mean(axis=0).var(ddof=1) / (~target).sum()
+    variance = (
+        difference.mean(axis=1).var(ddof=1) / target.sum()
+        + difference.mean(axis=0).var(ddof=1) / (~target).sum()
+    )
     assert found.difference == pytest.approx(roc_auc_score(target, score) - roc_auc_score(target, reference))
     assert (found.high - found.low) / 2 == pytest.approx(1.959964 * np.sqrt(variance))
 
@@ -45,7 +48,9 @@ def test_delong_agrees_with_the_paired_bootstrap(predictions):
     by_resampling = paired_bootstrap(row, reference)
     by_formula = delong(target[:, 0], scores[0][:, 0].astype(float), scores[1][:, 0].astype(float))
     assert by_resampling.difference == pytest.approx(by_formula.difference, rel=1e-6)
-    assert (by_resampling.low, by_resampling.high) == pytest.approx((by_formula.low, by_formula.high), abs=0.004)
+    assert (by_resampling.low, by_resampling.high) == pytest.approx(
+        (by_formula.low, by_formula.high), abs=0.004
+    )
     assert by_resampling.p_value < 0.01
     assert by_formula.p_value < 0.01
 
@@ -127,7 +132,9 @@ def test_the_paired_bootstrap_is_stambos(predictions):
     target, (row, reference) = estimates_of(predictions, *scores)
     found = paired_bootstrap(row, reference)
     theirs, ours = scores[1][:, 0], scores[0][:, 0]
-    expected = oracle.compare_models(target[:, 0].astype(int), theirs, ours, ("ROCAUC",), n_bootstrap=2000, seed=1, silent=True)
+    expected = oracle.compare_models(
+        target[:, 0].astype(int), theirs, ours, ("ROCAUC",), n_bootstrap=2000, seed=1, silent=True
+    )
     p_value, difference, low, high, _, reference_low, reference_high, *_ = expected["ROCAUC"]
     assert found.difference == pytest.approx(difference, abs=1e-6)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.004)

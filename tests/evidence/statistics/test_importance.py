@@ -17,7 +17,12 @@ def search(num_trials):
     params, values = [], []
     for _ in range(num_trials):
         fusion = SPACE["fusion"]["choices"][rng.integers(3)]
-        made = {"lr": float(10 ** rng.uniform(-5, -2)), "fusion": fusion, "seed": int(rng.integers(101)), "fixed": "only"}
+        made = {
+            "lr": float(10 ** rng.uniform(-5, -2)),
+            "fusion": fusion,
+            "seed": int(rng.integers(101)),
+            "fixed": "only",
+        }
         if fusion == "gated":
             made["fusion.gated.depth"] = int(rng.integers(1, 5))
         params.append(made)

@@ -59,7 +59,9 @@ def test_what_fewer_patients_gain_is_no_part_of_the_correction(predictions):
 
 def test_a_loss_is_selected_downwards(predictions):
     trials = trials_of(predictions, [0.0, 0.9])
-    found = selection_bootstrap(metrics_of("multilabel")["hamming_loss"], "multilabel", trials, num_resamples=50)
+    found = selection_bootstrap(
+        metrics_of("multilabel")["hamming_loss"], "multilabel", trials, num_resamples=50
+    )
     losses = [objective("hamming_loss", "multilabel", t.target, t.score) for t in trials]
     assert found.naive == min(losses)
 

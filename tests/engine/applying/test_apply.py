@@ -1,0 +1,82 @@
+"""A stored trial, built again from its record and its weights, gives the scores that it gave."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from study.data.cohort import Cohort, open_cohort
+from study.engine.applying.apply import chosen_trial, predict
+from study.engine.orders.trial_order import Site, TrialOrder
+from study.engine.training.trial import run_order
+from study.evidence.store import WEIGHTS, Store
+from study.spec.trial_spec import TrialSpec
+
+SPEC: dict[str, Any] = {
+    "data": {
+        "dataset": "odir5k",
+        "phantom_patients": 120,
+        "image_px": 32,
+        "split": {"val": 0.3, "test": 0.3},
+    },
+    "model": {"backbone": "tiny"},
+    "training": {"epochs": 1, "batch_size": 16, "warmup_epochs": 0},
+    "optimiser": {"lr": 3e-3},
+}
+POWERSET = {
+    "model": {"backbone": "tiny", "head": "powerset"},
+    "loss": "cross_entropy",
+    "training": {**SPEC["training"], "eye_weight": 0.5},
+}
+SHARED = {"model": {"backbone": "tiny", "context": {"name": "osim_per_eye", "share": True}}}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run_and_predict(
+    folder: Path, cache: Path, trains: bool, changes: dict[str, Any]
+) -> tuple[dict[str, Any], Cohort]:
+    """Runs a trial, checks that predicting gives its test scores again, and gives its kept tensors and its data."""
+    spec = TrialSpec.read({**SPEC, **changes})
+    cohort = open_cohort(spec.data, cache)
+    site = Site("a", str(folder / "run"), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
+    last = run_order(
+        TrialOrder("search-00000", "search", spec.dump(), number=0, trains=trains),
+        site,
+        lambda row: False,
+        torch.device("cpu"),
+    )
+    assert last["state"] == "complete", last
+    store = Store(folder / "run")
+    again, _ = predict(store, chosen_trial(store, None), spec, cohort.pairs, cache)
+    scores = dict(zip(again.sample, again.score, strict=True))
+    stored = store.read("predictions", filters={"head": "network", "split": "test"})
+    expected = np.stack(stored["score"].tolist())
+    np.testing.assert_allclose(
+        np.stack([scores[s] for s in stored["sample"]]), expected, rtol=1e-4, atol=1e-5
+    )
+    return load_file(store.fetch("search-00000", WEIGHTS, folder)), cohort
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["trained", "untrained"])
+def test_a_powerset_head_keeps_the_label_sets_of_its_training_split(
+    tmp_path: Path, cache: Path, trains: bool
+) -> None:
+    kept, cohort = run_and_predict(tmp_path, cache, trains, POWERSET)
+    targets = cohort.pairs.targets
+    in_training = {tuple(row) for row in targets[cohort.rows("train")].tolist()}
+    assert {tuple(row) for row in kept["head.sets"].tolist()} == in_training
+    assert len(in_training) < len(
+        {tuple(row) for row in targets.tolist()}
+    )  # a set that only others carry cannot be predicted
+
+
+def test_parts_that_share_their_weights_are_kept_twice(tmp_path: Path, cache: Path) -> None:
+    kept, _ = run_and_predict(tmp_path, cache, True, SHARED)
+    assert torch.equal(kept["context.left.reduce.weight"], kept["context.right.reduce.weight"])

@@ -1,0 +1,91 @@
+"""What makes no sense for the samples is refused before any training; what does is accepted."""
+
+import re
+
+import pytest
+
+from study.data.source import open_dataset
+from study.engine.training.checks import check_suits
+from study.spec.components import Component
+from study.spec.errors import SpecError
+from study.spec.trial_spec import TrialSpec
+
+PAIRS = open_dataset(Component(name="odir5k"), num_patients=40)
+SINGLES = open_dataset(Component(name="folders"), num_patients=20)
+GRADES = open_dataset(Component(name="eyepacs"), num_patients=40)
+
+
+def spec(data=None, **parts):
+    return TrialSpec.read(
+        {
+            "data": {"dataset": "odir5k", "image_px": 32, **(data or {})},
+            "model": {"backbone": "tiny"},
+            **parts,
+        }
+    )
+
+
+def cutmix(kind, **more):
+    return {"augmentation": {"cutmix": {"kind": kind, **more}}}
+
+
+POWERSET = {"backbone": "tiny", "head": "powerset"}
+
+
+@pytest.mark.parametrize(
+    ("trial", "pairs", "message"),
+    [
+        (
+            spec({"align": "flip_right"}),
+            SINGLES,
+            "`data.align`: `flip_right` needs samples that are pairs of eyes, got single images",
+        ),
+        (
+            spec(training={"sampling": "class_balanced"}),
+            PAIRS,
+            "`training.sampling`: `class_balanced` needs exactly one label a sample",
+        ),
+        (
+            spec(cutmix("standard"), loss="focal"),
+            PAIRS,
+            "`standard` mixes labels, got the loss `focal` with the head `multi_label`",
+        ),
+        (
+            spec(cutmix("standard"), loss="contrastive"),
+            PAIRS,
+            "Set it to same_label, or take one of the losses asymmetric, bce, cross_entropy",
+        ),
+        (
+            spec(cutmix("standard"), loss="cross_entropy", model=POWERSET),
+            PAIRS,
+            "with the head `powerset`, which need whole labels",
+        ),
+        (
+            spec(cutmix("same_label"), loss="focal", training={"eye_weight": 0.5}),
+            PAIRS,
+            "`same_label` mixes the labels of each eye, which `training.eye_weight` learns from",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(trial, pairs, message):
+    with pytest.raises(SpecError, match=re.escape(message)):
+        check_suits(trial, pairs)
+
+
+@pytest.mark.parametrize(
+    ("trial", "pairs"),
+    [
+        (spec(), PAIRS),
+        (spec({"align": "flip_right"}), GRADES),
+        (spec(training={"sampling": "class_balanced"}), GRADES),
+        (spec(training={"sampling": "class_balanced"}), SINGLES),
+        (spec(cutmix("standard")), PAIRS),
+        (spec(cutmix("standard", probability=0), loss="focal"), PAIRS),
+        (spec(cutmix("same_label"), loss="contrastive"), PAIRS),
+        (spec(cutmix("same_label"), loss="focal"), PAIRS),
+        (spec(cutmix("same_label"), training={"eye_weight": 0.5}), PAIRS),
+        (spec(cutmix("same_label"), loss="focal", training={"eye_weight": 0.5}), SINGLES),
+    ],
+)
+def test_what_makes_sense_is_accepted(trial, pairs):
+    check_suits(trial, pairs)

@@ -1,0 +1,98 @@
+import math
+
+import numpy as np
+import pytest
+
+from study.evidence.statistics.comparison import holm, mcnemar
+from study.reporting.estimates import estimates_of
+from study.reporting.results import measured
+from study.reporting.run import Run
+from study.reporting.significance import comparisons, with_bold
+from study.reporting.table import Column, Origin, Row, Table, Value
+
+
+def table_of(run: Run, keys: list[str], measure: str) -> Table:
+    rows = tuple(Row(key, (measured(run, Origin((key,), measure)),)) for key in keys)
+    return Table("t", "T", (Column(measure, measure),), rows)
+
+
+def test_what_learned_beats_what_did_not_and_the_table_says_by_what_rule(run: Run) -> None:
+    keys = [str(run.best), "baseline-untrained", "baseline-prior"]
+    table = with_bold(run, table_of(run, keys, "macro_auc"), keys[0], keys[1:], "the chosen trial")
+    assert [cell.bold for _, _, cell in table.cells() if isinstance(cell, Value)] == [True, False, False]
+    assert "Bold: better than the chosen trial at p < 0.05" in table.remarks[-1]
+    assert "Holm-corrected over the 2 comparisons" in table.remarks[-1]
+
+
+def test_a_better_row_is_bold_and_the_reference_is_not(run: Run) -> None:
+    keys = ["baseline-prior", str(run.best)]
+    table = with_bold(run, table_of(run, keys, "macro_auc"), keys[0], keys[1:], "the class prior")
+    assert [cell.bold for _, _, cell in table.cells() if isinstance(cell, Value)] == [False, True]
+
+
+def test_a_row_is_not_better_than_itself(run: Run) -> None:
+    keys = [str(run.best), str(run.best)]
+    rows = (
+        *table_of(run, keys[:1], "macro_auc").rows,
+        Row("again", table_of(run, keys[:1], "macro_auc").rows[0].cells),
+    )
+    table = Table("t", "T", (Column("macro_auc", "AUC"),), rows)
+    marked = with_bold(run, table, keys[0], ["again"], "the chosen trial")
+    assert not any(cell.bold for _, _, cell in marked.cells() if isinstance(cell, Value))
+
+
+def test_exact_match_is_compared_by_mcnemars_test(run: Run) -> None:
+    first, second = str(run.ranked.index[0]), str(run.ranked.index[-1])
+    found = comparisons(run, table_of(run, [first, second], "exact_match"), first, [second])[
+        second, "exact_match"
+    ]
+    a, b = run.predictions(second), run.predictions(first)
+    assert a is not None
+    assert b is not None
+    right = [((p.score > 0.5) == (p.target > 0)).all(axis=1) for p in (a, b)]
+    assert found.p_value == pytest.approx(mcnemar(right[0], right[1]))
+    assert found.difference == pytest.approx(right[0].mean() - right[1].mean())
+
+
+def test_without_predictions_there_is_no_interval_and_no_comparison(run: Run) -> None:
+    pruned = str(run.trials.index[run.trials["state"] == "pruned"][0])
+    assert estimates_of(run).of(Origin((pruned,), "macro_auc")) is None
+    assert (
+        estimates_of(run).compared(Origin((pruned,), "macro_auc"), Origin((str(run.best),), "macro_auc"))
+        is None
+    )
+    assert math.isnan(estimates_of(run).point(Origin((pruned,), "macro_auc"), pruned))
+
+
+def test_tuned_decisions_use_the_thresholds_of_validation(run: Run) -> None:
+    origin = Origin((str(run.best),), "macro_f1", decision="tuned")
+    assert estimates_of(run).value(origin) == pytest.approx(
+        run.score(str(run.best), "macro_f1", decision="tuned")
+    )
+
+
+def test_a_value_of_several_seeds_is_their_mean(run: Run) -> None:
+    keys = ("ablation-dmsnet_table3-osim-s0", "ablation-dmsnet_table3-osim-s1")
+    found = estimates_of(run).of(Origin(keys, "macro_auc"))
+    assert found is not None
+    assert found.value == pytest.approx(np.mean([run.score(key, "macro_auc") for key in keys]))
+    single = estimates_of(run).of(Origin(keys[:1], "macro_auc"))
+    assert single is not None
+    assert single.value == pytest.approx(run.score(keys[0], "macro_auc"))
+
+
+def test_the_per_label_estimate_is_that_of_the_label(run: Run) -> None:
+    found = estimates_of(run).of(Origin((str(run.best),), "auc", label="D"))
+    assert found is not None
+    assert found.value == pytest.approx(run.score(str(run.best), "auc", label="D"))
+
+
+def test_holm_is_over_all_columns(run: Run) -> None:
+    keys = [str(run.best), "baseline-untrained"]
+    cells = [
+        Row(key, tuple(measured(run, Origin((key,), m)) for m in ("macro_auc", "macro_f1"))) for key in keys
+    ]
+    table = Table("t", "T", (Column("macro_auc", "a"), Column("macro_f1", "b")), tuple(cells))
+    found = comparisons(run, table, keys[0], keys[1:])
+    assert len(found) == 2
+    assert max(holm([c.p_value for c in found.values()])) <= 1
