@@ -1,16 +1,18 @@
-"""What a trial costs beside its training, at steady state, against plain Ray Tune and a plain Optuna loop, in one run.
+"""Time that a trial takes beside its training, compared with plain Ray Tune and with a plain Optuna loop.
 
     uv run python benchmarks/overhead.py [--trials 40] [--nested 4] [--records 10000]
 
 The same tiny network is trained for one epoch, trial after trial, one at a time:
 
-- `study`: this project, which also embeds, scores and writes every prediction;
-- `group`: the same with a worker group of two, as trials of several devices have it (`--nested` trials);
-- `tune`: Ray Tune with OptunaSearch, each trial a Ray Train worker group, which trains and reports one number (`--nested` trials);
-- `optuna`: a loop of ask, train, tell in this process.
+- `study`: this project, which also embeds the samples, scores them and writes every prediction;
+- `group`: the same with a worker group of two, as trials on several devices have it (`--nested` trials);
+- `tune`: Ray Tune with OptunaSearch; each trial is a Ray Train worker group of one, which trains and reports
+  one number (`--nested` trials);
+- `optuna`: a loop in this process that asks, trains and tells.
 
-Each time is from the end of one trial to the end of the next, less the training, of which the first two are left out. Then the
-driver's memory and share of a core while `study` ran, and how long a study with `--records` finished trials takes to go on.
+Each time is the time from the end of one trial to the end of the next, less the second one's training. The
+first two trials are left out. Then follow the driver's memory and its share of a core while `study` ran, and
+the time that a study with `--records` finished trials needs to go on.
 """
 
 import argparse
@@ -20,9 +22,10 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import optuna
 import pyarrow as pa
@@ -42,19 +45,21 @@ from study.engine.cluster.connection import connected
 from study.engine.start.start import open_store, start
 from study.engine.training.fit import fit
 from study.engine.training.session import TrainingSession
-from study.engine.training.workers import WorkerGroup
+from study.engine.training.workers import ALONE
 from study.evidence.store import Store
+from study.places import CACHE
+from study.report import write_report
 from study.spec.resolve import resolve
 from study.spec.trial_spec import TrialSpec
 
-STUDY: dict[str, Any] = {
-    "study": "overhead",
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "odir5k", "phantom_patients": 240, "image_px": 64},
     "model": {"backbone": "tiny"},
-    "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
     "training": {"epochs": 1, "warmup_epochs": 0},
 }
-CACHE = run.CACHE
+SEARCHED = {"lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}}
+ONE_PROCESS = {"concurrent": 1, "cpus_per_worker": 1}
+TWO_WORKERS = {"concurrent": 1, "workers": 2, "cpus_per_worker": 0.5}
 
 
 def main() -> None:
@@ -65,19 +70,9 @@ def main() -> None:
     args = cli.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clock, driver = time.perf_counter(), watched_driver()
-        say("study", of_study(folder, "alone", args.trials, {"concurrent": 1, "cpus_per_worker": 1}))
-        taken, wall = driver[0], time.perf_counter() - clock
-        print(
-            f"driver  {taken.ru_maxrss / 2**20:.2f} GiB, {taken.ru_utime + taken.ru_stime:.0f} s of a core in {wall:.0f} s, report left out"
-        )
+        say("study", with_driver_usage(folder, args.trials))
         if args.nested:
-            say(
-                "group",
-                of_study(
-                    folder, "group", args.nested, {"concurrent": 1, "workers": 2, "cpus_per_worker": 0.5}
-                ),
-            )
+            say("group", of_study(folder, "group", args.nested, TWO_WORKERS))
             say("tune", of_tune(folder, args.nested))
         say("optuna", of_optuna(args.trials))
         if args.records:
@@ -85,152 +80,171 @@ def main() -> None:
             print(f"resume  {wall:.1f} s ({busy:.1f} s of a core) with {args.records:,} records")
 
 
-def watched_driver() -> list[resource.struct_rusage]:
-    """Gets what this process had used when the last trial was done, before the report is written."""
-    used: list[resource.struct_rusage] = []
-    write_report = run.write_report
+def say(who: str, seconds: Sequence[float]) -> None:
+    """Prints the median of the times beside the training, and their range."""
+    spread = f"{min(seconds):.2f} to {max(seconds):.2f}, {len(seconds)} trials"
+    print(f"{who:<8}{statistics.median(seconds):.2f} s beside the training ({spread})")
 
-    def watched(where: str) -> Path:
-        used.append(resource.getrusage(resource.RUSAGE_SELF))
+
+def with_driver_usage(folder: Path, trials: int) -> list[float]:
+    """Runs the study in one process, and prints what its driver had used before it wrote the report."""
+    usage: list[resource.struct_rusage] = []
+
+    def watched(where: str) -> str:
+        usage.append(resource.getrusage(resource.RUSAGE_SELF))
         return write_report(where)
 
-    run.write_report = watched
-    return used
-
-
-def say(who: str, beside: list[float]) -> None:
-    print(
-        f"{who:<8}{statistics.median(beside):.2f} s beside the training ({min(beside):.2f} to {max(beside):.2f}, {len(beside)} trials)"
-    )
+    began = time.perf_counter()
+    with patch.object(run, "write_report", watched):
+        seconds = of_study(folder, "alone", trials, ONE_PROCESS)
+    wall = time.perf_counter() - began
+    memory_gib, busy = usage[0].ru_maxrss / 2**20, usage[0].ru_utime + usage[0].ru_stime
+    print(f"driver  {memory_gib:.2f} GiB, {busy:.0f} s of a core in {wall:.0f} s, without the report")
+    return seconds
 
 
 def of_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) -> list[float]:
+    """Times of this project."""
     file = folder / f"{name}.yaml"
-    file.write_text(
-        yaml.safe_dump(
-            {**STUDY, "study": name, "search": {"trials": trials, "pruner": "none"}, "resources": resources}
-        )
-    )
+    study = {
+        **SETTINGS,
+        "study": name,
+        "optimiser": SEARCHED,
+        "search": {"trials": trials, "pruner": "none"},
+        "resources": resources,
+    }
+    file.write_text(yaml.safe_dump(study))
     assert run.main([str(file), "--storage", str(folder)]) == 0
     store = Store(folder / name)
     found = store.read("trial", columns=["trial", "role", "ended"])
     found = found[found["role"] == "search"].sort_values("ended")
-    seconds = store.read("epochs").set_index("trial")["seconds"]
-    return between(
-        [end.timestamp() for end in found["ended"]], [float(seconds[key]) for key in found["trial"]]
-    )
+    training = store.read("epochs").set_index("trial")["seconds"]
+    ended = [end.timestamp() for end in found["ended"]]
+    return beside_training(ended, [float(training[key]) for key in found["trial"]])
 
 
 def of_tune(folder: Path, trials: int) -> list[float]:
-    """As the documentation of Ray Train shows it."""
-    ended, seconds = [], []
-    limited = ConcurrencyLimiter(OptunaSearch(space=suggest, metric="value", mode="max"), max_concurrent=1)
+    """Times of Ray Tune and Ray Train, used as the documentation of Ray Train shows."""
+    found: list[tuple[float, float]] = []
+    search = OptunaSearch(space=suggest, metric="value", mode="max")
     with connected("local", 2, folder / "ray.log"):
         tuner = tune.Tuner(
-            tune.with_resources(nested, {"cpu": 0.05}),
-            tune_config=tune.TuneConfig(search_alg=limited, num_samples=trials),
+            tune.with_resources(tune_trial, {"cpu": 0.05}),
+            tune_config=tune.TuneConfig(
+                search_alg=ConcurrencyLimiter(search, max_concurrent=1), num_samples=trials
+            ),
             run_config=tune.RunConfig(storage_path=str(folder / "tune"), verbose=0),
         )
-        for result in tuner.fit():
-            ended.append(result.metrics["timestamp_s"])
-            seconds.append(result.metrics["seconds"])
-    order = sorted(range(len(ended)), key=ended.__getitem__)
-    return between([ended[i] for i in order], [seconds[i] for i in order])
+        results = tuner.fit()
+        for i in range(len(results)):
+            metrics = results[i].metrics
+            assert metrics is not None
+            found.append((metrics["timestamp_s"], metrics["seconds"]))
+    found.sort()
+    return beside_training([end for end, _ in found], [seconds for _, seconds in found])
 
 
 def suggest(trial: optuna.Trial) -> None:
     trial.suggest_float("lr", 1e-4, 1e-2, log=True)
 
 
-def nested(config: dict[str, Any]) -> None:
-    scaling = ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.9})
-    TorchTrainer(
-        worker,
+def tune_trial(config: dict[str, Any]) -> None:
+    """A trial of Ray Tune, which starts a worker group of Ray Train."""
+    # Ray accepts this callback of Tune's, but types the list for those of Train.
+    callbacks: list[Any] = [TuneReportCallback()]
+    trainer = TorchTrainer(
+        train_worker,
         train_loop_config=config,
-        scaling_config=scaling,
-        run_config=RunConfig(callbacks=[TuneReportCallback()]),
-    ).fit()
+        scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.9}),
+        run_config=RunConfig(callbacks=callbacks),
+    )
+    trainer.fit()
 
 
-def worker(config: dict[str, Any]) -> None:
-    value, seconds = training(config["lr"])
+def train_worker(config: dict[str, Any]) -> None:
+    """The worker of a group."""
+    value, seconds = train_once(config["lr"])
     train.report({"value": value, "seconds": seconds, "timestamp_s": time.time()})
 
 
 def of_optuna(trials: int) -> list[float]:
+    """Times of a plain Optuna loop."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    asked, ended, seconds = optuna.create_study(direction="maximize"), [], []
+    study = optuna.create_study(direction="maximize")
+    ended: list[float] = []
+    training: list[float] = []
     for _ in range(trials):
-        trial = asked.ask()
-        value, taken = training(trial.suggest_float("lr", 1e-4, 1e-2, log=True))
-        asked.tell(trial, value)
+        trial = study.ask()
+        value, seconds = train_once(trial.suggest_float("lr", 1e-4, 1e-2, log=True))
+        study.tell(trial, value)
         ended.append(time.time())
-        seconds.append(taken)
-    return between(ended, seconds)
+        training.append(seconds)
+    return beside_training(ended, training)
 
 
-def training(lr: float) -> tuple[float, float]:
-    """One trial's training: its value and its seconds."""
+def train_once(lr: float) -> tuple[float, float]:
+    """Trains as one trial does, and gives its value and its seconds."""
     torch.set_num_threads(1)
-    session = TrainingSession.from_spec(
-        TrialSpec.read({**without_search(), "optimiser": {"lr": lr}}), CACHE, torch.device("cpu")
+    spec = TrialSpec.read({**SETTINGS, "optimiser": {"lr": lr}})
+    session = TrainingSession.from_spec(spec, CACHE, torch.device("cpu"))
+    batches = session.training_batches(ALONE)
+    epochs = fit(
+        session.net, session.loss, batches, session.evaluate, spec.optimiser, spec.training, session.device
     )
-    batches = session.training_batches(WorkerGroup())
-    *_, last = fit(
-        session.net,
-        session.loss,
-        batches,
-        session.evaluate,
-        session.spec.optimiser,
-        session.spec.training,
-        session.device,
-    )
+    *_, last = epochs
     return last.value, last.seconds
 
 
-def without_search() -> dict[str, Any]:
-    return {key: value for key, value in STUDY.items() if key != "study"}
+def beside_training(ended: Sequence[float], training: Sequence[float]) -> list[float]:
+    """Seconds from one end to the next, less the training in between.
 
-
-def between(ended: list[float], seconds: list[float]) -> list[float]:
-    """From one end to the next, less the training in between; the first two trials load torch and the data."""
-    return [b - a - s for a, b, s in zip(ended, ended[1:], seconds[1:], strict=False)][1:]
+    The first two trials are left out, since they load torch and the data.
+    """
+    pairs = zip(ended, ended[1:], training[1:], strict=False)
+    return [end - before - seconds for before, end, seconds in pairs][1:]
 
 
 def resume(folder: Path, num: int) -> tuple[float, float]:
-    """Seconds from the records of a study with `num` finished trials to the plan of what is left."""
-    store = Store(folder / "alone")
-    key = next(k for k in sorted(store.keys()) if k.startswith("search-"))
-    source = folder / "alone" / "trials"
-    tables = {name: pq.read_table(source / key / f"{name}.parquet") for name in ("trial", "epochs")}
-    for number in range(num):
-        name = f"search-{number:05d}"
-        (source / name).mkdir(exist_ok=True)
-        for table, rows in tables.items():
-            changes = {
-                "trial": name,
-                "number": number,
-                "params": json.dumps({"optimiser.lr": 1e-4 * (1 + number / num)}),
-            }
-            for column, value in changes.items():
-                if column in rows.column_names:
-                    field = rows.schema.field(column)
-                    rows = rows.set_column(
-                        rows.schema.get_field_index(column), field, pa.array([value] * len(rows), field.type)
-                    )
-            pq.write_table(rows, source / name / f"{table}.parquet")
-    nothing: Callable[[int, int], None] = lambda done, total: None
+    """Wall and processor seconds that a study with so many finished trials needs until its plan is there."""
+    copy_records(folder / "alone", num)
     wanted = {"search.trials": num + 10, "storage": str(folder)}
-    clock, busy = time.perf_counter(), time.process_time()
-    resolved = resolve(folder / "alone.yaml", wanted, "auto", False)
-    ready = start(resolved, open_store(resolved), "{}", CACHE, nothing, nothing, extend=True)
+    wall, busy = time.perf_counter(), time.process_time()
+    resolved = resolve(folder / "alone.yaml", wanted, "auto", has_gpu=False)
+    ready = start(resolved, open_store(resolved), "{}", CACHE, ignore, ignore, extend=True)
     assert ready.plan.num_left >= 10, ready.plan.num_left
-    return time.perf_counter() - clock, time.process_time() - busy
+    return time.perf_counter() - wall, time.process_time() - busy
+
+
+def ignore(done: int, total: int) -> None:
+    """Takes a progress and shows nothing."""
+
+
+def copy_records(run_folder: Path, num: int) -> None:
+    """Makes so many finished trials out of one, each with its own key, number and learning rate."""
+    keys = sorted(Store(run_folder).keys())
+    source = next(key for key in keys if key.startswith("search-"))
+    trials = run_folder / "trials"
+    tables = {name: pq.read_table(trials / source / f"{name}.parquet") for name in ("trial", "epochs")}
+    for number in range(num):
+        key = f"search-{number:05d}"
+        params = json.dumps({"optimiser.lr": 1e-4 * (1 + number / num)})
+        changes = {"trial": key, "number": number, "params": params}
+        (trials / key).mkdir(exist_ok=True)
+        for name, table in tables.items():
+            pq.write_table(with_values(table, changes), trials / key / f"{name}.parquet")
+
+
+def with_values(table: pa.Table, values: dict[str, Any]) -> pa.Table:
+    """The table with one value in every row of some columns; a column that it lacks is passed over."""
+    for name in values.keys() & set(table.column_names):
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array([values[name]] * len(table), field.type))
+    return table
 
 
 if __name__ == "__main__":
-    os.environ.setdefault(
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2"
-    )  # the default adds 2 s to each nested trial
+    # The default adds two seconds to each trial of a nested group.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     assert not ray.is_initialized()
     main()

@@ -1,13 +1,15 @@
-"""Kills at random moments for a long time: whatever happens to a study, it loses nothing, doubles nothing and ends as if nothing had.
+"""Random kills for a long time: a disturbed study must end like an undisturbed one.
 
     uv run python benchmarks/soak.py [--minutes 30] [--seed 0] [--folder DIR]
 
-Round after round a small study on drawn images is started, disturbed and started again by the same command until it is finished.
-Its settings were played undisturbed once, and every round must end with the same trials: numbers, parameters, states, values.
-All the while what was published must stay as it is and nothing half-written may be visible; after each round no process may be left,
-and on a cluster that outlives its studies no placement group, with all of its resources free.
+In each round a small study on drawn images is started, disturbed, and started again by the same command until
+it is finished. The same settings are run once without disturbance, and every round must end with the trials
+of that run: the same numbers, parameters, states and values. At any moment, published records must stay as
+they are, and no half-written record may be visible. After each round no process may be left, and a cluster
+that outlives its studies must have no placement group left and all of its resources free.
 
-A broken rule ends the soak with exit code 1 and keeps the folder. Linux only; a full disk is tried as root only.
+A broken rule ends the soak with exit code 1, and the folder is kept. The soak needs Linux; only root can
+mount the small disk for the rounds with a full disk.
 """
 
 import argparse
@@ -24,30 +26,38 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from soak_round import Broken, Diary, Kind, Round, require  # a script finds the file beside it
+from soak_diary import BrokenRule, Diary, require  # a script finds the file beside it
+from soak_round import Kind, Round
 
 from study.engine.cluster.token import token_path
 
 GROUP = {"resources.workers": 2, "resources.cpus_per_worker": 0.5, "search.trials": 3}
-EVENTS, MOST_S, DISK = 5, 15.0, "24m"
+EVENTS = 5  # disturbances of a round
+LONGEST_PAUSE_S = 15.0  # between two disturbances
+DISK_SIZE = "24m"
 KINDS = (
-    Kind("one process", ("driver", "trial", "raylet", "second driver")),
-    Kind("full disk", ("full disk", "full disk", "driver", "trial"), small_disk=True),
-    Kind("two workers", ("driver", "trial", "worker", "raylet"), GROUP),
-    Kind("joined cluster", ("driver", "trial", "second driver"), joined=True),
-    Kind("joined cluster, two workers", ("worker", "worker", "trial", "driver"), GROUP, joined=True),
+    Kind(name="one process", events=("driver", "trial", "raylet", "second driver")),
+    Kind(name="full disk", events=("full disk", "full disk", "driver", "trial"), small_disk=True),
+    Kind(name="two workers", events=("driver", "trial", "worker", "raylet"), settings=GROUP),
+    Kind(name="joined cluster", events=("driver", "trial", "second driver"), joined=True),
+    Kind(
+        name="joined cluster, two workers",
+        events=("worker", "worker", "trial", "driver"),
+        settings=GROUP,
+        joined=True,
+    ),
 )
 
 
 def play(kind: Kind, folder: Path, address: str, diary: Diary, chance: random.Random) -> list[dict[str, Any]]:
-    """Plays one round; of a kind without events it is the run that others must equal."""
+    """Plays one round and gives its trials; a kind without events is left undisturbed."""
     with small_disk(folder / "disk") if kind.small_disk else nullcontext():
         study = Round(kind, folder, address, diary, chance)
         try:
             left = EVENTS if kind.events else 0
-            while study.goes_on(chance.uniform(1, MOST_S)):
+            while study.goes_on(chance.uniform(1, LONGEST_PAUSE_S)):
                 if left:
-                    left -= study.happen(chance.choice(kind.events))
+                    left -= study.disturb(chance.choice(kind.events))
             return study.end()
         finally:
             study.process.kill()
@@ -55,28 +65,27 @@ def play(kind: Kind, folder: Path, address: str, diary: Diary, chance: random.Ra
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of its own that is soon full; it stays where a rule was broken."""
+    """Mounts a disk that is soon full; it stays mounted when a rule was broken."""
     folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "soak", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "soak", str(folder)], check=True)
     yield
     subprocess.run(["umount", str(folder)], check=True)
 
 
 @contextmanager
 def standing_cluster(folder: Path) -> Iterator[str]:
-    """A cluster that outlives the studies, to see what they leave on it."""
-    os.environ |= {
-        "SOAK_MARK": str(folder / "cluster"),
-        "RAY_AUTH_MODE": "token",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
+    """Starts a cluster that outlives the studies, and gives its address."""
+    mark = str(folder / "cluster")
+    os.environ |= {"SOAK_MARK": mark, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
     import ray  # reads the environment
     from ray.cluster_utils import Cluster
 
     from study.engine.cluster.token import keep_token_private
 
     keep_token_private(token_path())
-    with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as short:  # a socket's path has 107 letters
+    with tempfile.TemporaryDirectory(
+        prefix="soak-", dir="/tmp"
+    ) as short:  # a socket's path has at most 107 letters
         head = {
             "num_cpus": 1,
             "include_dashboard": True,
@@ -94,28 +103,29 @@ def standing_cluster(folder: Path) -> Iterator[str]:
 
 
 def soak(minutes: float, seed: int, folder: Path, diary: Diary) -> None:
-    """Plays rounds of all kinds in turn, from the seed's, until the time is over."""
-    chance, until, wanted = (
-        random.Random(seed),
-        time.monotonic() + 60 * minutes,
-        dict[str, list[dict[str, Any]]](),
-    )
+    """Plays rounds of all kinds in turn until the time is over; the seed says which kind is the first."""
+    chance = random.Random(seed)
+    until = time.monotonic() + 60 * minutes
     kinds = [kind for kind in KINDS if os.geteuid() == 0 or not kind.small_disk]
     if len(kinds) < len(KINDS):
-        diary.say("full disk", "skipped: a small disk can be mounted by root only")
+        diary.say("full disk", "skipped: only root can mount a small disk")
+    undisturbed: dict[str, list[dict[str, Any]]] = {}
     number = 0
     with standing_cluster(folder) as cluster:
         while time.monotonic() < until:
             kind = kinds[(seed + number) % len(kinds)]
-            same = wanted.get(repr(kind.settings))
-            if same is None:
-                undisturbed = Kind("undisturbed", (), kind.settings)
-                same = wanted[repr(kind.settings)] = play(
-                    undisturbed, folder / f"undisturbed-{len(wanted)}", "local", Diary(), chance
+            settings = repr(kind.settings)
+            if settings not in undisturbed:
+                calm, place = (
+                    Kind(name="undisturbed", events=(), settings=kind.settings),
+                    folder / f"undisturbed-{len(undisturbed)}",
                 )
-                diary.say("undisturbed", f"{len(same)} trials")
-            found = play(kind, folder / f"round-{number}", cluster if kind.joined else "local", diary, chance)
-            require(found == same, f"the trials of an undisturbed run, {same}, got {found}")
+                undisturbed[settings] = play(calm, place, "local", Diary(), chance)
+                diary.say("undisturbed", f"{len(undisturbed[settings])} trials")
+            wanted = undisturbed[settings]
+            address = cluster if kind.joined else "local"
+            found = play(kind, folder / f"round-{number}", address, diary, chance)
+            require(found == wanted, f"the trials of an undisturbed run, {wanted}, got {found}")
             diary.say(kind.name, f"round {number} has ended as undisturbed, {len(found)} trials")
             diary.rounds[kind.name] += 1
             number += 1
@@ -127,13 +137,15 @@ def main() -> int:
     cli.add_argument("--seed", type=int, default=0)
     cli.add_argument("--folder", type=Path)
     args = cli.parse_args()
-    folder, diary = (args.folder or Path(tempfile.mkdtemp(prefix="soak-"))).absolute(), Diary()
+    folder = (args.folder or Path(tempfile.mkdtemp(prefix="soak-"))).absolute()
+    diary = Diary()
     try:
         soak(args.minutes, args.seed, folder, diary)
-    except Broken as broken:
+    except BrokenRule as broken:
         print(f"broken: {broken}\nthe folder stays: {folder}", file=sys.stderr)
         return 1
-    print(f"\n{diary.summary(f'python benchmarks/soak.py --minutes {args.minutes:g} --seed {args.seed}')}")
+    command = f"python benchmarks/soak.py --minutes {args.minutes:g} --seed {args.seed}"
+    print(f"\n{diary.summary(command)}")
     if args.folder is None:
         shutil.rmtree(folder)
     return 0

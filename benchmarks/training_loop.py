@@ -1,9 +1,11 @@
-"""Pairs per second of the training loop against a bare torch loop on random tensors, same network and batch, side by side.
+"""Pairs per second of the training loop beside those of a bare torch loop on the same network.
 
-    uv run python benchmarks/training_loop.py [--backbone resnet18] [--image-px 128] [--batch-size 16] [--repeats 5]
+    uv run python benchmarks/training_loop.py [--backbone resnet18] [--image-px 128] [--batch-size 16]
+                                              [--repeats 5]
 
-The training loop reads the phantom from the cache, augments, clips and steps; the bare loop only does forward, loss,
-backward and step on one random batch. Both run alternately in one process; medians are compared.
+The training loop reads drawn images from the cache, augments them, clips the gradients and steps. The bare
+loop only does forward, loss, backward and step, on one random batch. Both run in turn in one process, and
+their medians are compared.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from models.siamese import SiameseNet
 from study.data.batches import Batches
@@ -22,9 +25,8 @@ from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
 
-def bare_loop(
-    net: SiameseNet, loss: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, steps: int
-) -> float:
+def bare_loop(net: SiameseNet, loss: nn.Module, images: Tensor, targets: Tensor, steps: int) -> float:
+    """Pairs per second of a loop in plain torch."""
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, foreach=True)
     net.train()
     began = time.perf_counter()
@@ -39,6 +41,7 @@ def bare_loop(
 
 
 def our_loop(session: TrainingSession, batches: Batches) -> float:
+    """Pairs per second of the project's training loop, in one epoch without validation."""
     epochs = fit(
         session.net,
         session.loss,
@@ -58,31 +61,25 @@ def main() -> None:
     cli.add_argument("--batch-size", type=int, default=16)
     cli.add_argument("--repeats", type=int, default=5)
     args = cli.parse_args()
-    spec = TrialSpec.read(
-        {
-            "data": {"dataset": "odir5k", "phantom_patients": 160, "image_px": args.image_px},
-            "model": {"backbone": args.backbone},
-            "training": {"batch_size": args.batch_size},
-        }
-    )
+    settings = {
+        "data": {"dataset": "odir5k", "phantom_patients": 160, "image_px": args.image_px},
+        "model": {"backbone": args.backbone},
+        "training": {"batch_size": args.batch_size},
+    }
+    spec = TrialSpec.read(settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    ours, bare = [], []
+    ours: list[float] = []
+    bare: list[float] = []
     with tempfile.TemporaryDirectory() as cache:
         session = TrainingSession.from_spec(spec, Path(cache), device)
         batches = session.training_batches(WorkerGroup())
         shape = (args.batch_size, 2, args.image_px, args.image_px, 3)
-        images = torch.randn(shape, device=device).permute(
-            0, 1, 4, 2, 3
-        )  # the memory order of the cache's images
+        images = torch.randn(shape, device=device).permute(0, 1, 4, 2, 3)  # in memory as the cache has them
         targets = (torch.rand(args.batch_size, 8, device=device) < 0.2).float()
-        for repeat in range(args.repeats + 1):
-            rates = (
-                our_loop(session, batches),
-                bare_loop(session.net, session.loss, images, targets, len(batches)),
-            )
-            if repeat:  # the first round warms up
-                ours.append(rates[0])
-                bare.append(rates[1])
+        for _ in range(args.repeats + 1):
+            ours.append(our_loop(session, batches))
+            bare.append(bare_loop(session.net, session.loss, images, targets, len(batches)))
+    ours, bare = ours[1:], bare[1:]  # the first round warms up
     ratios = [o / b for o, b in zip(ours, bare, strict=True)]
     where = f"{device.type} x {torch.get_num_threads()}"
     print(f"{args.backbone} at {args.image_px} px, batch {args.batch_size}, {where}, {args.repeats} repeats")

@@ -5,7 +5,7 @@ def check_dropout(dropout: float) -> float:
     """The rate itself.
 
     Raises:
-        ValueError: outside [0, 1).
+        ValueError: The rate lies outside [0, 1).
     """
     if not 0 <= dropout < 1:
         raise ValueError(

@@ -1,1 +1,5 @@
-"""The study platform: what is asked (spec), the pairs (data), how it runs (engine), what came out (evidence), what is shown (reporting)."""
+"""The study platform, in the order in which data walks.
+
+What is asked (spec), the pairs (data), what came out (evidence), how it runs (engine), what is shown
+(reporting), and the commands.
+"""

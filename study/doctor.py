@@ -1,27 +1,39 @@
-"""`python -m study.doctor [STUDY.yaml | CLUSTER.yaml]`: what usually goes wrong here, and the remedy, one line each."""
+"""`python -m study.doctor [STUDY.yaml | CLUSTER.yaml]`: what usually goes wrong, each line with a remedy."""
 
 import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from study.command import add_setting_options, run_command
 from study.engine.doctor.machine import Finding, check_import, check_machine
+from study.places import CACHE, LOGS
 from study.spec import components
 from study.spec.catalogue import entries
-from study.spec.errors import SpecError, StudyError
+from study.spec.errors import SpecError
 from study.spec.reading import override, parse_settings, read_yaml
+from study.spec.resolve import resolve
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; 0 all well or warnings, 1 problems, 2 the user must change something on the command line or in the file."""
+    """Runs the command.
+
+    Returns:
+        0 where all is well or there are only warnings, 1 where there are problems, 2 where the user must
+        change something on the command line or in the file.
+    """
+    args = _parser().parse_args(argv)
+    console = Console(highlight=False, soft_wrap=True)
+    return run_command(lambda: _doctor(args, console))
+
+
+def _parser() -> argparse.ArgumentParser:
     cli = argparse.ArgumentParser(
         prog="python -m study.doctor", description="Check what usually goes wrong, and say the remedy."
     )
@@ -32,111 +44,97 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="STUDY.yaml | CLUSTER.yaml",
         help="also check a study or a cluster file",
     )
-    cli.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a value, e.g. data.root=/data/odir5k",
-    )
-    cli.add_argument(
-        "--profile", default="auto", help="a profile of the study file; auto: full with a GPU, else laptop"
-    )
+    add_setting_options(cli)
     cli.add_argument(
         "--components",
         action="store_true",
         help="list every component with its arguments, source and what differs",
     )
-    args = cli.parse_args(argv)
-    console = Console(highlight=False, soft_wrap=True)
-    try:
-        if args.components:
-            _list_components(console)
-            return 0
-        findings = _findings(args)
-    except StudyError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error[/] {escape(str(error))}"
-        )
-        return 2
+    return cli
+
+
+def _doctor(args: argparse.Namespace, console: Console) -> int:
+    if args.components:
+        _list_components(console)
+        return 0
+    findings = _findings(args)
     _say(findings, console)
     return int(any(finding.state == "problem" for finding in findings))
 
 
 def _findings(args: argparse.Namespace) -> list[Finding]:
-    data = override(read_yaml(args.file), parse_settings(args.set)) if args.file else {}
     if args.set and not args.file:
-        raise SpecError("`--set`: must come with a study or cluster file, got none.")
-    disks = {
-        "results": Path(data.get("storage") or "runs"),
-        "Ray": Path(os.environ.get("RAY_TMPDIR", "/tmp/ray")),
-    }
-    if (importable := check_import("study.run")).state == "ok":
-        disks["images"] = importlib.import_module("study.run").CACHE
-    findings = check_machine({what: folder for what, folder in disks.items() if "://" not in str(folder)})
+        raise SpecError("`--set`: must come with a study or cluster file, got none. Name the file.")
+    data = override(read_yaml(args.file), parse_settings(args.set)) if args.file else {}
+    findings = check_machine(_disks(str(data.get("storage") or "runs")))
     if not args.file:
         return findings
-    if importable.state == "problem":
-        return [
-            *findings,
-            Finding("warning", str(args.file), "not checked, since the libraries are broken", "see above"),
-        ]
-    return findings + (_of_cluster(data) if "provider" in data else _of_study(args))
+    if check_import("study.run").state == "problem":
+        found = "not checked, since the libraries are broken"
+        return [*findings, Finding("warning", str(args.file), found, "see above")]
+    return findings + (_check_cluster(data) if "provider" in data else _check_study(args))
 
 
-def _of_cluster(data: dict[str, Any]) -> list[Finding]:
-    from study.engine.doctor.cluster_file import (
-        check_cluster_file,  # needs ray, which is known to be importable by now
-    )
+def _disks(storage: str) -> dict[str, Path]:
+    """Folders of this machine that a study fills, by what they hold."""
+    disks = {"Ray": Path(os.environ.get("RAY_TMPDIR", "/tmp/ray")), "images": CACHE}
+    return disks if "://" in storage else {"results": Path(storage), **disks}
+
+
+def _check_cluster(data: Mapping[str, object]) -> list[Finding]:
+    from study.engine.doctor.cluster_file import check_cluster_file  # needs Ray, which can be imported by now
 
     return check_cluster_file(data, Path.cwd())
 
 
-def _of_study(args: argparse.Namespace) -> list[Finding]:
-    from study.engine.cluster.nodes import (
-        has_gpu,  # needs ray and torch, which are known to be importable by now
-    )
+def _check_study(args: argparse.Namespace) -> list[Finding]:
+    # These need Ray and torch, which can be imported by now.
+    from study.engine.cluster.nodes import has_gpu
     from study.engine.doctor.nodes import check_nodes
     from study.engine.doctor.study import check_study
-    from study.places import LOGS
-    from study.spec.resolve import resolve
 
-    spec = resolve(args.file, parse_settings(args.set), args.profile, has_gpu("local")).spec
+    spec = resolve(args.file, parse_settings(args.set), args.profile, has_gpu=has_gpu("local")).spec
     return check_study(spec) + check_nodes(spec.resources.address, LOGS / "ray.log")
 
 
 def _say(findings: list[Finding], console: Console) -> None:
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
-        state, what = f"{finding.state:<7}", f"{finding.what:<{width}}"
+        state = f"[{COLOURS[finding.state]}]{finding.state:<7}[/]"
+        what = escape(f"{finding.what:<{width}}")
         remedy = f"  [bold]->[/] {escape(finding.remedy)}" if finding.remedy else ""
-        console.print(
-            f"[{COLOURS[finding.state]}]{state}[/]  {escape(what)}  {escape(finding.found)}{remedy}"
-        )
+        console.print(f"{state}  {what}  {escape(finding.found)}{remedy}")
 
 
 def _list_components(console: Console) -> None:
-    from models.backbones._info import (
-        FOUNDATIONS,  # needs torch, without which the command must still say what is wrong
-    )
+    from study.reporting.registry import table_entries  # needs libraries without which the command must work
 
-    console.print(
-        "[bold]backbone[/]\n  tiny, any classification network of torchvision, any network of timm (timm/NAME forces it), and:"
-    )
-    for name, foundation in FOUNDATIONS.items():
-        info = foundation.info
-        seen = f"pretrained on {', '.join(info.pretrained_on)}" + (f" ({info.note})" if info.note else "")
-        licence = f"{info.licence}, gated" if info.gated else info.licence
-        console.print(f"  [bold cyan]{name}[/]  {foundation.network}; {licence}; {escape(seen)}")
-        console.print(f"      Source: {escape(info.file)}")
+    _list_backbones(console)
     for kind in components.FOLDERS:
         console.print(f"\n[bold]{kind}[/]")
-        for entry in entries(kind):
+        for entry in table_entries() if kind == "table" else entries(kind):
             console.print(f"  [bold cyan]{entry.name}[/]  {escape(entry.summary)}")
             for argument in entry.arguments:
                 console.print(f"      {escape(argument)}")
             console.print(f"      Source: {escape(entry.source)}")
             console.print(f"      Differs: {escape(entry.differs)}")
+
+
+def _list_backbones(console: Console) -> None:
+    from models.backbones._info import FOUNDATIONS  # needs torch, without which the command must still work
+
+    console.print("[bold]backbone[/]")
+    console.print(
+        "  tiny, any classification network of torchvision, any network of timm (timm/NAME forces it), and:"
+    )
+    for name, foundation in FOUNDATIONS.items():
+        info = foundation.info
+        trained_on = f"pretrained on {', '.join(info.pretrained_on)}"
+        note = f" ({info.note})" if info.note else ""
+        licence = f"{info.licence}, gated" if info.gated else info.licence
+        line = f"{foundation.network}; {licence}; {escape(trained_on + note)}"
+        console.print(f"  [bold cyan]{name}[/]  {line}")
+        console.print(f"      Source: {escape(info.file)}")
 
 
 if __name__ == "__main__":

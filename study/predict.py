@@ -1,7 +1,6 @@
-"""`python -m study.predict RUN`: the chosen trial of a run, applied to pairs that it has never seen."""
+"""`python -m study.predict RUN`: the chosen trial of a run, applied to samples that it has never seen."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +10,35 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.command import run_command
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.applying.apply import chosen_trial, pair_of_files, predict, with_labels
 from study.evidence.decisions import decide
-from study.evidence.metrics import metrics_of, values
+from study.evidence.metrics import metric_values, metrics_of
 from study.evidence.predictions import Predictions
 from study.evidence.store import Store
 from study.places import CACHE
 from study.spec import components
-from study.spec.errors import SpecError, StorageError, StudyError
+from study.spec.errors import SpecError, StorageError
 from study.spec.reading import parse_yaml
+from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; 0 done, 2 the user must change something."""
+    """Runs the command.
+
+    Returns:
+        0 where it is done, 2 where the user must change something.
+    """
+    args = _parser().parse_args(argv)
+    return run_command(lambda: _predict(args, Console(highlight=False)))
+
+
+def _parser() -> argparse.ArgumentParser:
     cli = argparse.ArgumentParser(
-        prog="python -m study.predict", description="Apply a run's chosen trial to new pairs."
+        prog="python -m study.predict", description="Apply a run's chosen trial to new samples."
     )
     cli.add_argument("run", metavar="RUN", help="folder or URI of a run")
     cli.add_argument("--trial", help="a trial's key; left out, the search's best")
@@ -43,109 +53,105 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         help="Parquet file to write; left out, RUN/predictions/DATASET.parquet (nothing for one patient)",
     )
-    args = cli.parse_args(argv)
-    try:
-        _predict(args, Console(highlight=False))
-    except StudyError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error[/] {escape(str(error))}"
-        )
-        return 2
-    return 0
+    return cli
 
 
-def _predict(args: argparse.Namespace, console: Console) -> None:
+def _predict(args: argparse.Namespace, console: Console) -> int:
     store = Store(args.run)
     study = store.read_study()
-    record = chosen_trial(store, args.trial)
-    spec = TrialSpec.read(json.loads(str(record["spec"])))
+    trial = chosen_trial(store, args.trial)
     labels = tuple(study["labels"])
-    pairs = with_labels(_pairs(args, spec, study["kind"], labels), labels)
+    pairs = with_labels(_pairs(args, trial.spec, study["kind"], labels), labels)
     if pairs.num_views != study["num_views"]:
         raise SpecError(
-            f"`--data`: must have {study['num_views']} images of each sample, as the run's, got {pairs.num_views}."
+            f"`--data`: must have {study['num_views']} images of each sample, as the run's data have, "
+            f"got {pairs.num_views}. Name another data set."
         )
-    predictions, pairs = predict(store, record, spec, pairs, CACHE)
+    predictions, pairs = predict(store, trial, pairs, CACHE)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
-    console.print(f"{record['trial']}, {head}, on {len(pairs)} samples of {pairs.dataset}")
-    if study["synthetic"] or pairs.synthetic:
-        made = " and ".join(
-            name for name, drawn in (("trained", study["synthetic"]), ("applied", pairs.synthetic)) if drawn
-        )
-        console.print(f"[bold black on yellow] SYNTHETIC [/] {made} on drawn images")
-    seen = set(store.read("embeddings", [str(record["trial"])], ["patient"])["patient"]) & set(
-        pairs.table["patient"]
-    )
-    if seen and pairs.dataset == study["dataset"]:
-        console.print(
-            f"[yellow]{len(seen)} patients bear names of the study's own; if they are the same people, the metrics flatter[/]"
-        )
+    console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
+    for line in _cautions(store, trial.key, pairs):
+        console.print(line)
     for reason, names in pairs.skipped.items():
         console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
     if args.left:
         console.print(_one_patient(predictions, labels))
     elif len(predictions.known().sample):
-        console.print(_metrics(predictions, pairs))
+        console.print(_metrics(predictions, pairs.kind))
     if args.out or not args.left:
         console.print(f"written to {_write(predictions, store, args.out, pairs.dataset)}", soft_wrap=True)
+    return 0
 
 
-def _pairs(args: argparse.Namespace, spec: TrialSpec, kind: str, labels: tuple[str, ...]) -> Pairs:
+def _pairs(args: argparse.Namespace, spec: TrialSpec, kind: LabelKind, labels: tuple[str, ...]) -> Pairs:
+    """The samples that the command line names."""
     if args.left:
         return pair_of_files(args.left, args.right, labels, kind)
     if args.right:
-        raise SpecError("`--right`: must come with --left, got --right alone.")
+        raise SpecError("`--right`: must come with --left, got --right alone. Give the only image as --left.")
     if not args.data:
         raise SpecError(
-            "`--data`: must be given, or --left and --right for one patient. For example: --data odir5k --root FOLDER"
+            "`--data`: must be given, or --left and --right for one patient, got neither. "
+            "For example: --data odir5k --root FOLDER"
         )
     dataset = components.parse("dataset", parse_yaml(args.data, "--data"), "--data")
-    return open_dataset(dataset, args.root, num_patients=spec.data.phantom_patients, unit=spec.data.unit)
+    return open_dataset(spec.data.model_copy(update={"dataset": dataset, "root": args.root}))
+
+
+def _cautions(store: Store, key: str, pairs: Pairs) -> list[str]:
+    """What a reader of the metrics must know of the data, a line each."""
+    study, lines = store.read_study(), []
+    drawn = [verb for verb, yes in (("trained", study["synthetic"]), ("applied", pairs.synthetic)) if yes]
+    if drawn:
+        lines.append(f"[bold black on yellow] SYNTHETIC [/] {' and '.join(drawn)} on drawn images")
+    own = set(store.read("embeddings", [key], ["patient"])["patient"])
+    same_names = own & set(pairs.table["patient"])
+    if same_names and pairs.dataset == study["dataset"]:
+        lines.append(
+            f"[yellow]{len(same_names)} patients have the names of patients of the study; if they are the "
+            "same people, the metrics are better than they would be on new patients[/]"
+        )
+    return lines
 
 
 def _one_patient(predictions: Predictions, labels: tuple[str, ...]) -> Table:
+    """The probability of each label, the greatest first."""
     table = Table(box=None, header_style="bold")
     table.add_column("label")
     table.add_column("probability", justify="right")
-    for label, score in sorted(zip(labels, predictions.score[0], strict=True), key=lambda item: -item[1]):
+    scores = zip(labels, predictions.score[0], strict=True)
+    for label, score in sorted(scores, key=lambda item: -item[1]):
         table.add_row(escape(label), f"{score:.3f}")
     return table
 
 
-def _metrics(predictions: Predictions, pairs: Pairs) -> Table:
-    """Every aggregate metric on the samples whose labels are known."""
+def _metrics(predictions: Predictions, kind: LabelKind) -> Table:
+    """Every metric over all labels, on the samples whose labels are known."""
     known = predictions.known()
-    found = values(pairs.kind, known.target, known.score, decide(known.score, pairs.kind))
-    table = Table(
-        box=None,
-        header_style="bold",
-        title=f"{len(known.sample)} samples with known labels",
-        title_justify="left",
-    )
+    values = metric_values(kind, known.target, known.score, decide(known.score, kind))
+    title = f"{len(known.sample)} samples with known labels"
+    table = Table(box=None, header_style="bold", title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, metric in metrics_of(pairs.kind).items():
+    for name, metric in metrics_of(kind).items():
         if not metric.per_label:
-            table.add_row(name, f"{found[name][0]:.3f}")
+            table.add_row(name, f"{values[name][0]:.3f}")
     return table
 
 
 def _write(predictions: Predictions, store: Store, out: Path | None, dataset: str) -> str:
+    """Writes the predictions as Parquet, and gives the place."""
     table = predictions.table()
     try:
         if out is not None:
             pq.write_table(table, out, compression="zstd")
             return str(out)
         store.filesystem.create_dir(f"{store.root}/predictions", recursive=True)
-        pq.write_table(
-            table,
-            f"{store.root}/predictions/{dataset}.parquet",
-            filesystem=store.filesystem,
-            compression="zstd",
-        )
+        path = f"{store.root}/predictions/{dataset}.parquet"
+        pq.write_table(table, path, filesystem=store.filesystem, compression="zstd")
     except OSError as error:
         raise StorageError(
-            f"`--out`: must be a place to write to, got `{out or store.where}` ({error})."
+            f"`--out`: must be a place to write to, got `{out or store.where}` ({error}). Name another one."
         ) from None
     return f"{store.where}/predictions/{dataset}.parquet"
 

@@ -1,6 +1,7 @@
 """`python -m study.report RUN [RUN ...]`: tables, figures and the page of finished runs, from Parquet only.
 
-With `--why TABLE:ROW:COLUMN` it prints what is behind a number; with `--verify` it computes every number of a written report again.
+`--why TABLE:ROW:COLUMN` prints what is behind a number, and `--verify` computes every number of a written
+report again.
 """
 
 import argparse
@@ -17,35 +18,39 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Listing
 
+from study.command import run_command
 from study.data.source import open_dataset
+from study.evidence.added_heads import add_heads
 from study.evidence.heads import POSTHOC_HEADS
-from study.evidence.more_heads import add_heads
 from study.reporting.assembly import Images, Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
-from study.reporting.papers import published
-from study.reporting.row_trials import base_trials
+from study.reporting.row_trials import trials_with_heads
 from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import names_of, side_by_side
 from study.reporting.table import Table, Text
 from study.reporting.tracing import verify, why
 from study.spec.errors import StorageError, StudyError
 from study.spec.trial_spec import TrialSpec
+from study.spec.wording import duration_text
 
-TOP = 10
-MEASURES = 3  # test columns of the console's leaderboard
+MAX_TRIALS = 10  # of the console's leaderboard
+NUM_TEST_COLUMNS = 3  # of the console's leaderboard
 THUMBNAIL_PX = 144
 
 
 def write_report(run: str | Path, out: Path | None = None, drawings: Sequence[Drawing] = ()) -> str:
-    """Writes `report/` into the run, or the files into `out`, and returns where the page is.
+    """Writes a run's report.
 
     Args:
-        run: folder or URI of the run.
-        out: another place for the files.
-        drawings: further figures for the page, made elsewhere.
+        run: Folder or URI of the run.
+        out: Folder for the files; left out, the folder `report` of the run.
+        drawings: Further figures for the page, made elsewhere.
+
+    Returns:
+        where the page is.
 
     Raises:
-        StudyError: there is no run, nothing finished in it, or no place to write to.
+        StudyError: There is no run, nothing finished in it, or no place to write to.
     """
     report = build_report(load_run(str(run)), drawings)
     return f"{_write(report.run, files(report, _thumbnails(report)), out)}/index.html"
@@ -69,31 +74,28 @@ def _write(run: Run, content: Mapping[str, bytes], out: Path | None) -> str:
 
 
 def _check_folder(out: Path | None) -> None:
-    """Finds out before the work that `out` can be no folder."""
+    """Refuses, before any work, a folder that can be none."""
     if out is not None and any(part.exists() and not part.is_dir() for part in (out, *out.parents)):
         raise StorageError(
-            f"`--out`: must be a folder, got `{out}`, which is or lies in a file. Give another one with --out."
+            f"`--out`: must be a folder, got `{out}`, which is or lies in a file. Give another one with "
+            "--out."
         )
 
 
 def _thumbnails(report: Report) -> Images:
-    """Small pictures of the samples in the error table; none where the data are not at hand."""
+    """Small pictures of the samples in the table of errors; none where the data cannot be read."""
     errors, run = report.table("errors"), report.run
     if errors is None or run.best is None:
         return {}
     wanted = {row.key for row in errors.rows}
     try:
-        data = TrialSpec.read(run.of_trial(run.best, "spec")).data
-        pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
-        found = {
-            sample: keys
-            for sample, keys in zip(pairs.table["sample"], pairs.keys, strict=True)
-            if sample in wanted
-        }
-        return {
-            sample: tuple(_data_uri(Image.fromarray(pairs.load(key))) for key in keys if key)
-            for sample, keys in found.items()
-        }
+        pairs = open_dataset(TrialSpec.read(run.of_trial(run.best, "spec")).data)
+        keys_of = dict(zip(pairs.table["sample"], pairs.keys, strict=True))
+        found = {}
+        for sample in wanted & keys_of.keys():
+            images = (Image.fromarray(pairs.load(key)) for key in keys_of[sample] if key)
+            found[sample] = tuple(map(_data_uri, images))
+        return found
     except (StudyError, OSError):
         return {}
 
@@ -112,30 +114,29 @@ def _listing(table: Table) -> Listing:
     shown = [
         keys.index("rank"),
         keys.index("trial"),
-        *range(first, first + 1 + MEASURES),
+        *range(first, first + 1 + NUM_TEST_COLUMNS),
         keys.index("configuration"),
     ]
     listing = Listing(title=table.title, box=None, header_style="bold", title_justify="left")
     for i in shown:
-        words = table.columns[i].words
+        column = table.columns[i]
         listing.add_column(
-            table.columns[i].title, justify="left" if words else "right", no_wrap=keys[i] == "trial"
+            column.title, justify="left" if column.words else "right", no_wrap=column.key == "trial"
         )
     for place, row in enumerate(table.rows):
-        if place < TOP or row.cells[0] == Text(""):
+        if place < MAX_TRIALS or row.cells[0] == Text(""):
             listing.add_row(*(escape(row.cells[i].text) for i in shown))
     return listing
 
 
 def _with_heads(run: Run, heads: str, console: Console) -> Run:
-    """The run after the heads were fitted on the embeddings that a report shows heads of: the chosen trial's, and SVK_MA's Table 7."""
-    shown = [run.best] if run.best else []
-    shown += [key for key in base_trials(run, published("svkma_table7")) if key not in shown]
+    """The run after heads were fitted on the embeddings of all trials whose heads a report shows."""
     wanted = heads if heads == "all" else [name.strip() for name in heads.split(",")]
+    trials = trials_with_heads(run)
     began = time.perf_counter()
-    for trial, head in add_heads(run.store, shown, wanted, run.kind, run.labels, run.head_measure):
+    for trial, head in add_heads(run.store, trials, wanted, run.kind, run.labels, run.head_measure):
         console.print(f"fitting {escape(head)} on the embedding of {escape(trial)}")
-    console.print(f"heads are fitted, {time.perf_counter() - began:.0f} s")
+    console.print(f"The heads are fitted ({duration_text(time.perf_counter() - began)}).")
     return load_run(run.store.where)
 
 
@@ -151,6 +152,11 @@ def _report_one(run: Run, out: Path | None, console: Console) -> None:
     console.print(f"Report: {escape(folder)}/index.html", soft_wrap=True)
 
 
+def _explain_one(run: Run, address: str, console: Console) -> None:
+    lines = why(Report(run, build_tables(run), ()), address)
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+
+
 def _verify_one(run: Run, out: Path | None, console: Console) -> bool:
     """Prints what does not verify; true where everything does."""
 
@@ -164,54 +170,45 @@ def _verify_one(run: Run, out: Path | None, console: Console) -> bool:
                 f"`{out / name}`: must be a file of a written report ({error}). Write the report first."
             ) from None
 
-    compared, differences = verify(Report(run, build_tables(run), ()), written)
+    num_compared, differences = verify(Report(run, build_tables(run), ()), written)
     for d in differences:
-        console.print(
-            f"[red]{escape(d.where)}[/]: written {escape(d.written)}, computed {escape(d.computed)}",
-            soft_wrap=True,
-            highlight=False,
-        )
+        line = f"[red]{escape(d.where)}[/]: written {escape(d.written)}, computed {escape(d.computed)}"
+        console.print(line, soft_wrap=True, highlight=False)
     verdict = f"{len(differences)} differences" if differences else "all as written"
-    console.print(f"{escape(run.name)}: {compared:,} numbers computed again from Parquet, {verdict}.")
+    console.print(f"{escape(run.name)}: {num_compared:,} numbers computed again from Parquet, {verdict}.")
     return not differences
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 2 for anything the user can put right, 1 for a report that does not verify."""
+    """Runs the command.
+
+    Returns:
+        0 when all went well, 1 for a report that does not verify, 2 for what the user can put right.
+    """
     options = _parser().parse_args(arguments)
-    console = Console()
-    try:
-        runs = [load_run(where) for where in options.runs]
-        places = [
-            options.out / name if options.out and len(runs) > 1 else options.out for name in names_of(runs)
-        ]
-        _check_folder(options.out)
-        if options.why:
-            for run in runs:
-                console.print(
-                    "\n".join(why(Report(run, build_tables(run), ()), options.why)),
-                    soft_wrap=True,
-                    markup=False,
-                    highlight=False,
-                )
-            return 0
-        if options.verify:
-            good = [_verify_one(run, out, console) for run, out in zip(runs, places, strict=True)]
-            return 0 if all(good) else 1
-        if options.heads:
-            runs = [_with_heads(run, options.heads, console) for run in runs]
-        for run, out in zip(runs, places, strict=True):
-            _report_one(run, out, console)
-        if len(runs) > 1:
-            console.print(
-                f"Side by side: {escape(_write(runs[0], side_by_side(runs), options.out))}/compared.html",
-                soft_wrap=True,
-            )
-    except StudyError as error:
-        Console(stderr=True).print(
-            f"[bold red]error[/] {escape(str(error))}", soft_wrap=True, highlight=False
-        )
-        return 2
+    return run_command(lambda: _run(options, Console()))
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    runs = [load_run(where) for where in options.runs]
+    folders = [options.out] * len(runs)
+    if options.out and len(runs) > 1:
+        folders = [options.out / name for name in names_of(runs)]
+    _check_folder(options.out)
+    if options.why:
+        for run in runs:
+            _explain_one(run, options.why, console)
+        return 0
+    if options.verify:
+        good = [_verify_one(run, out, console) for run, out in zip(runs, folders, strict=True)]
+        return 0 if all(good) else 1
+    if options.heads:
+        runs = [_with_heads(run, options.heads, console) for run in runs]
+    for run, out in zip(runs, folders, strict=True):
+        _report_one(run, out, console)
+    if len(runs) > 1:
+        folder = _write(runs[0], side_by_side(runs), options.out)
+        console.print(f"Side by side: {escape(folder)}/compared.html", soft_wrap=True)
     return 0
 
 
@@ -229,7 +226,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--heads",
         metavar="NAME,NAME",
-        help=f"fit further heads on the chosen trial's stored embedding and keep them in the run: all, or some of {', '.join(POSTHOC_HEADS)}",
+        help="fit further heads on the chosen trial's stored embedding and keep them in the run: all, or "
+        f"some of {', '.join(POSTHOC_HEADS)}",
     )
     task = parser.add_mutually_exclusive_group()
     task.add_argument(

@@ -1,11 +1,11 @@
-"""What the gates have in common: the width of their hidden layer."""
+"""The width of a gate's hidden layer."""
 
 
 def reduced(channels: int, reduction: int) -> int:
     """max(1, channels / reduction), rounded down.
 
     Raises:
-        ValueError: reduction below 1.
+        ValueError: The reduction is below 1.
     """
     if reduction < 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Attention from a map to its mirror image, which `mirror`, `mirror_binocular` and the context `mirror` share.
+"""Attention from a map to its mirror image: a part of `mirror`, `mirror_binocular` and the context `mirror`.
 
 Source: Fang et al. 2023 (mirror attention) and its authors' code; see the component `mirror`.
 """
@@ -23,13 +23,13 @@ class Projection(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
-        """One token per position."""
+        """One token for each position."""
         y: Tensor = self.net(x)
         return y.flatten(2).transpose(1, 2)
 
 
 class MirrorBranch(nn.Module):
-    """y = x + W·gather, where each position gathers values from the positions of the mirrored map that look like it.
+    """y = x + W·gather, where each position gathers from the positions of the mirrored map that look like it.
 
     W starts at zero, so the branch starts as the identity.
     """
@@ -38,10 +38,11 @@ class MirrorBranch(nn.Module):
         """Builds the branch.
 
         Args:
-            channels: of the map.
-            norm: `cols` weighs the mirror positions so that what reaches one position sums to 1 (plain attention); `rows` weighs
-                the receiving positions so that what leaves one mirror position sums to 1, as in the authors' code.
-            value_from: takes the values from the map itself, as in the authors' code, or from the mirrored one.
+            channels: Channels of the map.
+            norm: `cols` makes the weights that reach a position sum to 1, as in plain attention. `rows` makes
+                the weights that leave a mirrored position sum to 1, as in the authors' code.
+            value_from: Where the values come from: the map itself, as in the authors' code, or the mirrored
+                map.
         """
         super().__init__()
         dim = max(1, channels // 2)
@@ -49,33 +50,32 @@ class MirrorBranch(nn.Module):
         self.key = Projection(channels, dim)
         self.value = nn.Conv2d(channels, dim, 1)
         self.out = nn.Conv2d(dim, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # a Conv2d has a bias unless told otherwise
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, query: Float[Tensor, "b n d"], x: Float[Tensor, "b c h w"], mirrored: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h w"]:
-        """The map with what it gathered added.
+        """The map, with what each position gathered added to it.
 
         Args:
-            query: tokens θ(x).
-            x: the map.
-            mirrored: the map of the mirror image, not turned back.
+            query: Tokens θ(x).
+            x: The map.
+            mirrored: Map of the mirrored image, as it came out: not turned back.
         """
         key = self.key(mirrored)
         value = self.value(mirrored if self.value_from == "mirror" else x).flatten(2).transpose(1, 2)
         if self.norm == "cols":
             gathered = F.scaled_dot_product_attention(query, key, value)
         else:
-            gathered = (key @ query.transpose(1, 2) / query.shape[2] ** 0.5).softmax(2).transpose(
-                1, 2
-            ) @ value
+            logits = key @ query.transpose(1, 2) / query.shape[2] ** 0.5
+            gathered = logits.softmax(2).transpose(1, 2) @ value
         y: Tensor = x + self.out(gathered.transpose(1, 2).reshape(len(x), -1, *x.shape[2:]))
         return y
 
 
 class MirrorViews(nn.Module):
-    """The map beside what it gathers from its left-right and from its upside-down mirror image."""
+    """The map with what it gathers from its left-right flip, and the same for its upside-down flip."""
 
     def __init__(self, channels: int, norm: Norm, value_from: ValueFrom) -> None:
         super().__init__()
@@ -86,14 +86,17 @@ class MirrorViews(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b c h w"],
-        flipped: tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]] | None,
+        across: Float[Tensor, "b c h w"] | None,
+        down: Float[Tensor, "b c h w"] | None,
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
         """Both attended maps.
 
         Args:
-            x: the map.
-            flipped: maps of the image's left-right and upside-down flips; None flips the map itself.
+            x: The map.
+            across: Map of the image's left-right flip; None flips the map itself.
+            down: Map of the image's upside-down flip; None flips the map itself.
         """
-        across, down = flipped or (x.flip(-1), x.flip(-2))
         query = self.query(x)
-        return self.horizontal(query, x, across), self.vertical(query, x, down)
+        horizontal = self.horizontal(query, x, x.flip(-1) if across is None else across)
+        vertical = self.vertical(query, x, x.flip(-2) if down is None else down)
+        return horizontal, vertical

@@ -1,28 +1,30 @@
 """The channel gate of CBAM alone (SVK_ca).
 
-Source: Woo et al. 2018, arXiv 1807.06521, equation 2; SVK_MA (Tan et al. 2023), equation 2. The module is timm's.
+Source: Woo et al. 2018, arXiv 1807.06521, equation 2; SVK_MA (Tan et al. 2023), equation 2. The module is
+timm's.
 Differs: nothing.
 """
 
 from jaxtyping import Float
 from timm.layers.cbam import ChannelAttn
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.attentions._gates import reduced
+from models.contracts import Attention
 
 
-class Channel(nn.Module):
+class Channel(Attention):
     """y = x·σ(MLP(mean over positions) + MLP(max over positions)), one MLP without bias for both."""
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:
         """Builds the gate.
 
         Args:
-            channels: of the map.
-            reduction: the hidden layer has channels / reduction units, at least one.
+            channels: Channels of the map.
+            reduction: The hidden layer has channels / reduction units, at least one.
 
         Raises:
-            ValueError: reduction below 1.
+            ValueError: The reduction is below 1.
         """
         super().__init__()
         self.gate = ChannelAttn(channels, rd_channels=reduced(channels, reduction))

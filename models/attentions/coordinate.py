@@ -1,30 +1,31 @@
-"""Coordinate attention: one gate per row and one per column, so the gate knows where it is.
+"""Coordinate attention: one gate for each row and one for each column, so that the gate knows the position.
 
 Source: Hou, Zhou and Feng 2021, arXiv 2103.02907, equations 4 to 8. The module is timm's.
-Differs: nothing. It is not equivariant to flips: eyes should face the same way.
+Differs: nothing. A flipped map gives other gates: eyes should face the same way.
 """
 
 from jaxtyping import Float
 from timm.layers.coord_attn import CoordAttn
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.attentions._gates import reduced
+from models.contracts import Attention
 
 NARROWEST = 8
 
 
-class Coordinate(nn.Module):
+class Coordinate(Attention):
     """y_ij = x_ij·σ(W_h f_i)·σ(W_w f_j), f = hswish(BN(W_1 [mean over columns; mean over rows]))."""
 
     def __init__(self, channels: int, *, reduction: int = 32) -> None:
         """Builds both gates.
 
         Args:
-            channels: of the map.
-            reduction: the hidden layer has channels / reduction units, at least eight.
+            channels: Channels of the map.
+            reduction: The hidden layer has channels / reduction units, at least eight.
 
         Raises:
-            ValueError: reduction below 1.
+            ValueError: The reduction is below 1.
         """
         super().__init__()
         self.gate = CoordAttn(channels, rd_channels=max(NARROWEST, reduced(channels, reduction)), bias=True)

@@ -6,27 +6,31 @@ Differs: nothing.
 
 from jaxtyping import Float
 from timm.layers.eca import EcaModule
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.contracts import Attention
 
 
-class EfficientChannel(nn.Module):
+class EfficientChannel(Attention):
     """y = x·σ(conv1d_k(mean over positions)), k odd, without bias."""
 
     def __init__(self, channels: int, *, kernel: int | None = None) -> None:
         """Builds the gate.
 
         Args:
-            channels: of the map.
-            kernel: how many neighbouring channels decide; odd. None: |log2(channels) + 1| / 2, rounded down to an
-                integer and then up to the next odd one, at least 3.
+            channels: Channels of the map.
+            kernel: Number of neighbouring channels that decide about a channel; odd. None takes the paper's
+                rule: |log2(channels) + 1| / 2, rounded down to an integer and then up to the next odd one, at
+                least 3.
 
         Raises:
-            ValueError: an even kernel, or one below 1.
+            ValueError: The kernel is even or below 1.
         """
         super().__init__()
         if kernel is not None and (kernel < 1 or kernel % 2 == 0):
             raise ValueError(
-                f"`attention.eca.kernel`: must be odd and at least 1, got {kernel}. The paper's fixed value is 3."
+                f"`attention.eca.kernel`: must be odd and at least 1, got {kernel}. "
+                "The fixed value of the paper is 3."
             )
         self.gate = EcaModule(channels) if kernel is None else EcaModule(kernel_size=kernel)
 

@@ -5,10 +5,12 @@ Differs: nothing.
 """
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.contracts import Attention
 
 
-class NoAttention(nn.Module):
+class NoAttention(Attention):
     """y = x."""
 
     def __init__(self, channels: int) -> None:

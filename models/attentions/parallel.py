@@ -1,31 +1,32 @@
 """Both gates of CBAM side by side on the same map.
 
 Source: Woo et al. 2018, arXiv 1807.06521, table 2 (parallel arrangement).
-Differs: how the two results are joined is not stated there; here they are averaged.
+Differs: The paper does not say how the two results are joined; here they are averaged.
 """
 
 from typing import Literal
 
 from jaxtyping import Float
 from timm.layers.cbam import ChannelAttn, SpatialAttn
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.attentions._gates import reduced
+from models.contracts import Attention
 
 
-class Parallel(nn.Module):
+class Parallel(Attention):
     """y = x·(M_c(x) + M_s(x)) / 2."""
 
     def __init__(self, channels: int, *, reduction: int = 16, kernel: Literal[3, 5, 7] = 7) -> None:
         """Builds both gates.
 
         Args:
-            channels: of the map.
-            reduction: the channel gate's hidden layer has channels / reduction units, at least one.
-            kernel: side of the spatial gate's convolution.
+            channels: Channels of the map.
+            reduction: The hidden layer of the channel gate has channels / reduction units, at least one.
+            kernel: Side of the spatial gate's convolution.
 
         Raises:
-            ValueError: reduction below 1.
+            ValueError: The reduction is below 1.
         """
         super().__init__()
         self.channel = ChannelAttn(channels, rd_channels=reduced(channels, reduction))

@@ -1,7 +1,9 @@
 """RAM: a residual bottleneck whose branch is gated by channel, then by position.
 
-Source: BFPC-Net (Li et al. 2022) names a residual attention; its form was read in an independent reimplementation only.
-Differs: unknown for that reason. To let it stand for the last ResNet stage, drop that stage (`backbone.drop_stages: 1`).
+Source: BFPC-Net (Li et al. 2022) names a residual attention; its form was read in an independent
+reimplementation only.
+Differs: unknown for that reason. To put it in the place of the last ResNet stage, drop that stage
+(`backbone.drop_stages: 1`).
 """
 
 from typing import Literal
@@ -13,24 +15,28 @@ from timm.layers.squeeze_excite import SEModule
 from torch import Tensor, nn
 
 from models.attentions._gates import reduced
+from models.contracts import Attention
 
 
-class Residual(nn.Module):
-    """y = ReLU(x + M_s(M_c(B(x)))), B = BN(1x1)-ReLU-BN(3x3)-ReLU-BN(1x1), M_c as in `se`, M_s as in `spatial`."""
+class Residual(Attention):
+    """y = ReLU(x + M_s(M_c(B(x)))), B = BN(1x1)-ReLU-BN(3x3)-ReLU-BN(1x1).
+
+    M_c is the gate of `se`, M_s that of `spatial`.
+    """
 
     def __init__(
         self, channels: int, *, reduction: int = 16, kernel: Literal[3, 5, 7] = 7, squeeze: int = 4
     ) -> None:
-        """Builds branch and gates.
+        """Builds the branch with its gates.
 
         Args:
-            channels: of the map.
-            reduction: the channel gate's hidden layer has channels / reduction units, at least one.
-            kernel: side of the spatial gate's convolution.
-            squeeze: the bottleneck has channels / squeeze channels, at least one.
+            channels: Channels of the map.
+            reduction: The hidden layer of the channel gate has channels / reduction units, at least one.
+            kernel: Side of the spatial gate's convolution.
+            squeeze: The bottleneck has channels / squeeze channels, at least one.
 
         Raises:
-            ValueError: reduction or squeeze below 1.
+            ValueError: The reduction or the squeeze is below 1.
         """
         super().__init__()
         width = reduced(channels, squeeze)

@@ -6,23 +6,24 @@ Differs: nothing.
 
 from jaxtyping import Float
 from timm.layers.squeeze_excite import SEModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.attentions._gates import reduced
+from models.contracts import Attention
 
 
-class SqueezeExcitation(nn.Module):
+class SqueezeExcitation(Attention):
     """y = x·σ(W_2 ReLU(W_1 mean(x) + b_1) + b_2)."""
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:
         """Builds the gate.
 
         Args:
-            channels: of the map.
-            reduction: the hidden layer has channels / reduction units, at least one.
+            channels: Channels of the map.
+            reduction: The hidden layer has channels / reduction units, at least one.
 
         Raises:
-            ValueError: reduction below 1.
+            ValueError: The reduction is below 1.
         """
         super().__init__()
         self.gate = SEModule(channels, rd_channels=reduced(channels, reduction))

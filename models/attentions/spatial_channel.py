@@ -1,7 +1,8 @@
 """The two gates of CBAM in the other order, or in CBAM's own.
 
 Source: Woo et al. 2018, arXiv 1807.06521, section 3.1 and table 2 (arrangements of the two gates).
-Differs: nothing; `channel_spatial` is the component `cbam`, here so that the order can be searched.
+Differs: nothing. `channel_spatial` is the component `cbam`; it stands here too so that the order can be
+searched.
 """
 
 from typing import Literal
@@ -11,9 +12,10 @@ from timm.layers.cbam import ChannelAttn, SpatialAttn
 from torch import Tensor, nn
 
 from models.attentions._gates import reduced
+from models.contracts import Attention
 
 
-class SpatialChannel(nn.Module):
+class SpatialChannel(Attention):
     """y = x·M_s(x), z = y·M_c(y); or the channel gate first."""
 
     def __init__(
@@ -27,13 +29,13 @@ class SpatialChannel(nn.Module):
         """Builds both gates.
 
         Args:
-            channels: of the map.
-            order: which gate acts first.
-            reduction: the channel gate's hidden layer has channels / reduction units, at least one.
-            kernel: side of the spatial gate's convolution.
+            channels: Channels of the map.
+            order: Which gate acts first.
+            reduction: The hidden layer of the channel gate has channels / reduction units, at least one.
+            kernel: Side of the spatial gate's convolution.
 
         Raises:
-            ValueError: reduction below 1.
+            ValueError: The reduction is below 1.
         """
         super().__init__()
         gates = [SpatialAttn(kernel), ChannelAttn(channels, rd_channels=reduced(channels, reduction))]

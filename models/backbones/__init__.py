@@ -1,7 +1,8 @@
-"""Backbones turn an image into a map: any network of torchvision or timm by name, and a tiny one.
+"""Backbones turn an image into a map: any network of torchvision or timm by its name, and a tiny one.
 
-`build_backbone` is the only way in. Names: `tiny`; a foundation model of `_info.py` (`retfound_mae`, ...); any
-classification network of torchvision; any network of timm, which `timm/NAME` forces.
+`build_backbone` builds all of them; `models.contracts.Backbone` is the contract. Names: `tiny`; a foundation
+model of `_info.py` (`retfound_mae`, ...); any classification network of torchvision; any network of timm,
+which `timm/NAME` takes even where torchvision has one of that name.
 """
 
 from difflib import get_close_matches
@@ -10,16 +11,16 @@ from typing import Literal
 
 import timm
 from torchvision import models as zoo
-from torchvision.models import list_models  # type: ignore[attr-defined]
+from torchvision.models import list_models
 
 from models.backbones._info import FOUNDATIONS, BackboneInfo, backbone_info
-from models.backbones._stages import Backbone
+from models.backbones._stages import StagedBackbone
 from models.backbones._timm import build_timm, is_timm
 from models.backbones._torchvision import build_torchvision, is_torchvision
 from models.backbones._weights import copy_weights, read_weights
 from models.backbones.tiny import WIDTHS, tiny
 
-__all__ = ["FOUNDATIONS", "Backbone", "BackboneInfo", "backbone_info", "build_backbone"]
+__all__ = ["FOUNDATIONS", "BackboneInfo", "StagedBackbone", "backbone_info", "build_backbone"]
 
 
 def build_backbone(
@@ -29,60 +30,67 @@ def build_backbone(
     freeze: Literal["none", "all"] | int = "none",
     drop_stages: int = 0,
     image_px: int,
-) -> Backbone:
-    """A network "b 3 h w" -> "b c h' w'" with the attribute `out_channels`.
+) -> StagedBackbone:
+    """A network "n 3 h w" -> "n c h' w'".
 
     Args:
-        name: `tiny`, a torchvision or timm name, `timm/NAME`, or a foundation model (`retfound_mae`, ...) with its local file.
-        weights: `none`, `imagenet` (fetched, or from the cache of torch hub or Hugging Face) or a local .safetensors,
-            .pth or .pt file.
-        freeze: `none`, `all`, or how many leading stages get no gradient and keep their batch-norm statistics.
-        drop_stages: how many of the last stages are left out.
-        image_px: side of the square images, which transformers must know.
+        name: `tiny`, a name of torchvision or timm, `timm/NAME`, or a foundation model (`retfound_mae`, ...).
+        weights: `none`, `imagenet` (fetched, or from the cache of torch hub or Hugging Face), or a local
+            .safetensors, .pth, .pt or .bin file. A foundation model has a file of its authors.
+        freeze: `none`, `all`, or the number of leading stages that get no gradient and keep their batch-norm
+            statistics.
+        drop_stages: Number of stages at the end that are left out.
+        image_px: Side of the square images, which transformers must know.
 
     Raises:
-        ValueError: unknown name, weights that cannot be had or do not fit, or more stages to freeze or drop than there are.
+        ValueError: The name is unknown, the weights cannot be had or do not fit, or there are fewer stages
+            than are to be frozen or dropped.
     """
     return _whole(name, weights, image_px).drop_last(drop_stages).freeze(freeze)
 
 
-def _whole(name: str, weights: str, image_px: int) -> Backbone:
+def _whole(name: str, weights: str, image_px: int) -> StagedBackbone:
     if name == "tiny":
         return _build_tiny(weights)
     if name in FOUNDATIONS:
-        if weights == "imagenet":
-            raise ValueError(
-                f"`backbone.weights`: {name} comes as a file of its authors, got imagenet. {backbone_info(name).way}"
-            )
-        if weights != "none" and not Path(weights).expanduser().is_file():
-            raise ValueError(
-                f"`backbone.weights`: must be an existing file for {name}, got {weights}. {backbone_info(name).way}"
-            )
+        _require_file(name, weights)
         return _whole(FOUNDATIONS[name].network, weights, image_px)
     if is_torchvision(name):
         return build_torchvision(name, weights, image_px)
     plain = name.removeprefix("timm/")
     if is_timm(plain):
         return build_timm(plain, weights, image_px)
-    near = get_close_matches(
-        plain, {"tiny", *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}, n=3
-    )
-    hint = (
-        f"Did you mean {', '.join(near)}?"
-        if near
-        else "See torchvision.models.list_models() and timm.list_models()."
-    )
+    known = {"tiny", *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}
+    near = ", ".join(get_close_matches(plain, known, n=3))
+    hint = f"Did you mean {near}?" if near else "See torchvision.models.list_models() and timm.list_models()."
     raise ValueError(
-        f"`backbone.name`: must be tiny, a classification network of torchvision or a network of timm, got {name}. {hint}"
+        "`backbone.name`: must be tiny, a classification network of torchvision or a network of timm, "
+        f"got {name}. {hint}"
     )
 
 
-def _build_tiny(weights: str) -> Backbone:
+def _require_file(name: str, weights: str) -> None:
+    """Passes where the weights of a foundation model are `none` or an existing file.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    way = backbone_info(name).way
+    if weights == "imagenet":
+        raise ValueError(
+            f"`backbone.weights`: must be none or a file of its authors for {name}, got imagenet. {way}"
+        )
+    if weights != "none" and not Path(weights).expanduser().is_file():
+        raise ValueError(f"`backbone.weights`: must be an existing file for {name}, got {weights}. {way}")
+
+
+def _build_tiny(weights: str) -> StagedBackbone:
     net = tiny()
     if weights == "imagenet":
         raise ValueError(
-            "`backbone.weights`: tiny has no pretrained weights, got imagenet. Set none or a local file."
+            "`backbone.weights`: must be none or a local file for tiny, got imagenet. "
+            "There are no pretrained weights of it."
         )
     if weights != "none":
         copy_weights(net, net, read_weights(weights), weights)
-    return Backbone(net, WIDTHS[-1], [name for name, _ in net.named_children()], WIDTHS)
+    return StagedBackbone(net, WIDTHS[-1], [name for name, _ in net.named_children()], WIDTHS)

@@ -1,4 +1,4 @@
-"""What every backbone is once it is built: a network without its classifier, cut into stages that can be frozen."""
+"""The backbone of any network: the network without its classifier, cut into stages that can be frozen."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -7,16 +7,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from models.contracts import Attention, Backbone
 
-class Backbone(nn.Module):
+
+class StagedBackbone(Backbone):
     """An image network up to its last map.
 
-    Frozen parts take no gradient and stay in evaluation mode whatever `train()` says, so their batch-norm statistics
-    do not move.
+    Frozen parts take no gradient and stay in evaluation mode after `train()` too, so that their batch-norm
+    statistics do not move.
 
     Attributes:
-        out_channels: channels of the last map.
-        stage_channels: channels of the map after each stage; empty where a stage leaves no map (tokens of a transformer).
+        stage_channels: Channels of the map after each stage; empty where a stage leaves no map (tokens of a
+            transformer).
     """
 
     def __init__(
@@ -25,10 +27,12 @@ class Backbone(nn.Module):
         """Wraps a network.
 
         Args:
-            net: "b 3 h w" -> "b c h w"; its modules are registered in the order in which they are used.
-            out_channels: channels of the map that `net` gives.
-            stages: name, inside `net`, of the last module of each stage.
-            stage_channels: channels after each stage; needs a `net` that is a Sequential with one child per stage.
+            net: Network "n 3 h w" -> "n c h w". Its modules are registered in the order in which they are
+                used.
+            out_channels: Channels of the map that `net` gives.
+            stages: Name, inside `net`, of the last module of each stage.
+            stage_channels: Channels after each stage; needs a `net` that is a Sequential with one child for
+                each stage.
         """
         super().__init__()
         self.net = net
@@ -42,75 +46,77 @@ class Backbone(nn.Module):
         y: Tensor = self.net(x)
         return y
 
-    def train(self, mode: bool = True) -> "Backbone":
+    def train(self, mode: bool = True) -> "StagedBackbone":
         """As in torch, but frozen parts stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen:
             module.training = False
         return self
 
-    def freeze(self, what: Literal["none", "all"] | int) -> "Backbone":
-        """Fixes nothing, everything, or the first `what` stages.
+    def freeze(self, what: Literal["none", "all"] | int) -> "StagedBackbone":
+        """Freezes nothing, everything, or the first `what` stages.
 
         Raises:
-            ValueError: the backbone has fewer stages.
+            ValueError: The backbone has fewer stages.
         """
         if what in ("none", 0):
             return self
         num = len(self.stages) if what == "all" else int(what)
         if not 0 <= num <= len(self.stages):
             raise ValueError(
-                f"`backbone.freeze`: must be none, all, or up to {len(self.stages)} leading stages, got {what}."
+                f"`backbone.freeze`: must be none, all, or up to {len(self.stages)} leading stages, "
+                f"got {what}."
             )
         named = list(self.net.named_modules())
-        end = self._ends()[num - 1] if what != "all" else len(named)
-        later = [n for n, _ in named[end:]]
+        end = len(named) if what == "all" else self._ends()[num - 1]
+        later = [name for name, _ in named[end:]]
         for _, module in named[:end]:
             for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
-        # a container that also holds later stages keeps its mode: only what lies wholly inside is switched
-        self._frozen = tuple(
-            m for n, m in named[:end] if not any(x.startswith(f"{n}.") or n == "" for x in later)
-        )
+                parameter.requires_grad = False
+        # a container that holds later stages too keeps its mode: only what lies wholly inside is switched
+        self._frozen = tuple(module for name, module in named[:end] if not _holds_any(name, later))
         return self.train(self.training)
 
     def _ends(self) -> list[int]:
         """How many of the named modules, in their order, lie before the end of each stage.
 
         Raises:
-            ValueError: the network has no module of a stage's name.
+            ValueError: The network has no module of a stage's name.
         """
         names = [name for name, _ in self.net.named_modules()]
-        inside = [
-            [i for i, n in enumerate(names) if n == stage or n.startswith(f"{stage}.")]
-            for stage in self.stages
-        ]
-        if not all(inside):
-            raise ValueError(
-                "`backbone`: leading stages and layer_decay need a network with named stages. Take freeze: none or all."
-            )
-        return [found[-1] + 1 for found in inside]
+        ends = []
+        for stage in self.stages:
+            inside = [i for i, name in enumerate(names) if name == stage or name.startswith(f"{stage}.")]
+            if not inside:
+                raise ValueError(
+                    "`backbone`: leading stages and layer_decay need a network with named stages. "
+                    "Take freeze: none or all."
+                )
+            ends.append(inside[-1] + 1)
+        return ends
 
     def depths(self) -> dict[str, int]:
-        """Depth of each parameter from the output: 1 in the last stage and after it, one more in each stage before.
+        """Depth of each parameter from the output.
 
-        What stands before the first stage, as a transformer's patches and positions, counts as part of it.
+        It is 1 in the last stage and after it, and one more in each stage before. What stands before the
+        first stage, as the patches and positions of a transformer, counts as part of it.
 
         Raises:
-            ValueError: the network has no named stages.
+            ValueError: The network has no named stages.
         """
         ends = self._ends()
-        return {
-            ".".join(filter(None, ("net", module, name))): max(1, sum(i < end for end in ends))
-            for i, (module, part) in enumerate(self.net.named_modules())
-            for name, _ in part.named_parameters(recurse=False)
-        }
+        found = {}
+        for i, (module, part) in enumerate(self.net.named_modules()):
+            depth = max(1, sum(i < end for end in ends))
+            for name, _ in part.named_parameters(recurse=False):
+                found[".".join(filter(None, ("net", module, name)))] = depth
+        return found
 
-    def drop_last(self, num: int) -> "Backbone":
+    def drop_last(self, num: int) -> "StagedBackbone":
         """Cuts off the last `num` stages.
 
         Raises:
-            ValueError: the stages leave no maps, or fewer than one would remain.
+            ValueError: The stages leave no maps, or none of them would remain.
         """
         if num == 0:
             return self
@@ -126,42 +132,62 @@ class Backbone(nn.Module):
 
     def attend(
         self,
-        attention: Callable[[int], nn.Module],
+        attention: Callable[[int], Attention],
         where: Literal["every_stage", "last_block", "every_block"],
-    ) -> "Backbone":
-        """Puts attentions inside the network; call it after `freeze`, for they stay trainable in frozen stages.
+    ) -> "StagedBackbone":
+        """Puts attentions inside the network.
+
+        Call it after `freeze`: an attention stays trainable in a frozen stage.
 
         Args:
-            attention: makes an attention for a number of channels.
-            where: after each stage; or at the end of the residual branch of the last or of each block, before the addition.
+            attention: Makes an attention for a number of channels.
+            where: After each stage; or at the end of the residual branch of the last block or of each block,
+                before the addition.
 
         Raises:
-            ValueError: the network has no such place, or the attention needs more than one map.
+            ValueError: The network has no such place, or the attention needs more than one map.
         """
-        if where == "every_stage":
-            if not isinstance(self.net, nn.Sequential) or not self.stage_channels:
-                raise ValueError(
-                    "`model.attention_at`: every_stage needs a network whose stages leave maps. Use a convolutional one."
-                )
-            made = [attention(c) for c in self.stage_channels]
-            self.net = nn.Sequential(*(nn.Sequential(*pair) for pair in zip(self.net, made, strict=True)))
-            self.stages = tuple(str(i) for i in range(len(made)))
-        else:
-            blocks = [m for m in self.net.modules() if isinstance(m, BasicBlock | Bottleneck)]
-            if not blocks:
-                raise ValueError(
-                    f"`model.attention_at`: {where} needs a residual network of torchvision. Use last or every_stage."
-                )
-            blocks = blocks[-1:] if where == "last_block" else blocks
-            norms = ["bn3" if isinstance(block, Bottleneck) else "bn2" for block in blocks]
-            made = [
-                attention(getattr(block, norm).num_features)
-                for block, norm in zip(blocks, norms, strict=True)
-            ]
-            for block, norm, module in zip(blocks, norms, made, strict=True):
-                setattr(block, norm, nn.Sequential(getattr(block, norm), module))
-        if any(getattr(m, "binocular", False) or getattr(m, "image_flips", False) for m in made):
+        made = (
+            self._attend_stages(attention)
+            if where == "every_stage"
+            else self._attend_blocks(attention, where)
+        )
+        if any(one.binocular or one.image_flips for one in made):
             raise ValueError(
-                f"`model.attention_at`: {where} suits attentions that need one map only. Use last for this attention."
+                f"`model.attention_at`: {where} needs an attention that works on one map, "
+                "got one that needs more. Use last for this attention."
             )
         return self
+
+    def _attend_stages(self, attention: Callable[[int], Attention]) -> list[Attention]:
+        if not isinstance(self.net, nn.Sequential) or not self.stage_channels:
+            raise ValueError(
+                "`model.attention_at`: every_stage needs a network whose stages leave maps. "
+                "Use a convolutional network."
+            )
+        made = [attention(channels) for channels in self.stage_channels]
+        self.net = nn.Sequential(*(nn.Sequential(*pair) for pair in zip(self.net, made, strict=True)))
+        self.stages = tuple(str(i) for i in range(len(made)))
+        return made
+
+    def _attend_blocks(
+        self, attention: Callable[[int], Attention], where: Literal["last_block", "every_block"]
+    ) -> list[Attention]:
+        blocks = [module for module in self.net.modules() if isinstance(module, BasicBlock | Bottleneck)]
+        if not blocks:
+            raise ValueError(
+                f"`model.attention_at`: {where} needs a residual network of torchvision. "
+                "Use last or every_stage."
+            )
+        made = []
+        for block in blocks[-1:] if where == "last_block" else blocks:
+            last = "bn3" if isinstance(block, Bottleneck) else "bn2"
+            norm: nn.BatchNorm2d = getattr(block, last)
+            made.append(attention(norm.num_features))
+            setattr(block, last, nn.Sequential(norm, made[-1]))
+        return made
+
+
+def _holds_any(container: str, names: Sequence[str]) -> bool:
+    """Whether one of the named modules lies inside the container; the empty name is the whole network."""
+    return any(container == "" or name.startswith(f"{container}.") for name in names)

@@ -1,23 +1,23 @@
-"""Any network of timm as a backbone: its last map, tokens of a transformer put back on their grid.
+"""Any network of timm as a backbone: its last map, with the tokens of a transformer put back on their grid.
 
-`weights: imagenet` means the pretrained weights that timm names first for the network, whatever they were trained on
-(`backbone_info` says it).
+`weights: imagenet` means the pretrained weights that timm names first for the network, whatever they were
+trained on; `backbone_info` says what that was.
 
 Source: timm, `forward_intermediates`.
-Differs: classifier and what follows the last feature map are pruned.
+Differs: The classifier and all that follows the last feature map are pruned.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import timm
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.backbones._info import backbone_info
-from models.backbones._stages import Backbone
-from models.backbones._weights import copy_weights, read_weights, without_prefix
+from models.backbones._stages import StagedBackbone
+from models.backbones._weights import State, copy_weights, read_weights, without_prefix
 
 
 def is_timm(name: str) -> bool:
@@ -25,48 +25,50 @@ def is_timm(name: str) -> bool:
     return bool(timm.is_model(name.partition(".")[0]))
 
 
-def build_timm(name: str, weights: str, image_px: int) -> Backbone:
+def build_timm(name: str, weights: str, image_px: int) -> StagedBackbone:
     """Builds the network for the image size, loads its weights and prunes the classifier.
 
     Raises:
-        ValueError: the weights cannot be had or do not fit, or the network cannot take images of this size.
+        ValueError: The weights cannot be had or do not fit, or the network cannot take images of this size.
     """
-    cfg = timm.get_pretrained_cfg(name)
-    if cfg is None:
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
         raise ValueError(
             f"`backbone.name`: timm knows no weights of that tag, got {name}. See timm.list_pretrained()."
         )
-    size: dict[str, Any] = {"img_size": image_px} if cfg.fixed_input_size else {}
+    size: dict[str, Any] = {"img_size": image_px} if config.fixed_input_size else {}
     try:
         net: Any = timm.create_model(name, pretrained=weights == "imagenet", **size)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        if weights != "imagenet":
-            raise ValueError(
-                f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). Choose another `image_px`."
-            ) from None
-        gated = backbone_info(name).gated
-        form = (
-            f" Access may need a form at huggingface.co/{cfg.hf_hub_id} and a token: `hf auth login`."
-            if gated
-            else ""
-        )
+        if weights == "imagenet":
+            _raise_not_fetched(name, config.hf_hub_id, error)
         raise ValueError(
-            f"`backbone.weights`: weights of {name} could not be fetched ({error}). Put them into the Hugging Face cache "
-            f"(`hf download {cfg.hf_hub_id}`) or name a local file, `weights: /path/to/model.safetensors`.{form}"
+            f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). "
+            "Choose another `image_px`."
         ) from None
-    state = None
-    if weights not in ("none", "imagenet"):
-        to_timm = getattr(
-            sys.modules[type(net).__module__], "checkpoint_filter_fn", None
-        )  # renames keys, resizes positions
-        state = without_prefix(read_weights(weights), next(iter(net.state_dict())))
-        state = to_timm(state, net) if to_timm else state
-    last = net.feature_info[-1]
-    stages = [stage["module"] for stage in net.feature_info]
+    state = _local_state(net, weights) if weights not in ("none", "imagenet") else None
+    channels = net.feature_info[-1]["num_chs"]
+    stages = [f"net.{stage['module']}" for stage in net.feature_info]
     net.prune_intermediate_layers(1, prune_norm=False, prune_head=True)
     if state is not None:
         copy_weights(net, net, state, Path(weights).name)
-    return Backbone(_LastMap(net), last["num_chs"], [f"net.{stage}" for stage in stages])
+    return StagedBackbone(_LastMap(net), channels, stages)
+
+
+def _raise_not_fetched(name: str, hub: str | None, error: Exception) -> NoReturn:
+    form = f" Access may need a form at huggingface.co/{hub} and a token: `hf auth login`."
+    raise ValueError(
+        f"`backbone.weights`: weights of {name} could not be fetched ({error}). "
+        f"Put them into the Hugging Face cache (`hf download {hub}`) or name a local file, "
+        f"`weights: /path/to/model.safetensors`.{form if backbone_info(name).gated else ''}"
+    ) from None
+
+
+def _local_state(net: nn.Module, weights: str) -> State:
+    """The weights of a local file; timm renames keys and resizes positions where it knows how."""
+    state = without_prefix(read_weights(weights), next(iter(net.state_dict())))
+    to_timm = vars(sys.modules[type(net).__module__]).get("checkpoint_filter_fn")
+    return to_timm(state, net) if to_timm else state
 
 
 class _LastMap(nn.Module):

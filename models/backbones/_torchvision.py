@@ -1,13 +1,16 @@
 """Any classification network of torchvision as a backbone.
 
-A stage is a run of blocks whose maps have the same size. A pooling layer that would end the network is left out, so
-VGG-16 gives its 14x14 map at 224 px. A vision transformer's class token is dropped and its patches go back to a grid.
-GoogLeNet and Inception-v3 were trained on images normalised with mean = std = 0.5 (`normalise: half`).
+A stage is a run of blocks whose maps have the same size. A pooling layer at the end of the network is left
+out, so VGG-16 gives its 14x14 map at 224 px. The class token of a vision transformer is dropped, and its
+patches go back to a grid. GoogLeNet and Inception-v3 were trained on images normalised with mean = std = 0.5
+(`normalise: half`).
 
 Source: torchvision.models.
-Differs: classifier, auxiliary heads and last pooling are cut off; channel-last maps (Swin) come out channel-first.
+Differs: Classifier, auxiliary heads and last pooling are cut off; channel-last maps (Swin) come out
+channel-first.
 """
 
+from collections import OrderedDict
 from contextlib import nullcontext
 from urllib.error import URLError
 
@@ -15,10 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision import models as zoo
-from torchvision.models import get_model, get_model_weights, list_models  # type: ignore[attr-defined]
+from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-from models.backbones._stages import Backbone
+from models.backbones._stages import StagedBackbone
 from models.backbones._weights import State, copy_weights, read_weights
 
 CLASSIFIER = ("avgpool", "dropout", "fc", "classifier", "head")
@@ -30,16 +33,15 @@ def is_torchvision(name: str) -> bool:
     return name in list_models(module=zoo)
 
 
-def build_torchvision(name: str, weights: str, image_px: int) -> Backbone:
+def build_torchvision(name: str, weights: str, image_px: int) -> StagedBackbone:
     """Builds the network, loads its weights and cuts the classifier off.
 
     Raises:
-        ValueError: the weights cannot be had or do not fit, or the network cannot take images of this size.
+        ValueError: The weights cannot be had or do not fit, or the network cannot take images of this size.
     """
     device = torch.get_default_device()
-    with (
-        torch.device("cpu") if name.startswith("regnet") else nullcontext()
-    ):  # it computes its widths by tensors, which meta cannot
+    # RegNet computes its widths with tensors, which the meta device cannot
+    with torch.device("cpu") if name.startswith("regnet") else nullcontext():
         net = get_model(name, weights=None, **_arguments(name, image_px)).to(device)
     if isinstance(net, VisionTransformer):
         backbone = _transformer(net)
@@ -48,7 +50,7 @@ def build_torchvision(name: str, weights: str, image_px: int) -> Backbone:
     if weights != "none":
         state = _imagenet(name) if weights == "imagenet" else read_weights(weights)
         if isinstance(net, VisionTransformer) and "encoder.pos_embedding" in state:
-            state = dict(interpolate_embeddings(image_px, net.patch_size, state))  # type: ignore[arg-type]
+            state = dict(interpolate_embeddings(image_px, net.patch_size, OrderedDict(state)))
         copy_weights(net, backbone, state, weights)
     return backbone
 
@@ -69,19 +71,20 @@ def _arguments(name: str, image_px: int) -> dict[str, object]:
 
 
 def _imagenet(name: str) -> State:
-    best = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    best = get_model_weights(name)["DEFAULT"]
     try:
         state: State = best.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError) as error:
         folder = f"{torch.hub.get_dir()}/checkpoints"
         raise ValueError(
             f"`backbone.weights`: imagenet weights of {name} could not be fetched ({error}). "
-            f"Put {best.url} into {folder}/ or name a local file, `weights: /path/to/{best.url.rpartition('/')[2]}`."
+            f"Put {best.url} into {folder}/ or name a local file, "
+            f"`weights: /path/to/{best.url.rpartition('/')[2]}`."
         ) from None
     return state
 
 
-def _convolutional(net: nn.Module, probe_px: int) -> Backbone:
+def _convolutional(net: nn.Module, probe_px: int) -> StagedBackbone:
     """Groups the network's blocks into stages by the size of their maps."""
     blocks = _blocks(net)
     channel_last = isinstance(net, zoo.SwinTransformer)
@@ -95,26 +98,24 @@ def _convolutional(net: nn.Module, probe_px: int) -> Backbone:
             x = block(x)
             shape = x.movedim(-1, 1).shape if channel_last else x.shape
             if shape[2:] != size:
-                stages, channels, size = [*stages, []], [*channels, 0], shape[2:]
+                stages.append([])
+                channels.append(0)
+                size = shape[2:]
             stages[-1].append(block)
             channels[-1] = shape[1]
     net.train()
-    if not any(True for m in stages[-1] for _ in m.parameters()):
+    if not any(list(block.parameters()) for block in stages[-1]):
         stages, channels = stages[:-1], channels[:-1]
     if channel_last:
         stages[-1].append(_ChannelFirst())
         channels = channels[-1:]
     trunk = nn.Sequential(*(nn.Sequential(*stage) for stage in stages))
-    return Backbone(
-        trunk,
-        channels[-1],
-        [str(i) for i in range(len(stages))],
-        channels if len(channels) == len(stages) else (),
-    )
+    names = [str(i) for i in range(len(stages))]
+    return StagedBackbone(trunk, channels[-1], names, channels if len(channels) == len(stages) else ())
 
 
 def _blocks(net: nn.Module) -> list[nn.Module]:
-    """The network's blocks in the order of use, without classifier."""
+    """The network's blocks in the order of use, without the classifier."""
     children = dict(net.named_children())
     if isinstance(net, zoo.DenseNet):
         return [*net.features.children(), nn.ReLU(inplace=True)]
@@ -133,12 +134,12 @@ class _ChannelFirst(nn.Module):
         return x.movedim(-1, 1)
 
 
-def _transformer(net: VisionTransformer) -> Backbone:
-    """Stages: patches, then one per encoder layer."""
+def _transformer(net: VisionTransformer) -> StagedBackbone:
+    """The patches are the first stage, and each layer of the encoder is one more."""
     layers = list(net.encoder.layers.children())
     last = nn.Sequential(layers[-1], net.encoder.ln, _Grid(net.image_size // net.patch_size))
     stages = [_Patches(net), *layers[:-1], last]
-    return Backbone(nn.Sequential(*stages), net.hidden_dim, [str(i) for i in range(len(stages))])
+    return StagedBackbone(nn.Sequential(*stages), net.hidden_dim, [str(i) for i in range(len(stages))])
 
 
 class _Patches(nn.Module):

@@ -1,4 +1,4 @@
-"""Reads pretrained weights from a local file and copies them into a network, or says which key does not fit."""
+"""Reads pretrained weights from a local file and copies them into a network."""
 
 from itertools import chain
 from pathlib import Path
@@ -11,21 +11,17 @@ from torch import Tensor, nn
 
 State = dict[str, Tensor]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-NESTS = (
-    "state_dict",
-    "model",
-    "teacher",
-    "model_state_dict",
-)  # where training scripts put the weights inside their checkpoint
+NESTS = ("state_dict", "model", "teacher", "model_state_dict")
+"""Keys under which training scripts put the weights into their checkpoint."""
 
 
 def read_weights(file: str) -> State:
-    """The tensors of a .safetensors file or of a state dict saved by torch, half precision cast to float32.
+    """The tensors of a .safetensors file or of a state dict saved by torch; half precision becomes float32.
 
     No code from the file is run (`weights_only=True`).
 
     Raises:
-        ValueError: no such file, another format, or a file that cannot be read.
+        ValueError: There is no such file, it has another format, or it cannot be read.
     """
     path = Path(file).expanduser()
     if not path.is_file():
@@ -34,66 +30,88 @@ def read_weights(file: str) -> State:
         )
     if path.suffix not in SUFFIXES:
         raise ValueError(
-            f"`backbone.weights`: must end in {', '.join(SUFFIXES)}, got {path.name}. Save a state dict or safetensors."
+            f"`backbone.weights`: must end in {', '.join(SUFFIXES)}, got {path.name}. "
+            "Save a state dict or safetensors."
         )
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        first = (str(error) or "the file ends too early").splitlines()[0]
-        raise ValueError(
-            f"`backbone.weights`: {path} cannot be read as plain tensors ({first}). Fetch it again or convert it."
-        ) from None
+    state = _read(path)
     for nest in NESTS:
         if isinstance(state, dict) and isinstance(state.get(nest), dict):
             state = state[nest]
-    if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(
-            f"`backbone.weights`: {path} holds no state dict, got {type(state).__name__}. Save `net.state_dict()`."
+            f"`backbone.weights`: {path} must hold a state dict, got {type(state).__name__}. "
+            "Save `net.state_dict()`."
         )
-    tensors = {str(k): v for k, v in state.items() if isinstance(v, Tensor)}
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
+def _read(path: Path) -> object:
+    """What the file holds, which is not trusted yet."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        first = (str(error) or "the file ends too early").splitlines()[0]
+        raise ValueError(
+            f"`backbone.weights`: {path} cannot be read as plain tensors ({first}). "
+            "Fetch it again or convert it."
+        ) from None
 
 
 def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> None:
-    """Copies a state dict that is named like `net` into those of its tensors that `trunk` uses.
+    """Copies a state dict with the names of `net` into those of its tensors that `trunk` uses.
 
-    What `trunk` does not use (classifier, auxiliary heads) may be missing, of another shape, or there for nothing. A
-    prefix that the whole file shares (`module.`, `backbone.`) is taken off.
+    What `trunk` does not use (classifier, auxiliary heads) may be missing or of another shape, and the file
+    may hold more than the network has. A prefix of all names in the file (`module.`, `backbone.`) is taken
+    off.
 
     Args:
-        net: the whole network, whose names the file uses.
-        trunk: the part that is kept; shares its tensors with `net`.
-        state: names -> tensors.
-        file: named in the error.
+        net: The whole network, whose names the file uses.
+        trunk: The part that is kept; it shares its tensors with `net`.
+        state: The tensors by name.
+        file: Name of the file, for the message of the error.
 
     Raises:
-        ValueError: tensors of the trunk are missing or have another shape; lists the first few.
+        ValueError: Tensors of the trunk are missing or have another shape; the message lists the first five.
     """
-    used = {id(t) for t in chain(trunk.parameters(), trunk.buffers())}
-    stored = net.state_dict().keys()
-    wanted = {
-        n: t for n, t in chain(net.named_parameters(), net.named_buffers()) if id(t) in used and n in stored
-    }
-    wanted = {n: t for n, t in wanted.items() if not n.endswith("num_batches_tracked")}
+    wanted = _used_tensors(net, trunk)
     state = without_prefix(state, next(iter(wanted)))
-    wrong = [f"{n} (missing)" for n in wanted if n not in state]
-    other = {n: t for n, t in wanted.items() if n in state and state[n].shape != t.shape}
-    wrong += [f"{n} (has {tuple(state[n].shape)}, needs {tuple(t.shape)})" for n, t in other.items()]
+    wrong = [f"{name} (missing)" for name in wanted if name not in state]
+    for name, tensor in wanted.items():
+        if name in state and state[name].shape != tensor.shape:
+            wrong.append(f"{name} (has {tuple(state[name].shape)}, needs {tuple(tensor.shape)})")
     if wrong:
         shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise ValueError(
-            f"`backbone.weights`: {file} does not fit the network: {shown}. Name the backbone that the file was made for."
+            f"`backbone.weights`: {file} does not fit the network: {shown}. "
+            "Name the backbone that the file was made for."
         )
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(state[name])
 
 
+def _used_tensors(net: nn.Module, trunk: nn.Module) -> State:
+    """The stored tensors of the network that the trunk uses too, but for the counters of batch norm."""
+    used = {id(tensor) for tensor in chain(trunk.parameters(), trunk.buffers())}
+    stored = net.state_dict().keys()
+    return {
+        name: tensor
+        for name, tensor in chain(net.named_parameters(), net.named_buffers())
+        if id(tensor) in used and name in stored and not name.endswith("num_batches_tracked")
+    }
+
+
 def without_prefix(state: State, first: str) -> State:
-    """Takes off what training scripts put before every name (`module.`, `backbone.`), judged by the network's first name."""
-    prefix = next((k.removesuffix(first) for k in state if k.endswith(f".{first}")), "")
-    return state if first in state else {k.removeprefix(prefix): v for k, v in state.items()}
+    """Takes off what training scripts put before every name (`module.`, `backbone.`).
+
+    Args:
+        state: The tensors by name.
+        first: First name of the network's own state, by which the prefix is known.
+    """
+    if first in state:
+        return state
+    prefix = next((name.removesuffix(first) for name in state if name.endswith(f".{first}")), "")
+    return {name.removeprefix(prefix): value for name, value in state.items()}

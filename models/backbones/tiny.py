@@ -1,4 +1,6 @@
-"""A small convolutional network for tests, laptops and phantoms: 0.16 M parameters, map 1/16 of the image.
+"""A small convolutional network for tests, laptops and phantoms.
+
+It has 0.16 M parameters; its map has 1/16 of the image's side.
 
 Source: this project.
 Differs: nothing.
@@ -14,8 +16,8 @@ STRIDES = (2, 2, 2, 2, 1)
 
 def tiny() -> nn.Sequential:
     """Five stages of 3x3 convolution, batch norm and ReLU."""
-    widths = zip((3, *WIDTHS), WIDTHS, STRIDES, strict=False)
-    return nn.Sequential(OrderedDict((f"stage{i}", _stage(*args)) for i, args in enumerate(widths)))
+    sizes = zip((3, *WIDTHS[:-1]), WIDTHS, STRIDES, strict=True)
+    return nn.Sequential(OrderedDict((f"stage{i}", _stage(*size)) for i, size in enumerate(sizes)))
 
 
 def _stage(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

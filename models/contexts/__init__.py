@@ -1,6 +1,5 @@
-"""Contexts widen the field of view of a map.
+"""Contexts widen the field of view of a map; `models.contracts.Context` is the contract.
 
-Contract: `Context(channels, *, ...)`, attribute `out_channels`; `forward("b c h w") -> "b c2 h w"` for any h, w >= 1. All but
-`none` and those that lay maps side by side give half the channels, so that they can be exchanged fairly. `binocular` and
-`image_flips` mean the same as for attentions.
+All of them halve the number of channels, so that a study compares like with like, except for `none`, which
+keeps it, and for those that concatenate two maps, which double it.
 """

@@ -15,3 +15,8 @@ def conv_unit(
         in_channels, out_channels, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False
     )
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), *([activation()] if activation else []))
+
+
+def halved(channels: int) -> int:
+    """Half of the channels, rounded down, at least one."""
+    return max(1, channels // 2)

@@ -1,8 +1,9 @@
 """ASPP: 3x3 convolutions with several dilations side by side, and the map's mean.
 
 Source: Chen et al. 2017, arXiv 1706.05587, section 3.3 (DeepLabv3).
-Differs: half of the channels come out, as in the other context modules; the default rates fit a 7x7 map. A dilation as large as
-the map leaves the 3x3 kernel its centre only: 6, 12, 18 and 12, 24, 36 are made for maps of 32 and more.
+Differs: Half of the channels come out, as in the other context modules, and the default rates fit a 7x7 map.
+A dilation as large as the map leaves only the centre of the 3x3 kernel: 6, 12, 18 and 12, 24, 36 are made for
+maps of 32 and more.
 """
 
 import torch
@@ -10,11 +11,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._dropout import check_dropout
-from models.contexts._conv import conv_unit
+from models.contexts._conv import conv_unit, halved
+from models.contracts import Context
 
 
-class Aspp(nn.Module):
-    """y = dropout(conv1x1([conv1x1(x); conv3x3_rate(x) for each rate; conv1x1(mean x)])), conv with BN and ReLU."""
+class Aspp(Context):
+    """y = dropout(conv1x1([conv1x1(x); conv3x3_rate(x) for each rate; conv1x1(mean x)])).
+
+    Each convolution has BN and ReLU.
+    """
 
     def __init__(
         self,
@@ -27,20 +32,20 @@ class Aspp(nn.Module):
         """Builds the branches.
 
         Args:
-            channels: of the map; half as many come out.
-            rates: dilation of each 3x3 branch, at least 1; 1, 2, 3 for a 7x7 map, 2, 4, 6 for 14x14.
-            width: channels of each branch.
-            dropout: share of the output set to 0 while training, in [0, 1).
+            channels: Channels of the map; half as many come out.
+            rates: Dilation of each 3x3 branch, at least 1; 1, 2, 3 for a 7x7 map, 2, 4, 6 for 14x14.
+            width: Channels of each branch, at least 1.
+            dropout: Share of the output set to 0 in training, in [0, 1).
 
         Raises:
-            ValueError: a rate or width below 1, or dropout outside its range.
+            ValueError: An argument lies outside its range.
         """
-        super().__init__()
+        super().__init__(out_channels=halved(channels))
         if min(*rates, width) < 1:
             raise ValueError(
-                f"`context.aspp`: rates and width must be at least 1, got rates {rates} and width {width}. Try 1, 2, 3."
+                f"`context.aspp`: rates and width must be at least 1, got rates {rates} and width {width}. "
+                "Try the rates 1, 2, 3."
             )
-        self.out_channels = max(1, channels // 2)
         self.own = conv_unit(channels, width)
         self.dilated = nn.ModuleList(conv_unit(channels, width, 3, rate) for rate in rates)
         self.mean = conv_unit(channels, width)

@@ -1,20 +1,21 @@
-"""Mirror attention whose two attended maps stand side by side, so that the descriptor has a half for each flip.
+"""Mirror attention that concatenates its two attended maps: the descriptor has one half for each flip.
 
-Source: Fang et al. 2023 (BSPC 80, 104277); the descriptor of the authors' code concatenates both, and the fine triplet loss
-compares its halves.
-Differs: as for the attention `mirror`.
+Source: Fang et al. 2023 (BSPC 80, 104277); the descriptor of the authors' code concatenates both, and the
+fine triplet loss compares its halves.
+Differs: as the attention `mirror` does.
 """
 
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.attentions._mirror import MirrorViews
+from models.contracts import Context
 
 
-class MirrorPair(nn.Module):
+class MirrorPair(Context):
     """y = [x attended to its left-right flip; x attended to its upside-down flip]; [x; x] at the start."""
 
     def __init__(
@@ -28,14 +29,14 @@ class MirrorPair(nn.Module):
         """Builds both branches.
 
         Args:
-            channels: of the map; twice as many come out.
-            flips: the map itself is flipped, or the network encodes the flipped images as well (three times the work).
-            norm: whether the weights that reach a position sum to 1 (`cols`), or those that leave one (`rows`).
-            value_from: where the gathered values come from.
+            channels: Channels of the map; twice as many come out.
+            flips: What is flipped: the map, or the images, which the network then encodes as well (three
+                times the work).
+            norm: Which weights sum to 1: those that reach a position (`cols`), or those that leave one
+                (`rows`).
+            value_from: Where the gathered values come from.
         """
-        super().__init__()
-        self.image_flips = flips == "image"
-        self.out_channels = 2 * channels
+        super().__init__(out_channels=2 * channels, image_flips=flips == "image")
         self.views = MirrorViews(channels, norm, value_from)
 
     def forward(
@@ -44,11 +45,11 @@ class MirrorPair(nn.Module):
         across: Float[Tensor, "b c h w"] | None = None,
         down: Float[Tensor, "b c h w"] | None = None,
     ) -> Float[Tensor, "b c2 h w"]:
-        """Both attended maps.
+        """Both attended maps, one after the other.
 
         Args:
-            x: the map.
-            across: map of the image flipped left to right; None flips the map.
-            down: map of the image flipped upside down.
+            x: The map.
+            across: Map of the image flipped left to right; None flips the map.
+            down: Map of the image flipped upside down; None flips the map.
         """
-        return torch.cat(self.views(x, None if across is None or down is None else (across, down)), 1)
+        return torch.cat(self.views(x, across, down), 1)

@@ -5,15 +5,16 @@ Differs: nothing.
 """
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.contracts import Context
 
 
-class NoContext(nn.Module):
+class NoContext(Context):
     """y = x."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.out_channels = channels
+        super().__init__(out_channels=channels)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The map itself."""

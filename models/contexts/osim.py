@@ -1,8 +1,8 @@
 """OSIM: the map beside four pooled versions of itself, reduced to half the channels and gated by position.
 
 Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), equations 1 to 7.
-Differs: the spatial gate's kernel and width are not stated there; here one channel, kernel 7. `scale_mode` decides whether
-the pools 2 and 4 are output sizes or windows, which the text leaves open.
+Differs: The paper does not state kernel and width of the spatial gate; here it has one channel and kernel 7.
+`scale_mode` decides whether the pools 2 and 4 are output sizes or windows, which the text leaves open.
 """
 
 from typing import Literal
@@ -12,8 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contexts._conv import halved
+from models.contracts import Context
 
-class Osim(nn.Module):
+
+class Osim(Context):
     """F = ReLU(BN(conv1x1([x; max; mean; pool_2; pool_4]))), y = F·σ(conv_kxk(F))."""
 
     def __init__(
@@ -26,12 +29,12 @@ class Osim(nn.Module):
         """Builds the module.
 
         Args:
-            channels: of the map; half as many come out.
-            scale_mode: pool_k averages to k x k positions (`output_size`), or over windows of k x k (`window`).
-            kernel: side of the spatial gate's convolution.
+            channels: Channels of the map; half as many come out.
+            scale_mode: How pool_k averages: to k x k positions (`output_size`), or over windows of k x k
+                (`window`).
+            kernel: Side of the spatial gate's convolution.
         """
-        super().__init__()
-        self.out_channels = max(1, channels // 2)
+        super().__init__(out_channels=halved(channels))
         self.scale_mode = scale_mode
         self.reduce = nn.Conv2d(5 * channels, self.out_channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(self.out_channels)
@@ -40,8 +43,9 @@ class Osim(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
         """The widened map.
 
-        The 1x1 convolution of the concatenation is the sum of five, and it commutes with bilinear resizing: each pooled map
-        is convolved at its own small size, which costs a fifth of the multiplications and never stores 5 c channels.
+        The 1x1 convolution of five concatenated maps is the sum of five convolutions, and it commutes with
+        bilinear resizing. So each pooled map is convolved at its own small size, which costs a fifth of the
+        multiplications and never stores 5 c channels.
         """
         size = x.shape[2:]
         coarse = (

@@ -1,7 +1,7 @@
 """RFB: branches of growing kernel and dilation, as receptive fields grow with eccentricity.
 
-Source: Liu, Huang and Wang 2018, arXiv 1711.07767, figure 4a; widths as in the authors' code.
-Differs: half of the channels come out, as in the other context modules.
+Source: Liu, Huang and Wang 2018, arXiv 1711.07767, figure 4a; the widths are those of the authors' code.
+Differs: Half of the channels come out, as in the other context modules.
 """
 
 import torch
@@ -9,26 +9,34 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.contexts._conv import conv_unit
+from models.contexts._conv import conv_unit, halved
+from models.contracts import Context
 
 
-class Rfb(nn.Module):
-    """y = ReLU(s·conv1x1([branch_1; branch_2; branch_3]) + conv1x1(x)); branches end in 3x3 with dilation 1, 2, 3."""
+class Rfb(Context):
+    """y = ReLU(s·conv1x1([branch_1; branch_2; branch_3]) + conv1x1(x)).
+
+    The branches end in a 3x3 convolution with dilation 1, 2 and 3.
+    """
 
     def __init__(self, channels: int, *, scale: float = 0.1) -> None:
         """Builds the branches.
 
         Args:
-            channels: of the map; half as many come out.
-            scale: s, the share of the branches.
+            channels: Channels of the map; half as many come out.
+            scale: Factor s of the branches.
         """
-        super().__init__()
-        self.out_channels = max(1, channels // 2)
+        super().__init__(out_channels=halved(channels))
         self.scale = scale
         i = max(2, channels // 8)
-        self.near = nn.Sequential(conv_unit(channels, 2 * i), conv_unit(2 * i, 2 * i, 3, 1, None))
+        self.near = nn.Sequential(
+            conv_unit(channels, 2 * i),
+            conv_unit(2 * i, 2 * i, 3, 1, None),
+        )
         self.middle = nn.Sequential(
-            conv_unit(channels, i), conv_unit(i, 2 * i, 3), conv_unit(2 * i, 2 * i, 3, 2, None)
+            conv_unit(channels, i),
+            conv_unit(i, 2 * i, 3),
+            conv_unit(2 * i, 2 * i, 3, 2, None),
         )
         self.far = nn.Sequential(
             conv_unit(channels, i),

@@ -12,7 +12,7 @@ def check_heads(dim: int, heads: int) -> None:
     """Passes where the heads share the width evenly.
 
     Raises:
-        ValueError: otherwise, or where either is below 1.
+        ValueError: The heads do not divide the width, or either is below 1.
     """
     if min(dim, heads) < 1 or dim % heads:
         raise ValueError(f"`fusion.heads`: must divide the width {dim}, got {heads}. Powers of two fit.")
@@ -43,21 +43,20 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "b v n d"]) -> Float[Tensor, "b v n d"]:
-        """What each eye's tokens gather from the other eye."""
+        """What the tokens of each eye gather from the other eye."""
         key, value = self.key_value(x.flip(1)).chunk(2, 3)
-        y: Tensor = self.out(
-            attend(self.query(x), key, value, self.heads, self.dropout if self.training else 0.0)
-        )
+        dropout = self.dropout if self.training else 0.0
+        y: Tensor = self.out(attend(self.query(x), key, value, self.heads, dropout))
         return y
 
 
 def feed_forward(dim: int, dropout: float) -> nn.Sequential:
-    """Linear to four times the width, GELU, and back, with dropout after each."""
+    """A linear layer to four times the width, GELU, and a linear layer back, with dropout after each."""
     return nn.Sequential(
         nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim), nn.Dropout(dropout)
     )
 
 
 def tokens(maps: Float[Tensor, "b v d h w"]) -> Float[Tensor, "b v n d"]:
-    """One token per position."""
+    """One token for each position."""
     return maps.flatten(3).transpose(2, 3)

@@ -1,6 +1,7 @@
 """A small densely connected network, one path for both eyes.
 
-Source: Huang et al. 2017, arXiv 1608.06993, sections 3 and 4 (DenseNet-B layers and a transition without pooling).
+Source: Huang et al. 2017, arXiv 1608.06993, sections 3 and 4 (DenseNet-B layers and a transition without
+pooling).
 """
 
 import torch
@@ -18,7 +19,7 @@ class DensePath(nn.Module):
         super().__init__()
         widths = [in_channels + i * growth for i in range(layers)]
         self.layers = nn.ModuleList(
-            nn.Sequential(*_unit(c, 4 * growth, 1), *_unit(4 * growth, growth, 3)) for c in widths
+            nn.Sequential(*_unit(width, 4 * growth, 1), *_unit(4 * growth, growth, 3)) for width in widths
         )
         self.leave = nn.Sequential(*_unit(in_channels + layers * growth, out_channels, 1))
 
@@ -31,7 +32,7 @@ class DensePath(nn.Module):
 
 
 def _unit(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
-    """BN, ReLU (which must not write into what the concatenation still needs), convolution."""
+    """BN, ReLU and convolution; the ReLU must not write into a map that is concatenated later."""
     return [
         nn.BatchNorm2d(in_channels),
         nn.ReLU(),

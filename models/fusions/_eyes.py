@@ -5,9 +5,10 @@ def require_pair(fusion: str, num_views: int) -> None:
     """Passes where there are two views.
 
     Raises:
-        ValueError: there is another number of views.
+        ValueError: There is another number of views.
     """
     if num_views != 2:
         raise ValueError(
-            f"`fusion`: {fusion} needs both eyes, got {num_views} view(s). Use concat, sum, max, gated or late."
+            f"`fusion`: {fusion} needs both eyes, got {num_views} view(s). "
+            "Use concat, sum, max, gated or late."
         )

@@ -1,4 +1,4 @@
-"""Layers with a set of weights for each eye, applied to both at once; with one set they are shared."""
+"""Layers with one set of weights for each eye, or with one set for both, applied to both eyes at once."""
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,9 @@ class PerEyeLinear(nn.Module):
         """Draws the weights as torch's own linear layer does.
 
         Args:
-            eyes: 2 for weights of each eye, 1 for shared ones.
-            in_features: width of the tokens.
-            out_features: width that comes out.
+            eyes: 2 gives each eye its own weights, 1 shares them.
+            in_features: Width of the tokens.
+            out_features: Width of the tokens that come out.
         """
         super().__init__()
         bound = in_features**-0.5
@@ -44,11 +44,11 @@ class PerEyeShare(nn.Module):
     """σ(s_v), a learned share in (0, 1) for each eye."""
 
     def __init__(self, eyes: int, start: float) -> None:
-        """Sets the start.
+        """Sets the share at the start.
 
         Args:
-            eyes: 2 for a share of each eye, 1 for a common one.
-            start: s; 0 is a half, 2 is 0.88.
+            eyes: 2 gives each eye its own share, 1 gives both a common one.
+            start: Value of s at the start; 0 is a share of 0.5, 2 is one of 0.88.
         """
         super().__init__()
         self.raw = nn.Parameter(torch.full((eyes, 1, 1), float(start)))

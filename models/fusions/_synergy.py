@@ -1,4 +1,4 @@
-"""CCAM and CIAM: a path for what sets the two eyes apart and a path for what they share.
+"""CCAM and CIAM: a path for the differences between the two eyes, and a path for what they share.
 
 Source: DMS-Net (Huo et al. 2025) names both and gives no equations; see the component `dual_synergy`.
 """
@@ -12,20 +12,22 @@ from torch import Tensor, nn
 from models.fusions._cafm import cosine_map
 from models.fusions._dense_path import DensePath
 
+Discrepancy = Literal["absolute", "signed", "cosine"]
+Similarity = Literal["product", "cosine"]
+
 
 class Ccam(nn.Module):
     """y_v = dense([f_v·σ(conv1x1 D_v); D_v])."""
 
-    def __init__(
-        self, dim: int, discrepancy: Literal["absolute", "signed", "cosine"], layers: int, growth: int
-    ) -> None:
+    def __init__(self, dim: int, discrepancy: Discrepancy, layers: int, growth: int) -> None:
         """Builds the gate and the dense path, which both eyes share.
 
         Args:
-            dim: channels of f and g.
-            discrepancy: D = |g_l - g_r|, g_v minus the other eye's g, or 1 - cosine at each position.
-            layers: of the dense path.
-            growth: channels that a layer adds.
+            dim: Channels of f and of g.
+            discrepancy: What D is: |g_l - g_r|, g_v minus the g of the other eye, or 1 - cosine at each
+                position.
+            layers: Layers of the dense path.
+            growth: Channels that a layer adds.
         """
         super().__init__()
         self.discrepancy = discrepancy
@@ -36,7 +38,7 @@ class Ccam(nn.Module):
     def forward(
         self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]
     ) -> Float[Tensor, "b v d h w"]:
-        """Each eye's map of differences; f is gated by what g says."""
+        """The map of differences of each eye; g decides how f is gated."""
         if self.discrepancy == "cosine":
             d = (1 - cosine_map(g)).to(f.dtype)
         else:
@@ -49,14 +51,14 @@ class Ccam(nn.Module):
 class Ciam(nn.Module):
     """y_v = dense(f_v·σ(conv1x1 S)) + f_v."""
 
-    def __init__(self, dim: int, similarity: Literal["product", "cosine"], layers: int, growth: int) -> None:
+    def __init__(self, dim: int, similarity: Similarity, layers: int, growth: int) -> None:
         """Builds the gate and the dense path, which both eyes share.
 
         Args:
-            dim: channels of f and g.
-            similarity: S = g_l ⊙ g_r, or the cosine at each position.
-            layers: of the dense path.
-            growth: channels that a layer adds.
+            dim: Channels of f and of g.
+            similarity: What S is: g_l ⊙ g_r, or the cosine at each position.
+            layers: Layers of the dense path.
+            growth: Channels that a layer adds.
         """
         super().__init__()
         self.similarity = similarity
@@ -66,7 +68,7 @@ class Ciam(nn.Module):
     def forward(
         self, f: Float[Tensor, "b v d h w"], g: Float[Tensor, "b v d h w"]
     ) -> Float[Tensor, "b v d h w"]:
-        """Each eye's map of similarities; f is gated by what g says."""
+        """The map of similarities of each eye; g decides how f is gated."""
         s = cosine_map(g).to(f.dtype) if self.similarity == "cosine" else g * g.flip(1)
         x = f.flatten(0, 1)
         return torch.unflatten(self.path(x * self.gate(s.flatten(0, 1))) + x, 0, f.shape[:2])

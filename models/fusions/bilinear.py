@@ -1,7 +1,8 @@
 """Low-rank bilinear fusion: products of projected features of both eyes.
 
-Source: Kim et al. 2017, arXiv 1610.04325 (low-rank bilinear pooling); signed root and length normalisation after Lin et al. 2015.
-Differs: both eyes share one projection without non-linearity, which makes the product symmetric.
+Source: Kim et al. 2017, arXiv 1610.04325 (low-rank bilinear pooling); signed root and length normalisation
+after Lin et al. 2015.
+Differs: Both eyes share one projection without non-linearity, which makes the product symmetric.
 """
 
 from typing import Literal
@@ -10,14 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contracts import Fusion
 from models.fusions._eyes import require_pair
 from models.poolings import Pool, global_average, pool_views
 
 
-class Bilinear(nn.Module):
-    """z = unit(sign(s)·√|s|), s = U l ⊙ U r of vectors (`pooled`), or pooled from products at each position (`feature_map`)."""
-
-    symmetric = True
+class Bilinear(Fusion):
+    """z = unit(sign(s)·√|s|), s = U l ⊙ U r of vectors (`pooled`), or the pooled U l ⊙ U r of maps."""
 
     def __init__(
         self,
@@ -30,26 +30,25 @@ class Bilinear(nn.Module):
         """Builds the projection.
 
         Args:
-            channels: of each eye's map.
-            num_views: must be 2.
-            rank: length of the product, at least 1.
-            level: multiplies pooled vectors, or the maps at the same position.
+            channels: Channels of each eye's map.
+            num_views: Must be 2.
+            rank: Length of the product, at least 1.
+            level: What is multiplied: pooled vectors, or the maps at the same position.
 
         Raises:
-            ValueError: one view, or a rank below 1.
+            ValueError: There are not two views, or the rank is below 1.
         """
-        super().__init__()
+        super().__init__(out_features=rank, symmetric=True)
         require_pair("bilinear", num_views)
         if rank < 1:
             raise ValueError(
                 f"`fusion.bilinear.rank`: must be at least 1, got {rank}. 256 to 1024 are common."
             )
         self.level = level
-        self.out_features = rank
         self.project = nn.Linear(channels, rank)
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per pair, the same when the eyes are swapped."""
+        """One vector for each pair."""
         if self.level == "pooled":
             s = self.project(pool_views(maps, pool)).prod(1)
         else:

@@ -1,11 +1,13 @@
 """CASFM: both eyes exchange what they see on a coarse grid, then their maps are joined.
 
-Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), equations 8 to 13. Where they are silent (heads, norms, feed-forward part,
-resizing) the structure of the dual-modality block that they follow (Shen et al. 2023, arXiv 2308.07504) is taken.
-Differs: equation 8's factor 1/k² is already inside an average (`literal_scale` brings it back for average and maximum). Equation
-10's position is interpolated from a 1x1 map, which is a constant; here from a learned grid (`pos_grid: 1` is literal), whose
-width makes its projection redundant. `cross_mode: literal` is equation 11 as printed: an eye's values under the other eye's
-queries; `standard` is cross-attention, the other eye's values under the eye's own queries.
+Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), equations 8 to 13. Where they are silent (heads, norms,
+feed-forward part, resizing), the structure is that of the dual-modality block that they follow (Shen et al.
+2023, arXiv 2308.07504).
+Differs: The factor 1/k² of equation 8 is already inside an average; `literal_scale` brings it back for
+average and maximum. The position of equation 10 is interpolated from a 1x1 map, which is a constant; here it
+is interpolated from a learned grid (`pos_grid: 1` is literal), whose width makes its projection redundant.
+`cross_mode: literal` is equation 11 as printed: the values of an eye under the queries of the other eye.
+`cross_mode: standard` is cross-attention: the values of the other eye under the queries of the eye itself.
 """
 
 from typing import Literal
@@ -16,14 +18,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._dropout import check_dropout
+from models.contracts import Fusion
 from models.fusions._cross import attend, check_heads, feed_forward, tokens
 from models.fusions._eyes import require_pair
 from models.fusions._per_eye import PerEyeLinear, PerEyeNorm, PerEyeShare
 from models.poolings import Pool, global_average
 
 
-class Casfm(nn.Module):
-    """t = tokens(λ·avg + (1-λ)·max) + P; t' = α·attention·W + β·t; map + resize(t' + MLP(LN t')); SiLU(BN(conv1x1([l; r])))."""
+class Casfm(Fusion):
+    """z = pool(SiLU(BN(conv1x1([y_l; y_r])))), y = map + resize(t' + MLP(LN t')) for each eye, where
+
+    t' = α·attention·W + β·t and t = tokens(λ·avg + (1-λ)·max) + P.
+    """
 
     def __init__(
         self,
@@ -42,68 +48,66 @@ class Casfm(nn.Module):
         """Builds the module.
 
         Args:
-            channels: of each eye's map.
-            num_views: must be 2.
-            dim: width of the tokens and of the joined map; `heads` divides it.
-            heads: number of attention heads.
-            cross_mode: which eye's queries meet which eye's keys and values.
-            pos_grid: side of the learned grid of positions, at least 1; starts at zero.
-            literal_scale: scales the pooled map by 1/4, as equation 8 is printed.
-            share_eyes: one set of λ, α, β, positions, norms and projections for both eyes.
-            dropout: share of attention weights and features set to 0 while training, in [0, 1).
-            combine: joins both eyes' maps side by side as in equation 13, or as their sum; a sum of shared parts is symmetric.
+            channels: Channels of each eye's map.
+            num_views: Must be 2.
+            dim: Width of the tokens and of the joined map; `heads` divides it.
+            heads: Number of attention heads.
+            cross_mode: Which eye's queries meet which eye's keys and values.
+            pos_grid: Side of the learned grid of positions, at least 1; the grid starts at zero.
+            literal_scale: Multiply the pooled map by 1/4, as equation 8 is printed.
+            share_eyes: Use one set of λ, α, β, positions, norms and projections for both eyes.
+            dropout: Share of attention weights and features set to 0 in training, in [0, 1).
+            combine: How the maps of both eyes are joined: concatenated as in equation 13, or added. A sum of
+                shared parts is symmetric.
 
         Raises:
-            ValueError: one view, heads that do not divide dim, pos_grid below 1, or dropout outside its range.
+            ValueError: There are not two views, or an argument lies outside its range.
         """
-        super().__init__()
+        super().__init__(out_features=dim, symmetric=share_eyes and combine == "sum")
         require_pair("casfm", num_views)
         check_heads(dim, heads)
         if pos_grid < 1:
             raise ValueError(
-                f"`fusion.casfm.pos_grid`: must be at least 1, got {pos_grid}. 7 fits maps of 14x14, 1 is literal."
+                f"`fusion.casfm.pos_grid`: must be at least 1, got {pos_grid}. "
+                "7 fits maps of 14x14, 1 is literal."
             )
         eyes = 1 if share_eyes else 2
-        self.out_features = dim
-        self.symmetric = share_eyes and combine == "sum"
         self.heads, self.dropout, self.combine = heads, check_dropout(dropout), combine
         self.literal = cross_mode == "literal"
         self.pool_scale = 0.25 if literal_scale else 1.0
         self.reduce = nn.Conv2d(channels, dim, 1)
         self.token = nn.Linear(dim, dim)
         self.position = nn.Parameter(torch.zeros(eyes, dim, pos_grid, pos_grid))
-        self.mix, self.alpha, self.beta = (
-            PerEyeShare(eyes, 0.0),
-            PerEyeShare(eyes, 2.0),
-            PerEyeShare(eyes, 2.0),
-        )
+        self.mix = PerEyeShare(eyes, 0.0)
+        self.alpha = PerEyeShare(eyes, 2.0)
+        self.beta = PerEyeShare(eyes, 2.0)
         self.norm = PerEyeNorm(eyes, dim)
-        self.query, self.key, self.value = (PerEyeLinear(eyes, dim, dim) for _ in range(3))
+        self.query = PerEyeLinear(eyes, dim, dim)
+        self.key = PerEyeLinear(eyes, dim, dim)
+        self.value = PerEyeLinear(eyes, dim, dim)
         self.out = nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.LayerNorm(dim), feed_forward(dim, dropout))
         join = nn.Conv2d(dim if combine == "sum" else 2 * dim, dim, 1, bias=False)
         self.join = nn.Sequential(join, nn.BatchNorm2d(dim), nn.SiLU(inplace=True))
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per pair."""
+        """One vector for each pair."""
         return pool(self.fuse(maps))
 
     def fuse(self, maps: Float[Tensor, "b v c h w"]) -> Float[Tensor, "b d h w"]:
-        """One map per pair (equation 13)."""
+        """One map for each pair (equation 13)."""
         eyes = self.exchange(maps)
         y: Tensor = self.join(eyes.sum(1) if self.combine == "sum" else eyes.flatten(1, 2))
         return y
 
     def exchange(self, maps: Float[Tensor, "b v c h w"]) -> Float[Tensor, "b v d h w"]:
-        """Each eye's map after it has met the other's."""
-        size = maps.shape[3:]
+        """The map of each eye after it has met that of the other."""
         reduced = self.reduce(maps.flatten(0, 1))
         coarse, grid = self._coarse(reduced, maps.shape[:2])
         t = self._cross(coarse)
         t = t + self.mlp(t)
-        spread = F.interpolate(
-            torch.unflatten(t.flatten(0, 1).transpose(1, 2), 2, grid), size, mode="bilinear"
-        )
+        small = torch.unflatten(t.flatten(0, 1).transpose(1, 2), 2, grid)
+        spread = F.interpolate(small, maps.shape[3:], mode="bilinear")
         return torch.unflatten(reduced + spread, 0, maps.shape[:2])
 
     def _coarse(
@@ -112,10 +116,10 @@ class Casfm(nn.Module):
         """Tokens of the map at half its size (equations 8 to 10), and that size."""
         window = (min(2, x.shape[2]), min(2, x.shape[3]))
         average, largest = F.avg_pool2d(x, window), F.max_pool2d(x, window)
+        of_average = tokens(torch.unflatten(average, 0, batch))
+        of_largest = tokens(torch.unflatten(largest, 0, batch))
         mix = self.mix()
-        t = mix * tokens(torch.unflatten(average, 0, batch)) + (1 - mix) * tokens(
-            torch.unflatten(largest, 0, batch)
-        )
+        t = mix * of_average + (1 - mix) * of_largest
         position = F.interpolate(self.position, average.shape[2:], mode="bilinear").flatten(2).transpose(1, 2)
         return self.token(self.pool_scale * t) + position, average.shape[2:]
 

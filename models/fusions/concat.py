@@ -9,13 +9,12 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contracts import Fusion
 from models.poolings import Pool, global_average, pool_views
 
 
-class Concat(nn.Module):
+class Concat(Fusion):
     """z = [pool(L); pool(R)] (`pooled`), or z = pool(ReLU(BN(conv1x1([L; R])))) (`feature_map`)."""
-
-    symmetric = False
 
     def __init__(
         self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
@@ -23,14 +22,16 @@ class Concat(nn.Module):
         """Builds the fusion.
 
         Args:
-            channels: of each view's map.
+            channels: Channels of each view's map.
             num_views: 1 or 2.
-            level: joins vectors, or maps, which are mixed position by position to `channels` before they are pooled.
+            level: What is concatenated: vectors, or maps, which are mixed to `channels` position by position
+                and then pooled.
         """
-        super().__init__()
+        wide = channels * num_views
+        super().__init__(out_features=wide if level == "pooled" else channels, symmetric=False)
         self.level = level
-        self.out_features = channels * num_views if level == "pooled" else channels
-        mix = nn.Conv2d(channels * num_views, channels, 1, bias=False)
+        # made in both cases: it draws random numbers, and the start of all later parts depends on them
+        mix = nn.Conv2d(wide, channels, 1, bias=False)
         self.mix = (
             nn.Sequential(mix, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
             if level == "feature_map"
@@ -38,7 +39,7 @@ class Concat(nn.Module):
         )
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per sample."""
+        """One vector for each sample."""
         if self.level == "pooled":
             return pool_views(maps, pool).flatten(1)
         return pool(self.mix(maps.flatten(1, 2)))

@@ -1,7 +1,9 @@
 """Cross-attention fusion: each eye's positions gather from the other eye before both are pooled.
 
-Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.2, with queries from one eye and keys and values from the other.
-Differs: one pre-norm layer whose weights both eyes share; no positional encoding, so eyes need not face the same way.
+Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.2, with queries from one eye and keys and values from
+the other.
+Differs: There is one pre-norm layer, whose weights both eyes share, and no positional encoding, so eyes need
+not face the same way.
 """
 
 from typing import Literal
@@ -10,12 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contracts import Fusion
 from models.fusions._cross import CrossAttention, feed_forward, tokens
 from models.fusions._eyes import require_pair
 from models.poolings import Pool, global_average, pool_views
 
 
-class CrossAttentionFusion(nn.Module):
+class CrossAttentionFusion(Fusion):
     """t = t + cross(LN t), t = t + MLP(LN t); z = [pool(t_l); pool(t_r)] or their sum."""
 
     def __init__(
@@ -31,27 +34,26 @@ class CrossAttentionFusion(nn.Module):
         """Builds the layer.
 
         Args:
-            channels: of each eye's map.
-            num_views: must be 2.
-            dim: width of the tokens; `heads` divides it.
-            heads: number of attention heads.
-            dropout: share of attention weights and features set to 0 while training, in [0, 1).
-            combine: how both eyes' vectors are joined; `sum` makes the fusion symmetric.
+            channels: Channels of each eye's map.
+            num_views: Must be 2.
+            dim: Width of the tokens; `heads` divides it.
+            heads: Number of attention heads.
+            dropout: Share of attention weights and features set to 0 in training, in [0, 1).
+            combine: How the vectors of both eyes are joined; `sum` makes the fusion symmetric.
 
         Raises:
-            ValueError: one view, heads that do not divide dim, or dropout outside its range.
+            ValueError: There are not two views, the heads do not divide dim, or dropout lies outside its
+                range.
         """
-        super().__init__()
+        super().__init__(out_features=dim if combine == "sum" else 2 * dim, symmetric=combine == "sum")
         require_pair("cross_attention", num_views)
-        self.symmetric = combine == "sum"
-        self.out_features = dim if self.symmetric else 2 * dim
         self.reduce = nn.Conv2d(channels, dim, 1)
         self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
         self.cross = CrossAttention(dim, heads, dropout)
         self.mlp = feed_forward(dim, dropout)
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per pair."""
+        """One vector for each pair."""
         size = maps.shape[3:]
         t = tokens(torch.unflatten(self.reduce(maps.flatten(0, 1)), 0, maps.shape[:2]))
         t = t + self.cross(self.norms[0](t))

@@ -1,17 +1,19 @@
-"""DMS-Net's whole fusion: CASFM beside a path for what sets the eyes apart (CCAM) and one for what they share (CIAM).
+"""DMS-Net's whole fusion: CASFM, a path for what differs between the eyes, and one for what they share.
 
 Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), section on CCAM and CIAM; table 2 for the switches.
-Differs: the paper gives no equations for CAFM, CCAM, CIAM, the dense paths or how all parts are joined. This is a reconstruction
-from its words: both eyes are reduced by one 1x1 convolution and look at each other through CAFM, giving g; CCAM gates each eye by
-how the g differ, CIAM by how they agree, and a dense path that both eyes share follows. The parts' vectors stand side by side.
+Differs: The paper gives no equations for CAFM, CCAM, CIAM, the dense paths, and the joining of all parts.
+This is a reconstruction from its words. One 1x1 convolution reduces the maps f of both eyes; they look at
+each other through CAFM, which gives g. CCAM gates each eye by the difference of the g, CIAM by their
+agreement, and each has a dense path that both eyes share. The vectors of the parts are concatenated.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contracts import Fusion
 from models.fusions._cafm import ChannelSpatialCross, HeadsCross
 from models.fusions._eyes import require_pair
 from models.fusions._synergy import Ccam, Ciam
@@ -19,10 +21,11 @@ from models.fusions.casfm import Casfm
 from models.poolings import Pool, global_average, pool_views
 
 
-class DualSynergy(nn.Module):
+class DualSynergy(Fusion):
     """z = [pool(CASFM); join(pool CCAM_l, pool CCAM_r); join(pool CIAM_l, pool CIAM_r)].
 
-    CCAM_v = dense([f_v·σ(conv1x1 D_v); D_v]), D from |g_l - g_r|; CIAM_v = dense(f_v·σ(conv1x1 S)) + f_v, S from g_l ⊙ g_r.
+    CCAM_v = dense([f_v·σ(conv1x1 D_v); D_v]), D from |g_l - g_r|; CIAM_v = dense(f_v·σ(conv1x1 S)) + f_v, S
+    from g_l ⊙ g_r.
     """
 
     def __init__(
@@ -48,67 +51,70 @@ class DualSynergy(nn.Module):
         """Builds the parts that are switched on.
 
         Args:
-            channels: of each eye's map.
-            num_views: must be 2.
-            dim: width of every part; `heads` divides it.
-            casfm: whether the exchange on a coarse grid is there.
-            ccam: whether the path of differences is there.
-            ciam: whether the path of similarities is there.
-            cafm: how the eyes look at each other before CCAM and CIAM; `none` compares the maps as they are.
-            discrepancy: D = |g_l - g_r|, the signed difference seen from each eye, or 1 - cosine at each position.
-            similarity: S = g_l ⊙ g_r, or the cosine at each position.
-            layers: of each dense path, at least 1.
-            growth: channels that a dense layer adds, at least 1.
-            heads: of CASFM and of `mhca`.
-            cross_mode: as for `casfm`.
-            pos_grid: as for `casfm`.
-            dropout: of CASFM and of `mhca`, in [0, 1).
-            combine: how both eyes' vectors are joined; `sum` and `max` make the fusion symmetric, CASFM included.
+            channels: Channels of each eye's map.
+            num_views: Must be 2.
+            dim: Width of every part; `heads` divides it.
+            casfm: Whether the eyes exchange what they see on a coarse grid.
+            ccam: Whether there is a path of differences.
+            ciam: Whether there is a path of similarities.
+            cafm: How the eyes look at each other before CCAM and CIAM; `none` compares the maps as they are.
+            discrepancy: What D is: |g_l - g_r|, the signed difference as each eye sees it, or 1 - cosine at
+                each position.
+            similarity: What S is: g_l ⊙ g_r, or the cosine at each position.
+            layers: Layers of each dense path, at least 1.
+            growth: Channels that a dense layer adds, at least 1.
+            heads: Attention heads of CASFM and of `mhca`.
+            cross_mode: As in `casfm`.
+            pos_grid: As in `casfm`.
+            dropout: Dropout of CASFM and of `mhca`, in [0, 1).
+            combine: How the vectors of both eyes are joined; `sum` and `max` make the fusion symmetric, CASFM
+                included.
 
         Raises:
-            ValueError: one view, no part switched on, or an argument outside its range.
+            ValueError: There are not two views, no part is switched on, or an argument lies outside its
+                range.
         """
-        super().__init__()
+        symmetric = combine != "concat"
+        width = dim * (casfm + (1 if symmetric else 2) * (ccam + ciam))
+        super().__init__(out_features=width, symmetric=symmetric)
         require_pair("dual_synergy", num_views)
         if not (casfm or ccam or ciam):
             raise ValueError(
-                "`fusion.dual_synergy`: at least one of casfm, ccam and ciam must be on, got none. Use concat instead."
+                "`fusion.dual_synergy`: at least one of casfm, ccam and ciam must be on, got none. "
+                "Use concat instead."
             )
         if min(layers, growth) < 1:
             raise ValueError(
-                f"`fusion.dual_synergy`: layers and growth must be at least 1, got {layers} and {growth}. Try 3 and 32."
+                f"`fusion.dual_synergy`: layers and growth must be at least 1, got {layers} and {growth}. "
+                "Try 3 and 32."
             )
         self.combine = combine
-        self.symmetric = combine != "concat"
-        self.out_features = dim * (casfm + (1 if self.symmetric else 2) * (ccam + ciam))
-        joins: Literal["sum", "concat"] = "sum" if self.symmetric else "concat"
-        exchange: dict[str, Any] = {
-            "heads": heads,
-            "cross_mode": cross_mode,
-            "pos_grid": pos_grid,
-            "dropout": dropout,
-        }
-        self.casfm = (
-            Casfm(channels, num_views, dim=dim, share_eyes=self.symmetric, combine=joins, **exchange)
-            if casfm
-            else None
-        )
+        self.casfm: Casfm | None = None
+        if casfm:
+            self.casfm = Casfm(
+                channels,
+                num_views,
+                dim=dim,
+                heads=heads,
+                cross_mode=cross_mode,
+                pos_grid=pos_grid,
+                share_eyes=symmetric,
+                dropout=dropout,
+                combine="sum" if symmetric else "concat",
+            )
         self.reduce = nn.Conv2d(channels, dim, 1) if ccam or ciam else None
         self.cafm = _cafm(cafm, dim, heads, dropout) if ccam or ciam else None
         self.ccam = Ccam(dim, discrepancy, layers, growth) if ccam else None
         self.ciam = Ciam(dim, similarity, layers, growth) if ciam else None
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per pair."""
+        """One vector for each pair."""
         parts = [] if self.casfm is None else [pool(self.casfm.fuse(maps))]
         if self.reduce is not None and self.cafm is not None:
             f = torch.unflatten(self.reduce(maps.flatten(0, 1)), 0, maps.shape[:2])
             g = self.cafm(f)
-            parts += [
-                self._join(pool_views(path(f, g), pool))
-                for path in (self.ccam, self.ciam)
-                if path is not None
-            ]
+            paths = [path for path in (self.ccam, self.ciam) if path is not None]
+            parts += [self._join(pool_views(path(f, g), pool)) for path in paths]
         return torch.cat(parts, 1)
 
     def _join(self, eyes: Float[Tensor, "b v d"]) -> Float[Tensor, "b e"]:

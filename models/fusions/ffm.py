@@ -1,8 +1,9 @@
-"""FFM: both eyes' maps side by side through two convolutions, scaled by a learned factor.
+"""FFM: the maps of both eyes, concatenated, through two convolutions, scaled by a learned factor.
 
-Source: bilateral feature fusion of BFPC-Net (Li et al. 2022); its form was read in an independent reimplementation only.
-Differs: unknown for that reason; the width is an argument, because the reimplementation's 3x3 convolution over all channels of
-both eyes would have 75 M parameters after ResNet-50's last stage.
+Source: bilateral feature fusion of BFPC-Net (Li et al. 2022); its form was read in an independent
+reimplementation only.
+Differs: unknown for that reason. The width is an argument, because the reimplementation's 3x3 convolution
+over all channels of both eyes would have 75 M parameters after ResNet-50's last stage.
 """
 
 import torch
@@ -10,14 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._dropout import check_dropout
+from models.contracts import Fusion
 from models.fusions._eyes import require_pair
 from models.poolings import Pool, global_average
 
 
-class Ffm(nn.Module):
+class Ffm(Fusion):
     """z = dropout(ReLU(W·pool(a·conv1x1(ReLU(BN(conv3x3([l; r])))))))."""
-
-    symmetric = False
 
     def __init__(
         self, channels: int, num_views: int, *, width: int = 512, hidden: int = 512, dropout: float = 0.5
@@ -25,22 +25,21 @@ class Ffm(nn.Module):
         """Builds the module.
 
         Args:
-            channels: of each eye's map.
-            num_views: must be 2.
-            width: channels of both convolutions.
-            hidden: length of the vector.
-            dropout: share of the vector set to 0 while training, in [0, 1).
+            channels: Channels of each eye's map.
+            num_views: Must be 2.
+            width: Channels of both convolutions, at least 1.
+            hidden: Length of the vector, at least 1.
+            dropout: Share of the vector set to 0 in training, in [0, 1).
 
         Raises:
-            ValueError: one view, a width below 1, or dropout outside its range.
+            ValueError: There are not two views, or an argument lies outside its range.
         """
-        super().__init__()
+        super().__init__(out_features=hidden, symmetric=False)
         require_pair("ffm", num_views)
         if min(width, hidden) < 1:
             raise ValueError(
                 f"`fusion.ffm`: width and hidden must be at least 1, got {width} and {hidden}. Try 512."
             )
-        self.out_features = hidden
         first = nn.Conv2d(2 * channels, width, 3, padding=1, bias=False)
         self.mix = nn.Sequential(
             first, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, width, 1)
@@ -51,6 +50,6 @@ class Ffm(nn.Module):
         )
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per pair."""
+        """One vector for each pair."""
         y: Tensor = self.leave(pool(self.scale * self.mix(maps.flatten(1, 2))))
         return y

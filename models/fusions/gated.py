@@ -1,8 +1,8 @@
 """Gated sum: every channel decides how much it takes from each view.
 
 Source: Arevalo et al. 2017, Gated Multimodal Units, arXiv 1702.01992.
-Differs: the gate is a softmax over views of one shared linear map of each view, not a sigmoid of their concatenation; so
-it is symmetric and works for any number of views.
+Differs: The gate is a softmax over views of one shared linear map of each view, not a sigmoid of their
+concatenation; so it is symmetric and works for any number of views.
 """
 
 from typing import Literal
@@ -10,13 +10,15 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contracts import Fusion
 from models.poolings import Pool, global_average, pool_views
 
 
-class Gated(nn.Module):
-    """z = Σ_v g_v·x_v, g = softmax over views of (W x_v + b), per channel (and per position for `feature_map`)."""
+class Gated(Fusion):
+    """z = Σ_v g_v·x_v, g = softmax over views of (W x_v + b), for each channel.
 
-    symmetric = True
+    With `feature_map` there is a gate for each position, too.
+    """
 
     def __init__(
         self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
@@ -24,17 +26,16 @@ class Gated(nn.Module):
         """Builds the gate.
 
         Args:
-            channels: of each view's map.
+            channels: Channels of each view's map.
             num_views: 1 or 2.
-            level: gates pooled vectors, or the maps before they are pooled.
+            level: What is gated: pooled vectors, or the maps before they are pooled.
         """
-        super().__init__()
+        super().__init__(out_features=channels, symmetric=True)
         self.level = level
-        self.out_features = channels
         self.score = nn.Linear(channels, channels)
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per sample, the same when the views are swapped."""
+        """One vector for each sample."""
         if self.level == "pooled":
             x = pool_views(maps, pool)
             gate: Tensor = self.score(x).softmax(1)

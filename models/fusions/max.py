@@ -7,30 +7,28 @@ Differs: nothing.
 from typing import Literal
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Fusion
 from models.poolings import Pool, global_average, pool_views
 
 
-class Max(nn.Module):
+class Max(Fusion):
     """z = max over views of pool(x_v) (`pooled`), or z = pool(max over views of x_v) (`feature_map`)."""
-
-    symmetric = True
 
     def __init__(
         self, channels: int, num_views: int, *, level: Literal["pooled", "feature_map"] = "pooled"
     ) -> None:
-        """Notes the widths.
+        """Sets the level.
 
         Args:
-            channels: of each view's map.
+            channels: Channels of each view's map.
             num_views: 1 or 2.
-            level: compares pooled vectors, or the maps at the same position.
+            level: What is compared: pooled vectors, or the maps at the same position.
         """
-        super().__init__()
+        super().__init__(out_features=channels, symmetric=True)
         self.level = level
-        self.out_features = channels
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
-        """One vector per sample, the same when the views are swapped."""
+        """One vector for each sample."""
         return pool_views(maps, pool).amax(1) if self.level == "pooled" else pool(maps.amax(1))

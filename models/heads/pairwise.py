@@ -1,7 +1,8 @@
-"""Two logits per label, "has it" and "has it not", with a softmax over the two.
+"""Two logits for each label, "has it" and "has it not", with a softmax over the two.
 
-Source: the most charitable reading of BFPC-Net (Li et al. 2022), which names softmax for labels that occur together.
-Differs: the two logits come out as their difference, of which a sigmoid is the same softmax.
+Source: the most charitable reading of BFPC-Net (Li et al. 2022), which names softmax for labels that occur
+together.
+Differs: The head gives the difference of the two logits; the sigmoid of it is the same softmax.
 """
 
 import torch
@@ -9,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._dropout import check_dropout
+from models.contracts import Head
 
 
-class Pairwise(nn.Module):
+class Pairwise(Head):
     """logit = z_has - z_has_not, score = exp(z_has) / (exp(z_has) + exp(z_has_not)) = σ(logit)."""
 
     exclusive = False
@@ -21,12 +23,12 @@ class Pairwise(nn.Module):
         """Builds the linear layer.
 
         Args:
-            in_features: length of the embedding.
-            num_labels: number of labels.
-            dropout: share of the embedding's features set to 0 while training, in [0, 1).
+            in_features: Length of the embedding.
+            num_labels: Number of labels.
+            dropout: Share of the embedding's features set to 0 in training, in [0, 1).
 
         Raises:
-            ValueError: dropout outside its range.
+            ValueError: The dropout lies outside its range.
         """
         super().__init__()
         self.linear = nn.Sequential(
@@ -34,14 +36,14 @@ class Pairwise(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b l"]:
-        """Logits."""
+        """The logits, one for each label."""
         without, has = torch.unflatten(self.linear(x), 1, (2, -1)).unbind(1)
         return has - without
 
     def scores(self, logits: Float[Tensor, "b l"]) -> Float[Tensor, "b l"]:
-        """Probability of each label, independent of the others."""
+        """The probability of each label, independent of the others."""
         return logits.float().sigmoid()
 
     def encode(self, targets: Float[Tensor, "b l"]) -> Float[Tensor, "b l"]:
-        """Targets in the space of the logits: the labels themselves."""
+        """The labels themselves."""
         return targets

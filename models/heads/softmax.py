@@ -1,4 +1,4 @@
-"""One logit per class, a softmax over them: exactly one class per sample.
+"""One logit for each class, a softmax over them: exactly one class for each sample.
 
 Source: the classifier of single-label tasks (DR grades, vitreous opacity or detachment).
 Differs: nothing.
@@ -8,15 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._dropout import check_dropout
+from models.contracts import Head
 
 
-class Softmax(nn.Module):
-    """logits = W·dropout(x) + b, scores = softmax(logits).
-
-    Attributes:
-        exclusive: whether `encode` gives exactly one 1 per row; a loss with `exclusive` needs a head that agrees.
-        multilabel_data: whether the data may carry several labels per sample.
-    """
+class Softmax(Head):
+    """logits = W·dropout(x) + b, scores = softmax(logits)."""
 
     exclusive = True
     multilabel_data = False
@@ -25,25 +21,25 @@ class Softmax(nn.Module):
         """Builds the linear layer.
 
         Args:
-            in_features: length of the embedding.
-            num_labels: number of classes.
-            dropout: share of the embedding's features set to 0 while training, in [0, 1).
+            in_features: Length of the embedding.
+            num_labels: Number of classes.
+            dropout: Share of the embedding's features set to 0 in training, in [0, 1).
 
         Raises:
-            ValueError: dropout outside its range.
+            ValueError: The dropout lies outside its range.
         """
         super().__init__()
         self.linear = nn.Sequential(nn.Dropout(check_dropout(dropout)), nn.Linear(in_features, num_labels))
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b l"]:
-        """Logits."""
+        """The logits, one for each class."""
         y: Tensor = self.linear(x)
         return y
 
     def scores(self, logits: Float[Tensor, "b l"]) -> Float[Tensor, "b l"]:
-        """Probability of each class; they sum to 1."""
+        """The probability of each class; they sum to 1."""
         return logits.float().softmax(1)
 
     def encode(self, targets: Float[Tensor, "b l"]) -> Float[Tensor, "b l"]:
-        """Targets in the space of the logits: the classes themselves."""
+        """The classes themselves."""
         return targets

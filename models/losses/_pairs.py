@@ -1,4 +1,4 @@
-"""Which samples of a batch belong together, and how far apart their embeddings are."""
+"""Which samples of a batch match, and how far apart their embeddings are."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,10 @@ from torch import Tensor
 
 
 def matches(targets: Float[Tensor, "n l"], min_jaccard: float) -> Bool[Tensor, "n n"]:
-    """Whether two samples share enough labels: |A ∩ B| / |A ∪ B| >= min_jaccard; two samples without labels match."""
+    """Whether two samples share enough labels: |A ∩ B| / |A ∪ B| >= min_jaccard.
+
+    Two samples without labels match.
+    """
     both = targets @ targets.T
     count = targets.sum(1)
     either = count[:, None] + count[None, :] - both
@@ -18,17 +21,18 @@ def check_jaccard(min_jaccard: float) -> float:
     """The threshold itself.
 
     Raises:
-        ValueError: outside (0, 1].
+        ValueError: The threshold lies outside (0, 1].
     """
     if not 0 < min_jaccard <= 1:
         raise ValueError(
-            f"`loss.min_jaccard`: must be above 0 and at most 1, got {min_jaccard}. 1 means the same label set."
+            f"`loss.min_jaccard`: must be above 0 and at most 1, got {min_jaccard}. "
+            "1 means the same label set."
         )
     return min_jaccard
 
 
 def others(table: Shaped[Tensor, "n n"]) -> Bool[Tensor, "n n"]:
-    """True but for each sample with itself, in the size of the table."""
+    """A table of the same size, False on the diagonal, where a sample meets itself, and True elsewhere."""
     return ~torch.eye(len(table), dtype=torch.bool, device=table.device)
 
 
@@ -38,7 +42,7 @@ def euclidean(x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
 
 
 def cosine(x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
-    """Cosine similarities between all embeddings, in full precision whatever the caller runs in."""
+    """Cosine similarities between all embeddings, in 32 bit even under autocast."""
     with torch.autocast(x.device.type, enabled=False):
         unit = F.normalize(x.float())
         return unit @ unit.T

@@ -3,11 +3,11 @@
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST = 100.0  # a label that one sample in 1,000 carries must not outweigh all others
+LARGEST = 100.0  # a label of one sample in 1,000 must not outweigh all others
 
 
 def positive_weight(prevalence: Float[Tensor, " l"]) -> Float[Tensor, " l"]:
-    """(1 - p)/p, at most 100; 100 for a label that no training sample carries."""
+    """(1 - p)/p, at most 100; 100 for a label that no training sample has."""
     return ((1 - prevalence) / prevalence.clamp(min=1e-9)).clamp(max=LARGEST)
 
 

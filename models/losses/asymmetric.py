@@ -1,18 +1,19 @@
-"""Asymmetric loss: easy negatives are turned down more than easy positives, and very easy ones dropped.
+"""Asymmetric loss: easy negatives weigh less than easy positives, and very easy negatives weigh nothing.
 
 Source: Ridnik et al. 2021, arXiv 2009.14119, equations 4 to 7.
 Differs: averaged over all decisions of the batch, where the authors sum.
 """
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.siamese import Output
+from models.contracts import Loss
+from models.output import Output
 
 SMALLEST = 1e-8
 
 
-class Asymmetric(nn.Module):
+class Asymmetric(Loss):
     """L = -mean of t·(1-p)^γ₊·log p + (1-t)·q^γ₋·log(1-q), q = max(p - clip, 0)."""
 
     trains_head = True
@@ -30,19 +31,19 @@ class Asymmetric(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label; not used.
-            gamma_neg: γ₋, at least 0.
-            gamma_pos: γ₊, at least 0.
-            clip: probability up to which a label that is not carried costs nothing, in [0, 1).
+            prevalence: Share of training samples with each label; not used.
+            gamma_neg: Exponent γ₋, at least 0.
+            gamma_pos: Exponent γ₊, at least 0.
+            clip: Probability up to which a label that the sample does not have costs nothing, in [0, 1).
 
         Raises:
-            ValueError: an argument outside its range.
+            ValueError: An argument lies outside its range.
         """
         super().__init__()
         if min(gamma_neg, gamma_pos) < 0 or not 0 <= clip < 1:
-            got = f"{gamma_neg}, {gamma_pos} and {clip}"
             raise ValueError(
-                f"`loss.asymmetric`: gammas must be at least 0 and clip in [0, 1), got {got}. The paper has 4, 0 and 0.05."
+                "`loss.asymmetric`: gammas must be at least 0 and clip in [0, 1), "
+                f"got {gamma_neg}, {gamma_pos} and {clip}. The paper has 4, 0 and 0.05."
             )
         self.gamma_neg, self.gamma_pos, self.clip = gamma_neg, gamma_pos, clip
 

@@ -1,4 +1,4 @@
-"""Binary cross-entropy, one decision per label.
+"""Binary cross-entropy, one decision for each label.
 
 Source: the default for ODIR-5K's eight labels.
 Differs: `balanced` bounds the weight of rare labels at 100.
@@ -8,13 +8,14 @@ from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Loss
 from models.losses._weights import positive_weight
-from models.siamese import Output
+from models.output import Output
 
 
-class Bce(nn.Module):
+class Bce(Loss):
     """L = mean over samples and labels of -[w·t·log σ(z) + (1-t)·log(1-σ(z))]."""
 
     trains_head = True
@@ -28,13 +29,13 @@ class Bce(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label.
-            pos_weight: w = 1, or w = (1-p)/p per label, so that carriers weigh as much as the others.
+            prevalence: Share of training samples with each label.
+            pos_weight: What w is: 1, or (1-p)/p for each label, so that samples with it weigh as much as all
+                others.
         """
         super().__init__()
-        self.register_buffer(
-            "pos_weight", positive_weight(prevalence) if pos_weight == "balanced" else None, persistent=False
-        )
+        weight = positive_weight(prevalence) if pos_weight == "balanced" else None
+        self.register_buffer("pos_weight", weight, persistent=False)
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
         """The mean loss of the batch."""

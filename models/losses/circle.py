@@ -1,22 +1,28 @@
-"""Circle loss: similarities of matches and of others are pushed apart, each the harder the farther it is from its optimum.
+"""Circle loss: matching pairs are made more alike, other pairs less alike.
+
+The weight of a pair grows with its distance from the optimum.
 
 Source: Sun et al. 2020, arXiv 2002.10857, equation 6.
-Differs: with several labels per sample a match is an overlap of the label sets (Jaccard). `scope: batch` puts every pair of the
-batch into one sum, as Fang et al. 2023 do.
+Differs: With several labels in a sample, two samples match where their label sets overlap (Jaccard). `scope:
+batch` puts every pair of the batch into one sum, as Fang et al. 2023 do.
 """
 
 from typing import Literal
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Loss
 from models.losses._circle import soft_margin, weighted
 from models.losses._pairs import check_jaccard, cosine, matches, others
-from models.siamese import Output
+from models.output import Output
 
 
-class Circle(nn.Module):
-    """L = log(1 + Σ_p exp(-γ·α_p·(s_p - 1 + m)) · Σ_n exp(γ·α_n·(s_n - m))), α_p = [1+m-s_p]₊, α_n = [s_n+m]₊ held fixed."""
+class Circle(Loss):
+    """L = log(1 + Σ_p exp(-γ·α_p·(s_p - 1 + m)) · Σ_n exp(γ·α_n·(s_n - m))).
+
+    α_p = [1+m-s_p]₊ and α_n = [s_n+m]₊ get no gradient.
+    """
 
     trains_head = False
     exclusive = None
@@ -33,36 +39,35 @@ class Circle(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label; not used.
-            margin: m, in [0, 1).
-            gamma: scale of the similarities, above 0.
-            scope: the mean over samples that have both kinds of partner, or one sum over all pairs of the batch.
-            min_jaccard: label overlap from which two samples match, in (0, 1].
+            prevalence: Share of training samples with each label; not used.
+            margin: Margin m, in [0, 1).
+            gamma: Scale γ of the similarities, above 0.
+            scope: Which pairs stand in one sum: those of one sample, with the mean over all samples that have
+                a match and another sample; or all pairs of the batch.
+            min_jaccard: Label overlap from which two samples match, in (0, 1].
 
         Raises:
-            ValueError: an argument outside its range.
+            ValueError: An argument lies outside its range.
         """
         super().__init__()
         if not 0 <= margin < 1 or gamma <= 0:
-            got = f"{margin} and {gamma}"
             raise ValueError(
-                f"`loss.circle`: margin must lie in [0, 1) and gamma above 0, got {got}. Retrieval uses 0.4 and 80."
+                "`loss.circle`: margin must lie in [0, 1) and gamma above 0, "
+                f"got {margin} and {gamma}. Retrieval uses 0.4 and 80."
             )
         self.margin, self.gamma, self.scope = margin, gamma, scope
         self.min_jaccard = check_jaccard(min_jaccard)
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
-        """The loss of the batch; 0 where it has no match or nothing else."""
+        """The loss of the batch; 0 where no two samples match, or all do."""
         match = matches(targets, self.min_jaccard)
         positive, negative = match & others(match), ~match
         matched, unmatched = weighted(cosine(output.fused), self.margin, detach=True)
+        matched, unmatched = self.gamma * matched, self.gamma * unmatched
         if self.scope == "batch":
             once = others(match).triu()
-            flat = [
-                part.flatten()
-                for part in (self.gamma * matched, self.gamma * unmatched, positive & once, negative & once)
-            ]
-            return soft_margin(*flat)
-        loss = soft_margin(self.gamma * matched, self.gamma * unmatched, positive, negative)
+            parts = (matched, unmatched, positive & once, negative & once)
+            return soft_margin(*(part.flatten() for part in parts))
+        loss = soft_margin(matched, unmatched, positive, negative)
         both = positive.any(1) & negative.any(1)
         return (loss * both).sum() / both.sum().clamp(min=1)

@@ -1,21 +1,23 @@
-"""Contrastive loss: matching samples are pulled together, others pushed beyond a margin.
+"""Contrastive loss: matching samples are pulled together, others are pushed apart up to a margin.
 
 Source: Hadsell, Chopra and LeCun 2006; SVK_MA (Tan et al. 2023), equation 4, whose label is 1 for a match.
-Differs: SVK_MA draws pairs of images at random before training, here they are drawn inside each batch; with several labels
-per sample a match is an overlap of the label sets (Jaccard). `linear` is the unsquared form that libraries use.
+Differs: SVK_MA draws pairs of images at random before training; here they are drawn inside each batch. With
+several labels in a sample, two samples match where their label sets overlap (Jaccard). `linear` is the form
+of the libraries, whose distances are not squared.
 """
 
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Loss
 from models.losses._pairs import check_jaccard, euclidean, matches, others
-from models.siamese import Output
+from models.output import Output
 
 
-class Contrastive(nn.Module):
+class Contrastive(Loss):
     """L = 1/(2N)·Σ over N pairs of [y·d² + (1-y)·max(m-d, 0)²]; `linear`: 1/N·Σ [y·d + (1-y)·max(m-d, 0)]."""
 
     trains_head = False
@@ -33,21 +35,23 @@ class Contrastive(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label; not used.
-            margin: distance beyond which a pair that does not match costs nothing; above 0. L2-normalised embeddings lie at
-                most 2 apart, so 0.3 to 1.5 there, 1 to 2 without.
-            pairs: `random` gives each sample one other; `balanced` one that matches and one that does not; `hard` the farthest
-                match and the nearest other; `all_in_batch` takes every pair once.
-            form: squared distances as in the papers, or plain ones.
-            min_jaccard: label overlap from which two samples match, in (0, 1]; 1 is the same label set.
+            prevalence: Share of training samples with each label; not used.
+            margin: Distance beyond which a pair that does not match costs nothing; above 0. L2-normalised
+                embeddings lie at most 2 apart, so 0.3 to 1.5 is common for them, and 1 to 2 for others.
+            pairs: Which pairs count. `random` gives each sample one other sample; `balanced` one match and
+                one other; `hard` the farthest match and the nearest other; `all_in_batch` takes every pair
+                once.
+            form: Whether the distances are squared, as in the papers, or not.
+            min_jaccard: Label overlap from which two samples match, in (0, 1]; 1 is the same label set.
 
         Raises:
-            ValueError: margin or min_jaccard outside its range.
+            ValueError: The margin or min_jaccard lies outside its range.
         """
         super().__init__()
         if margin <= 0:
             raise ValueError(
-                f"`loss.contrastive.margin`: must be above 0, got {margin}. 1.0 suits L2-normalised embeddings."
+                f"`loss.contrastive.margin`: must be above 0, got {margin}. "
+                "1.0 suits L2-normalised embeddings."
             )
         self.margin, self.pairs, self.form = margin, pairs, form
         self.min_jaccard = check_jaccard(min_jaccard)
@@ -57,9 +61,10 @@ class Contrastive(nn.Module):
         d = euclidean(output.fused)
         match = matches(targets, self.min_jaccard)
         hinge = (self.margin - d).clamp(min=0)
-        loss = (
-            torch.where(match, d**2, hinge**2) / 2 if self.form == "squared" else torch.where(match, d, hinge)
-        )
+        if self.form == "squared":
+            loss = torch.where(match, d**2, hinge**2) / 2
+        else:
+            loss = torch.where(match, d, hinge)
         weight = self._choose(d.detach(), match)
         return (weight * loss).sum() / weight.sum().clamp(min=1)
 
@@ -75,6 +80,6 @@ class Contrastive(nn.Module):
 
 
 def _best(score: Float[Tensor, "b b"], allowed: Bool[Tensor, "b b"]) -> Float[Tensor, "b b"]:
-    """1 at each row's highest allowed score, nothing in a row where none is allowed."""
+    """1 at the highest allowed score of each row, 0 elsewhere and in a row where none is allowed."""
     best = score.masked_fill(~allowed, -torch.inf).argmax(1, keepdim=True)
     return torch.zeros_like(score).scatter(1, best, 1.0) * allowed

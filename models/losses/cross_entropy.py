@@ -1,6 +1,6 @@
-"""Softmax cross-entropy for tasks with one class per sample.
+"""Softmax cross-entropy for tasks with one class for each sample.
 
-Source: the plain classifier that every metric-learning result must be compared with.
+Source: the plain classifier with which every result of metric learning must be compared.
 Differs: nothing.
 """
 
@@ -8,13 +8,14 @@ from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Loss
 from models.losses._weights import class_weight
-from models.siamese import Output
+from models.output import Output
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(Loss):
     """L = mean over samples of -Σ_l w_l·t_l·log softmax(z)_l."""
 
     trains_head = True
@@ -32,25 +33,25 @@ class CrossEntropy(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples of each class.
-            weight: w = 1, or w proportional to 1/p, so that each class weighs the same in total.
-            label_smoothing: share of the target spread evenly over all classes, in [0, 1].
+            prevalence: Share of training samples of each class.
+            weight: What w is: 1, or proportional to 1/p, so that each class weighs the same in total.
+            label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1].
 
         Raises:
-            ValueError: label_smoothing outside its range.
+            ValueError: The label_smoothing lies outside its range.
         """
         super().__init__()
         if not 0 <= label_smoothing <= 1:
             raise ValueError(
-                f"`loss.cross_entropy.label_smoothing`: must lie in [0, 1], got {label_smoothing}. Common is 0.1."
+                f"`loss.cross_entropy.label_smoothing`: must lie in [0, 1], got {label_smoothing}. "
+                "0.1 is common."
             )
         self.label_smoothing = label_smoothing
-        self.register_buffer(
-            "class_weight", class_weight(prevalence) if weight == "balanced" else None, persistent=False
-        )
+        balanced = class_weight(prevalence) if weight == "balanced" else None
+        self.register_buffer("class_weight", balanced, persistent=False)
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
-        """The mean loss of the batch; targets may be soft."""
+        """The mean loss of the batch."""
         return F.cross_entropy(
             output.logits.float(), targets, self.class_weight, label_smoothing=self.label_smoothing
         )

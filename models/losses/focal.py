@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy that turns away from decisions that are already right.
+"""Focal loss: cross-entropy in which decisions that are already right weigh little.
 
 Source: Lin et al. 2017, arXiv 1708.02002, equation 5.
 Differs: averaged over all decisions of the batch, where the paper divides by the number of positive anchors.
@@ -6,13 +6,14 @@ Differs: averaged over all decisions of the batch, where the paper divides by th
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.siamese import Output
+from models.contracts import Loss
+from models.output import Output
 
 
-class Focal(nn.Module):
-    """L = mean of -α_t·(1-p_t)^γ·log p_t, p_t = σ(z) for a carried label and 1-σ(z) otherwise."""
+class Focal(Loss):
+    """L = mean of -α_t·(1-p_t)^γ·log p_t, p_t = σ(z) for a label that the sample has and 1-σ(z) otherwise."""
 
     trains_head = True
     exclusive = False
@@ -23,12 +24,13 @@ class Focal(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label; not used.
-            gamma: at least 0; 0 is plain cross-entropy.
-            alpha: weight of carried labels in [0, 1], the others weigh 1-α; None weighs all as 1.
+            prevalence: Share of training samples with each label; not used.
+            gamma: Exponent γ, at least 0; 0 is plain cross-entropy.
+            alpha: Weight of labels that the sample has, in [0, 1]; the others weigh 1-α. None gives all the
+                weight 1.
 
         Raises:
-            ValueError: gamma or alpha outside its range.
+            ValueError: The gamma or alpha lies outside its range.
         """
         super().__init__()
         if gamma < 0:

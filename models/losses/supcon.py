@@ -1,19 +1,24 @@
-"""Supervised contrastive loss: each match of a sample is told apart from all other samples by a softmax.
+"""Supervised contrastive loss: a softmax tells each match of a sample from all other samples.
 
 Source: Khosla et al. 2020, arXiv 2004.11362, equation 2.
-Differs: one view of each sample; with several labels per sample a match is an overlap of the label sets (Jaccard).
+Differs: There is one view of each sample. With several labels in a sample, two samples match where their
+label sets overlap (Jaccard).
 """
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Loss
 from models.losses._pairs import check_jaccard, cosine, matches, others
-from models.siamese import Output
+from models.output import Output
 
 
-class SupCon(nn.Module):
-    """L = mean over samples i with a match of -1/|P_i|·Σ_{p in P_i} log(exp(s_ip/τ) / Σ_{a≠i} exp(s_ia/τ))."""
+class SupCon(Loss):
+    """L = mean over samples i of -1/|P_i|·Σ_{p in P_i} log(exp(s_ip/τ) / Σ_{a≠i} exp(s_ia/τ)).
+
+    P_i are the matches of sample i; a sample without a match does not count.
+    """
 
     trains_head = False
     exclusive = None
@@ -24,12 +29,12 @@ class SupCon(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label; not used.
-            temperature: τ, above 0; 0.07 to 0.1 are common.
-            min_jaccard: label overlap from which two samples match, in (0, 1].
+            prevalence: Share of training samples with each label; not used.
+            temperature: Temperature τ, above 0; 0.07 to 0.1 are common.
+            min_jaccard: Label overlap from which two samples match, in (0, 1].
 
         Raises:
-            ValueError: an argument outside its range.
+            ValueError: An argument lies outside its range.
         """
         super().__init__()
         if temperature <= 0:
@@ -40,7 +45,7 @@ class SupCon(nn.Module):
         self.min_jaccard = check_jaccard(min_jaccard)
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
-        """The mean loss of the samples that have a match; 0 where none has."""
+        """The mean loss of the samples that have a match; 0 where none has one."""
         s = cosine(output.fused) / self.temperature
         other = others(s)
         positive = matches(targets, self.min_jaccard) & other

@@ -1,20 +1,23 @@
 """Triplet loss: a match must be nearer than another sample by a margin.
 
-Source: Schroff, Kalenichenko and Philbin 2015, arXiv 1503.03832, equation 1; `hard` is batch-hard of Hermans et al. 2017.
-Differs: distances are not squared; with several labels per sample a match is an overlap of the label sets (Jaccard).
+Source: Schroff, Kalenichenko and Philbin 2015, arXiv 1503.03832, equation 1; `hard` is batch-hard of Hermans
+et al. 2017.
+Differs: Distances are not squared. With several labels in a sample, two samples match where their label sets
+overlap (Jaccard).
 """
 
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Loss
 from models.losses._pairs import check_jaccard, euclidean, matches, others
-from models.siamese import Output
+from models.output import Output
 
 
-class Triplet(nn.Module):
+class Triplet(Loss):
     """L = mean over triplets that cost anything of max(0, d(a, p) - d(a, n) + m)."""
 
     trains_head = False
@@ -31,25 +34,26 @@ class Triplet(nn.Module):
         """Builds the loss.
 
         Args:
-            prevalence: share of training samples that carry each label; not used.
-            margin: above 0; 0.05 to 0.3 for L2-normalised embeddings.
-            mining: every triplet of the batch; those whose other sample is farther than the match; or, for each sample, its
-                farthest match and its nearest other.
-            min_jaccard: label overlap from which two samples match, in (0, 1].
+            prevalence: Share of training samples with each label; not used.
+            margin: Margin m, above 0; 0.05 to 0.3 for L2-normalised embeddings.
+            mining: Which triplets count: all of the batch; those whose other sample is farther than the match
+                (`semihard`); or, for each sample, its farthest match with its nearest other sample (`hard`).
+            min_jaccard: Label overlap from which two samples match, in (0, 1].
 
         Raises:
-            ValueError: margin or min_jaccard outside its range.
+            ValueError: The margin or min_jaccard lies outside its range.
         """
         super().__init__()
         if margin <= 0:
             raise ValueError(
-                f"`loss.triplet.margin`: must be above 0, got {margin}. 0.05 to 0.3 suit L2-normalised embeddings."
+                f"`loss.triplet.margin`: must be above 0, got {margin}. "
+                "0.05 to 0.3 suit L2-normalised embeddings."
             )
         self.margin, self.mining = margin, mining
         self.min_jaccard = check_jaccard(min_jaccard)
 
     def forward(self, output: Output, targets: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
-        """The mean loss of the triplets; 0 where there are none."""
+        """The mean loss of the triplets that cost anything; 0 where there are none."""
         d = euclidean(output.fused)
         match = matches(targets, self.min_jaccard)
         positive, negative = match & others(d), ~match

@@ -1,7 +1,6 @@
-"""Poolings turn a map into a vector; fusions are handed the one that the study file chose.
+"""Poolings turn a map into a vector; `models.contracts.Pooling` is the contract.
 
-Contract: `Pooling(channels, *, ...)`; `forward("b c h w") -> "b c"` works on any number of channels, so that a fusion
-may pool maps of its own width with it.
+Fusions are given the pooling that the study file chose.
 """
 
 from collections.abc import Callable

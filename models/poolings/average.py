@@ -5,17 +5,18 @@ Differs: nothing.
 """
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.contracts import Pooling
 from models.poolings import global_average
 
 
-class Average(nn.Module):
+class Average(Pooling):
     """z_c = mean over all positions of x_c."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """Same as `models.poolings.global_average`."""
+        """The vector of each map."""
         return global_average(x)

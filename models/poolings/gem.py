@@ -8,21 +8,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.contracts import Pooling
+
 SMALLEST = 1e-6
 
 
-class Gem(nn.Module):
+class Gem(Pooling):
     """z_c = (mean over all positions of max(x_c, 1e-6)^p)^(1/p), in 32 bit; negative values count as 0."""
 
     def __init__(self, channels: int, *, p: float = 3.0) -> None:
         """Builds the pooling.
 
         Args:
-            channels: of the map; one p serves all of them.
-            p: where the exponent starts, at least 1.
+            channels: Channels of the map; one p serves all of them.
+            p: Exponent at the start, at least 1.
 
         Raises:
-            ValueError: p below 1.
+            ValueError: The exponent is below 1.
         """
         super().__init__()
         if p < 1:
@@ -32,9 +34,8 @@ class Gem(nn.Module):
         self.p = nn.Parameter(torch.tensor(float(p)))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """One vector per map."""
+        """The vector of each map."""
         x = x.float().clamp(min=SMALLEST)
-        largest = x.detach().amax(
-            (2, 3), keepdim=True
-        )  # powers of values up to 1 cannot overflow; the factor cancels
+        # powers of values up to 1 cannot overflow; the factor cancels
+        largest = x.detach().amax((2, 3), keepdim=True)
         return (x / largest).pow(self.p).mean((2, 3)).pow(1 / self.p) * largest[:, :, 0, 0]

@@ -5,15 +5,17 @@ Differs: nothing.
 """
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.contracts import Pooling
 
 
-class Max(nn.Module):
+class Max(Pooling):
     """z_c = max over all positions of x_c."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """One vector per map."""
+        """The vector of each map."""
         return x.amax((2, 3))

@@ -1,1 +1,1 @@
-"""Pairs of eye images: read, split by patient, preprocessed once, cached, augmented and handed out in batches."""
+"""Pairs of eye images: read, split by patient, preprocessed, cached, augmented and put into batches."""

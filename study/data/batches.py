@@ -1,4 +1,4 @@
-"""Batches of pairs from the cache, normalised on the device, the same ones for the same seed and epoch."""
+"""Batches of pairs from the cache, normalised on the device; equal seeds and epochs give equal batches."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,20 +14,23 @@ from torch import Tensor
 from study.data.augmentation import Augmentation
 from study.data.cache import IMAGES, ImageCache
 from study.data.class_balance import Order, balanced_order
-from study.data.cutmix import CutMix, Partners, mixed
+from study.data.cutmix import CutMix, Partners, mix
 from study.data.preprocessing import NORMALISE
 
-RESIDENT = 2  # caches that stay on the device: with generated images, training and evaluation use two in turn
-ROOM = 0.4  # of the free device memory: a larger set stays on the host
+MAX_RESIDENT = 2  # caches on the device: with generated images, training and evaluation use two in turn
+MAX_MEMORY_SHARE = 0.4  # of the free device memory: a larger cache stays on the host
+IMAGES_AT_A_TIME = 1024  # that are copied to the device
+NO_CUTMIX = CutMix()
 
 
 class Batch(NamedTuple):
     """Samples of one step.
 
     Attributes:
-        images: Normalised.
-        targets: 0 to 1, -1 unknown; between 0 and 1 only where labels were mixed.
-        view_targets: The same for each image; they follow the pixels, exchanged with the eyes and mixed by area.
+        images: Normalised images of all views.
+        targets: Labels of the samples, 0 to 1, -1 where unknown; between 0 and 1 only where labels were
+            mixed.
+        view_targets: Labels of each image. They follow the pixels: exchanged with the eyes and mixed by area.
         rows: Positions of the samples in the cache's pairs.
     """
 
@@ -38,22 +41,25 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Iterates over samples of a cache in batches of `batch_size`; a last batch of one sample joins the one before (batch norm).
+    """Iterates over samples of a cache in batches.
+
+    A last batch of one sample joins the batch before, since batch norm cannot work on one sample.
 
     Args:
         cache: The pixels and labels.
         rows: Positions of the samples in `cache.pairs`.
-        batch_size: Samples a batch.
+        batch_size: Number of samples in a batch.
         device: Where the batches go.
         normalise: Key of `NORMALISE`.
         augmentation: Changes of the images, None for evaluation.
         cutmix: Mixing with other samples of `rows`, after the augmentation.
         align: `flip_right` mirrors the second view left to right, after everything else.
         seed: Decides order and changes, together with the epoch.
-        order: `given` by `rows`, shuffled anew each epoch, or batches of as many samples of each class.
-        rank: This process's number among `world_size`, which share the samples: each is seen by exactly one, shares differ by at most
-            one sample, and the number of batches is the same for all.
-        world_size: Number of processes.
+        order: `given` keeps the order of `rows`, `shuffle` draws a new one each epoch, `class_balanced` fills
+            batches with as many samples of each class.
+        rank: Number of this process, from 0.
+        world_size: Number of processes that share the samples. Each sample is seen by exactly one of them,
+            shares differ by at most one sample, and the number of batches is the same for all.
         resident: Keep all pixels of the cache on a CUDA device with enough free memory.
     """
 
@@ -66,7 +72,7 @@ class Batches:
         device: torch.device,
         normalise: str,
         augmentation: Augmentation | None = None,
-        cutmix: CutMix = CutMix(),
+        cutmix: CutMix = NO_CUTMIX,
         align: Literal["none", "flip_right"] = "none",
         seed: int = 0,
         order: Order = "given",
@@ -75,25 +81,20 @@ class Batches:
         resident: bool = False,
     ) -> None:
         self.cache, self.rows, self.batch_size, self.device = cache, rows, batch_size, device
-        self.augmentation, self.cutmix, self.align, self.seed, self.order = (
-            augmentation,
-            cutmix,
-            align,
-            seed,
-            order,
-        )
-        self.rank, self.world_size, self.epoch = rank, world_size, 0
+        self.augmentation, self.cutmix, self.align = augmentation, cutmix, align
+        self.seed, self.order, self.rank, self.world_size = seed, order, rank, world_size
+        self.epoch = 0
         mean, std = NORMALISE[normalise]
         self._scale = (1 / torch.tensor(std)).view(3, 1, 1).to(device)
         self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1).to(device)
         self._targets = torch.from_numpy(cache.pairs.targets.astype(np.float32)).to(device)
         self._view_targets = torch.from_numpy(cache.pairs.view_targets.astype(np.float32)).to(device)
-        self._partners = (
-            Partners(rows, cutmix.groups(cache.pairs.targets[rows])) if cutmix.kind != "none" else None
-        )
-        self._resident = (
-            resident_images(cache.folder, str(device)) if resident and _fits(cache, device) else None
-        )
+        self._partners: Partners | None = None
+        if cutmix.kind != "none":
+            self._partners = Partners(rows, cutmix.groups(cache.pairs.targets[rows]))
+        self._resident: UInt8[Tensor, "m px px 3"] | None = None
+        if resident and _fits(cache, device):
+            self._resident = resident_images(cache.folder, str(device))
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the changes of the next pass."""
@@ -124,31 +125,28 @@ class Batches:
     def _bounds(self, num: int) -> list[tuple[int, int]]:
         """Start and stop of each batch of a share of `num` samples.
 
-        Counted on what all shares hold, so that no process waits for another one's batch; a last single sample joins the batch before.
+        The number of batches follows from the smallest share, so that no process waits for a batch of another
+        one.
         """
-        in_all = len(self.rows) // self.world_size or num
-        starts = list(range(0, in_all, self.batch_size))
-        if len(starts) > 1 and in_all - starts[-1] == 1:
-            starts.pop()
+        smallest = len(self.rows) // self.world_size or num
+        starts = list(range(0, smallest, self.batch_size))
+        if len(starts) > 1 and smallest - starts[-1] == 1:
+            starts.pop()  # a single last sample joins the batch before
         return list(pairwise([*starts, num]))
 
     def _batch(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> Batch:
         batch = self._samples(rows, generator)
         if self._partners is not None:
-            chosen, partners = self._partners.draw(rows, self.cutmix.probability, generator)
+            chosen, partner_rows = self._partners.draw(rows, self.cutmix.probability, generator)
             if len(chosen):
-                self._mix(
-                    batch,
-                    torch.from_numpy(chosen).to(self.device),
-                    self._samples(partners, generator),
-                    generator,
-                )
+                partners = self._samples(partner_rows, generator)
+                self._paste(batch, torch.from_numpy(chosen).to(self.device), partners, generator)
         if self.align == "flip_right":
             batch.images[:, 1] = batch.images[:, 1].flip(-1)
         return batch
 
     def _samples(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> Batch:
-        """Samples by themselves, augmented."""
+        """Samples, each augmented by itself and not yet mixed with others."""
         index = torch.from_numpy(rows.astype(np.int64)).to(self.device)
         images = self._pixels(rows).permute(0, 1, 4, 2, 3).contiguous().float().div_(255)
         view_targets = self._view_targets[index]
@@ -157,16 +155,16 @@ class Batches:
             view_targets = torch.where(swapped[:, None, None], view_targets.flip(1), view_targets)
         return Batch(images.mul_(self._scale).add_(self._shift), self._targets[index], view_targets, index)
 
-    def _mix(
+    def _paste(
         self, batch: Batch, chosen: Int64[Tensor, " m"], partners: Batch, generator: torch.Generator
     ) -> None:
-        """Pastes parts of the partners into the chosen samples, in place."""
+        """Pastes a rectangle of each partner into its chosen sample, in place."""
         boxes = self.cutmix.boxes(partners.images, generator)
         batch.images[chosen] = torch.where(boxes.unsqueeze(2), partners.images, batch.images[chosen])
         area = boxes.float().mean(dim=(2, 3)).unsqueeze(-1)
-        batch.view_targets[chosen] = mixed(batch.view_targets[chosen], partners.view_targets, area)
+        batch.view_targets[chosen] = mix(batch.view_targets[chosen], partners.view_targets, area)
         if self.cutmix.kind == "standard":
-            batch.targets[chosen] = mixed(batch.targets[chosen], partners.targets, area.mean(dim=1))
+            batch.targets[chosen] = mix(batch.targets[chosen], partners.targets, area.mean(dim=1))
 
     def _pixels(self, rows: Int[np.ndarray, " b"]) -> UInt8[Tensor, "b v h w 3"]:
         wanted = self.cache.index[rows]
@@ -175,18 +173,26 @@ class Batches:
         return torch.from_numpy(self.cache.images[wanted]).to(self.device)
 
 
-@lru_cache(maxsize=RESIDENT)
+@lru_cache(maxsize=MAX_RESIDENT)
 def resident_images(folder: Path, device: str) -> UInt8[Tensor, "m px px 3"]:
-    """All pixels of a cache on a device, kept for the next trial of this process; the last ones asked for stay."""
+    """All pixels of a cache on a device, kept for the next trial of this process.
+
+    The caches that were asked for last stay.
+    """
     mapped = np.load(folder / IMAGES, mmap_mode="r")
     images = torch.empty(mapped.shape, dtype=torch.uint8, device=device)
-    for start in range(0, len(mapped), 1024):
-        images[start : start + 1024] = torch.from_numpy(np.array(mapped[start : start + 1024])).to(device)
+    for start in range(0, len(mapped), IMAGES_AT_A_TIME):
+        part = slice(start, start + IMAGES_AT_A_TIME)
+        images[part] = torch.from_numpy(np.array(mapped[part])).to(device)
     return images
 
 
 def _fits(cache: ImageCache, device: torch.device) -> bool:
-    return device.type == "cuda" and cache.images.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
+    """Whether the pixels of a cache may stay on the device."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return cache.images.nbytes < MAX_MEMORY_SHARE * free
 
 
 def _seed(*parts: int) -> int:

@@ -1,4 +1,4 @@
-"""Folders that are made once and appear whole, however many processes want them at the same time."""
+"""Folders that are built once and appear whole, however many processes want them at the same time."""
 
 import fcntl
 import shutil
@@ -11,29 +11,35 @@ from study.spec.errors import StorageError
 
 
 def build_once(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
-    """Makes the folder `home` where it is not there yet: filled aside under another name, then renamed.
+    """Builds the folder `home` where it does not exist: filled under another name, then renamed.
 
-    Trials that start together on a new node wait for the first of them, which works for all; its lock ends with its process. On a
-    file system without locks each works for itself, and the first one to finish wins.
+    Of several processes that want the same folder, one builds it while the others wait for its lock. The lock
+    ends with its process. On a file system without locks each process builds the folder for itself, and the
+    first one to finish wins.
 
     Args:
-        home: the folder; the one above it is made too.
-        mark: a file of a whole `home`, by which it is known to be there.
-        fill: writes everything into the folder that it is given.
+        home: The folder; the one above it is made, too.
+        mark: Name of a file in a whole `home`; `home` counts as built where the file exists.
+        fill: Writes everything into the folder that it is given.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     if (home / mark).is_file():
         return
-    with _one_at_a_time(home):
+    with _lock_of(home):
         if not (home / mark).is_file():
-            _make(home, mark, fill)
+            _build(home, mark, fill)
 
 
 @contextmanager
-def _one_at_a_time(home: Path) -> Iterator[None]:
-    """Its file goes with the first that had it: who comes later finds `home`, or, where the first failed, works beside those who waited."""
+def _lock_of(home: Path) -> Iterator[None]:
+    """Lets one process at a time build a folder.
+
+    The first holder of the lock deletes its file at the end. Processes that come later find the folder; where
+    the first one failed, they lock a new file and may work beside those that waited for the old one, which
+    does no harm, since each process fills a folder of its own before it renames it.
+    """
     file = home.parent / f".{home.name}.lock"
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +47,7 @@ def _one_at_a_time(home: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(home.parent, error) from None
     with lock:
-        with suppress(OSError):  # no locks here
+        with suppress(OSError):  # the file system has no locks
             fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             yield
@@ -49,8 +55,8 @@ def _one_at_a_time(home: Path) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def _make(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
-    """A folder that is there already when this one is full stays."""
+def _build(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
+    """Fills a folder and renames it to `home`, unless another process has built `home` meanwhile."""
     try:
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
     except OSError as error:
@@ -67,5 +73,6 @@ def _make(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"`{folder}`: the cache of images must be writable, got: {error}. Free some room or choose another folder."
+        f"`{folder}`: the cache of images must be writable, got: {error}. "
+        "Free some room or choose another folder."
     )

@@ -1,4 +1,4 @@
-"""The samples of a study as a trial sees them: pixels, labels, and who is in which split."""
+"""The samples of a study as a trial sees them: pixels, labels, and which split each sample is in."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from study.spec.data_section import DataSpec, GeneratedSpec
 
 @dataclass(frozen=True, eq=False)
 class SplitImages:
-    """The samples of a split as networks meet them.
+    """The samples of a split as networks see them.
 
     Attributes:
-        images: pixels and labels.
-        rows: positions of the samples in `images.pairs`.
-        generated: whether each is generated.
+        images: Pixels and labels.
+        rows: Positions of the samples in `images.pairs`.
+        generated: Whether each sample is generated.
     """
 
     images: ImageCache
@@ -44,7 +44,7 @@ class SplitImages:
         return targets
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Sample and patient of each."""
+        """The names of the samples, and those of their patients."""
         table = self.images.pairs.table.iloc[self.rows]
         return table["sample"].tolist(), table["patient"].tolist()
 
@@ -54,9 +54,10 @@ class Cohort:
     """Usable samples and their split.
 
     Attributes:
-        cache: pixels and labels of the real samples.
-        assignment: sample, patient and split of each real sample, in the order of the cache.
-        training: stands in for the training split where samples are generated; assignment, counts and hash know nothing of it.
+        cache: Pixels and labels of the real samples.
+        assignment: Sample, patient and split of each real sample, in the order of the cache.
+        training: What networks are trained on in place of the training split, where samples are generated. It
+            does not change the assignment, the counts and the hash.
     """
 
     cache: ImageCache
@@ -73,7 +74,7 @@ class Cohort:
         return np.flatnonzero((self.assignment["split"] == split).to_numpy())
 
     def images_of(self, split: str) -> SplitImages:
-        """The samples of a split, generated ones among those of the training."""
+        """The samples of a split; those of the training split may be generated."""
         if split == "train" and self.training is not None:
             generated = self.training.generated
             return SplitImages(self.training.images, np.arange(len(generated)), generated)
@@ -87,33 +88,31 @@ class Cohort:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Real patients, samples and samples with each label, by split."""
-        table = {}
+        counts = {}
         for split in SPLITS:
             rows = self.rows(split)
-            labels = dict(
-                zip(self.pairs.labels, (int(n) for n in self.pairs.targets[rows].sum(axis=0)), strict=True)
-            )
-            table[split] = {
-                "patients": int(self.assignment["patient"].iloc[rows].nunique()),
-                "samples": len(rows),
-                **labels,
-            }
-        return table
+            num_patients = int(self.assignment["patient"].iloc[rows].nunique())
+            with_label = (int(num) for num in self.pairs.targets[rows].sum(axis=0))
+            counts[split] = {"patients": num_patients, "samples": len(rows)}
+            counts[split] |= zip(self.pairs.labels, with_label, strict=True)
+        return counts
 
 
 def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None = None) -> Cohort:
-    """Reads the data set, decodes what is not yet decoded, and splits by patient, those entered twice as one.
+    """Reads the data set, decodes what is not yet decoded, and splits by patient.
+
+    A patient that was entered twice counts as one, unless the study turns that off.
 
     Args:
-        data: the data part of a trial.
-        cache: folder of all image caches.
-        progress: called with images done and their total while decoding.
+        data: The data part of a trial.
+        cache: Folder of all image caches.
+        progress: Called with the number of images done and their total while decoding.
 
     Raises:
         DataError: the data set, an image or the split is wrong.
         StorageError: the cache cannot be written.
     """
-    pairs = _pairs(data.dataset.model_dump_json(), data.root, data.phantom_patients, data.unit)
+    pairs = _open_dataset_once(data.dataset.model_dump_json(), data.root, data.phantom_patients, data.unit)
     images = open_images(data, pairs, cache, progress)
     split = data.split
     if split.file is not None:
@@ -137,21 +136,21 @@ def with_generated_images(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> Cohort:
-    """The cohort with generated training samples, or as it is where none are wanted; arguments and errors as in `training_images`."""
+    """The cohort with generated training samples, or as it is where none are wanted.
+
+    The arguments and errors are those of `training_images`.
+    """
     if wanted is None:
         return cohort
-    return replace(
-        cohort,
-        training=training_images(
-            cohort.cache, cohort.rows("train"), cohort.split_hash, wanted, device, progress
-        ),
-    )
+    rows = cohort.rows("train")
+    training = training_images(cohort.cache, rows, cohort.split_hash, wanted, device, progress)
+    return replace(cohort, training=training)
 
 
 def open_images(
     data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[int, int], None] | None = None
 ) -> ImageCache:
-    """The pixels of these pairs under the image settings of a trial; arguments and errors as in `open_cohort`."""
+    """The pixels of these pairs, prepared as a trial wants; arguments and errors as in `open_cohort`."""
     return ImageCache.build(
         pairs,
         Preprocessing.of(data),
@@ -163,8 +162,13 @@ def open_images(
 
 
 @lru_cache(maxsize=2)
-def _pairs(dataset: str, root: Path | None, phantom_patients: int, unit: Literal["pair", "eye"]) -> Pairs:
-    """A trial process asks for the same data set again for each trial, and reading a sheet takes a second."""
-    return open_dataset(
-        Component.model_validate_json(dataset), root, num_patients=phantom_patients, unit=unit
-    )
+def _open_dataset_once(
+    dataset: str, root: Path | None, phantom_patients: int, unit: Literal["pair", "eye"]
+) -> Pairs:
+    """The pairs of a data set (its component as JSON).
+
+    The process of a trial asks for the same data set again for each trial, and reading a sheet takes a
+    second.
+    """
+    component = Component.model_validate_json(dataset)
+    return open_dataset(DataSpec(dataset=component, root=root, phantom_patients=phantom_patients, unit=unit))

@@ -1,8 +1,8 @@
-"""A training side with generated images beside the real ones, or in their place.
+"""A training split with generated images beside the real ones, or in their place.
 
 Source: SVK_MA (Tan et al. 2023), data set D3, for which a DCGAN made the training images.
-Differs: the paper's generator saw all images, those of the test too; ours sees the training split. With share 1 as many
-images of a class are made as it has real ones; the paper's number is not known.
+Differs: the paper's generator saw all images, those of the test, too; ours sees the training split alone.
+With share 1 as many images of a class are generated as it has real ones; the paper's number is not known.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,12 +15,20 @@ from jaxtyping import Bool, Int, UInt8
 
 from study.data.build_once import build_once
 from study.data.cache import IMAGES, ImageCache
-from study.data.generator_training import CHUNK, SHEET, Sources, load_generators, made, train_generators
+from study.data.generator_training import (
+    CONTACT_SHEET,
+    IMAGES_AT_A_TIME,
+    Sources,
+    generate,
+    load_generators,
+    train_generators,
+)
 from study.data.pairs import Loader, Pairs, digest, one_hot, pairs_table
 from study.spec.data_section import GeneratedSpec
 from study.spec.errors import SpecError
 
-FEWEST = 2  # real images of a class: batch norm needs two
+MIN_REAL_IMAGES = 2  # of a class: batch norm needs two
+GENERATED = "generated"  # how the names and keys of generated samples begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +36,9 @@ class TrainingImages:
     """The training samples of a trial, some or all of them generated.
 
     Attributes:
-        images: the real samples where they are kept, then the generated ones, each a patient of its own.
-        generated: whether each sample is generated.
-        sheet: picture of real images (odd rows) and generated ones (even rows) of each class.
+        images: The real samples where they are kept, then the generated ones, each a patient of its own.
+        generated: Whether each sample is generated.
+        sheet: File of a picture with real images (odd rows) and generated ones (even rows) of each class.
     """
 
     images: ImageCache
@@ -40,37 +48,39 @@ class TrainingImages:
     def counts(self) -> dict[str, int]:
         """How many images of each label are generated."""
         pairs = self.images.pairs
-        return {
-            label: int(n)
-            for label, n in zip(pairs.labels, pairs.targets[self.generated].sum(axis=0), strict=True)
-        }
+        numbers = pairs.targets[self.generated].sum(axis=0).tolist()
+        return dict(zip(pairs.labels, numbers, strict=True))
 
 
 def check_generated(pairs: Pairs, rows: Int[np.ndarray, " n"]) -> None:
     """Refuses data of which no generator can make samples.
 
     Args:
-        pairs: the real samples.
-        rows: positions of those of the training split.
+        pairs: The real samples.
+        rows: Positions of those in the training split.
 
     Raises:
-        SpecError: samples are pairs, may carry several labels, or a class has too few training images.
+        SpecError: samples are pairs, samples may carry several labels, or a class has too few training
+            images.
     """
     if pairs.num_views != 1:
         raise SpecError(
-            "`data.generated`: must be null where a sample is a pair of eyes, since two generated images are of no common patient. "
+            "`data.generated`: must be null where a sample is a pair of eyes, "
+            "since two generated images are of no common patient. "
             "Leave it out, or make each eye a sample with `data.unit: eye`."
         )
     if pairs.kind == "multilabel":
         raise SpecError(
-            "`data.generated`: must be null where a sample may carry several labels, since each class has a generator of its own. "
+            "`data.generated`: must be null where a sample may carry several labels, "
+            "since each class has a generator of its own. "
             "Leave it out, or take a data set of classes or grades."
         )
-    counts = pairs.targets[rows].sum(axis=0)
-    few = [f"{int(n)} of {label}" for label, n in zip(pairs.labels, counts, strict=True) if n < FEWEST]
+    counts = zip(pairs.labels, pairs.targets[rows].sum(axis=0), strict=True)
+    few = [f"{int(count)} of {label}" for label, count in counts if count < MIN_REAL_IMAGES]
     if few:
         raise SpecError(
-            f"`data.generated`: needs at least {FEWEST} training images of each class, got {', '.join(few)}. Leave it out."
+            f"`data.generated`: needs at least {MIN_REAL_IMAGES} training images of each class, "
+            f"got {', '.join(few)}. Leave it out."
         )
 
 
@@ -82,18 +92,18 @@ def training_images(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingImages:
-    """The training samples with generated ones, which are made where they are not there yet.
+    """The training samples with generated ones; generators are trained and applied where it is not yet done.
 
     Args:
-        images: the real images, of all splits.
-        rows: positions of the training samples; no other image is looked at.
-        split_hash: of the split that `rows` come from.
-        wanted: generator, share, epochs and seed.
-        device: where generators are trained.
-        progress: called with epochs done and their total, over all classes, while generators are trained.
+        images: The real images, of all splits.
+        rows: Positions of the training samples; no other image is looked at.
+        split_hash: Hash of the split that `rows` come from.
+        wanted: Generator, share, epochs and seed.
+        device: Where generators are trained.
+        progress: Called with the number of epochs done and their total, over all classes, during training.
 
     Raises:
-        SpecError: as `check_generated`, or an argument of the generator is out of its range.
+        SpecError: `check_generated` refuses the data, or an argument of the generator is out of its range.
         DataError: a generator's loss became infinite.
         StorageError: the folder of the caches cannot be written.
     """
@@ -105,15 +115,15 @@ def training_images(
     trained = train_generators(sources, wanted, device, progress)
     home = trained.parent / f"generated-{digest(trained.name, wanted.share)[:20]}"
     shape = (len(kept) + int(numbers.sum()), *images.images.shape[1:])
-    build_once(
-        home,
-        IMAGES,
-        lambda folder: _write(folder / IMAGES, shape, _blocks(sources, kept, numbers, trained, wanted)),
-    )
+
+    def fill(folder: Path) -> None:
+        _write(folder / IMAGES, shape, _blocks(sources, kept, numbers, trained, wanted))
+
+    build_once(home, IMAGES, fill)
     pairs = _pairs(images.pairs, kept, numbers, home)
-    rows_of_file = np.arange(len(pairs))[:, None]
-    side = replace(images, folder=home, pairs=pairs, index=rows_of_file, bad={}, source=pairs.fingerprint)
-    return TrainingImages(side, np.arange(len(pairs)) >= len(kept), trained / SHEET)
+    index = np.arange(len(pairs))[:, None]
+    training = replace(images, folder=home, pairs=pairs, index=index, bad={}, source=pairs.fingerprint)
+    return TrainingImages(training, np.arange(len(pairs)) >= len(kept), trained / CONTACT_SHEET)
 
 
 def _blocks(
@@ -123,15 +133,18 @@ def _blocks(
     trained: Path,
     wanted: GeneratedSpec,
 ) -> Iterator[UInt8[np.ndarray, "k px px 3"]]:
-    """The pixels of the real samples that are kept, then those of each class's generator, some at a time."""
-    for start in range(0, len(kept), CHUNK):
-        yield sources.pixels(kept[start : start + CHUNK])
+    """The pixels of the real samples that are kept, then of those of each class's generator, in blocks."""
+    for start in range(0, len(kept), IMAGES_AT_A_TIME):
+        yield sources.pixels(kept[start : start + IMAGES_AT_A_TIME])
     for number, net in enumerate(load_generators(trained, wanted, len(numbers))):
-        yield from made(net, int(numbers[number]), wanted, number, sources.images.images.shape[1])
+        yield from generate(net, int(numbers[number]), wanted, number, sources.image_px)
 
 
 def _write(file: Path, shape: tuple[int, ...], blocks: Iterator[UInt8[np.ndarray, "k px px 3"]]) -> None:
-    """The blocks as one array of numpy's format; a stream, since a full disk would end a process that writes to a memory map."""
+    """Writes the blocks as one array in numpy's format.
+
+    It writes to a stream, since a full disk would end a process that writes to a memory map.
+    """
     with file.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for block in blocks:
@@ -140,42 +153,42 @@ def _write(file: Path, shape: tuple[int, ...], blocks: Iterator[UInt8[np.ndarray
 
 def _pairs(pairs: Pairs, kept: Int[np.ndarray, " n"], numbers: Int[np.ndarray, " l"], home: Path) -> Pairs:
     """The real samples that are kept, then the generated ones of each class."""
-    real, targets = pairs.table.iloc[kept], one_hot(np.repeat(np.arange(len(numbers)), numbers), len(numbers))
+    real = pairs.table.iloc[kept]
+    targets = one_hot(np.repeat(np.arange(len(numbers)), numbers), len(numbers))
     names = [
-        f"generated-{label}-{i:05d}"
+        f"{GENERATED}-{label}-{i:05d}"
         for label, number in zip(pairs.labels, numbers, strict=True)
         for i in range(number)
     ]
-    keys = [f"generated:{row}" for row in range(len(kept), len(kept) + len(names))]
+    keys = [f"{GENERATED}:{row}" for row in range(len(kept), len(kept) + len(names))]
+    table = pairs_table(
+        sample=[*real["sample"], *names],
+        patient=[*real["patient"], *names],
+        left=[*real["left"], *keys],
+        right=[None] * (len(real) + len(names)),
+        age=[*real["age"], *[np.nan] * len(names)],
+        sex=[*real["sex"], *[""] * len(names)],
+    )
     return replace(
         pairs,
-        table=pairs_table(
-            [*real["sample"], *names],
-            [*real["patient"], *names],
-            [*real["left"], *keys],
-            [None] * (len(real) + len(names)),
-            [*real["age"], *[np.nan] * len(names)],
-            [*real["sex"], *[""] * len(names)],
-        ),
+        table=table,
         targets=np.concatenate([pairs.targets[kept], targets]),
         view_targets=np.concatenate([pairs.view_targets[kept], targets[:, None]]),
         fingerprint=digest(pairs.fingerprint, home.name),
         skipped={},
-        load=_Load(pairs.load, home),
+        load=_TrainingLoader(pairs.load, home),
     )
 
 
 @dataclass(frozen=True)
-class _Load:
-    """Gives the image of a real key, or of `generated:ROW` as it was made."""
+class _TrainingLoader:
+    """Loads the image of a real sample by its key, or a generated one by the key `generated:ROW`."""
 
     real: Loader
     home: Path
 
     def __call__(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
         kind, _, row = key.partition(":")
-        return (
-            np.array(np.load(self.home / IMAGES, mmap_mode="r")[int(row)])
-            if kind == "generated"
-            else self.real(key)
-        )
+        if kind != GENERATED:
+            return self.real(key)
+        return np.array(np.load(self.home / IMAGES, mmap_mode="r")[int(row)])

@@ -1,4 +1,4 @@
-"""Generators of images, one a class: trained once, kept beside the image cache, found again by what they are made of."""
+"""Generators of images, one a class: trained once and kept beside the image cache."""
 
 import json
 import math
@@ -23,10 +23,10 @@ from study.spec.components import build
 from study.spec.data_section import GeneratedSpec
 from study.spec.errors import DataError, SpecError
 
-VERSION = 1  # raised when the same settings give other images
-WEIGHTS, SEEN, SHEET = "generators.safetensors", "generators.json", "sheet.png"
-CHUNK = 64  # images at a time
-SHOWN = 8  # real and generated images of each class on the contact sheet
+GENERATOR_VERSION = 1  # raised when the same settings give other images
+WEIGHTS, TRAINED_ON, CONTACT_SHEET = "generators.safetensors", "generators.json", "sheet.png"
+IMAGES_AT_A_TIME = 64
+SHEET_COLUMNS = 8  # real and generated images of each class on the contact sheet
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +34,21 @@ class Sources:
     """What generators are trained on.
 
     Attributes:
-        images: the real images, of all splits.
-        rows: positions of the training samples, the only ones whose images are looked at.
-        classes: class of each of them.
-        split_hash: of the split that `rows` come from.
+        images: The real images, of all splits.
+        rows: Positions of the training samples; no other image is looked at.
+        classes: Class of each training sample.
+        split_hash: Hash of the split that `rows` come from.
     """
 
     images: ImageCache
     rows: Int[np.ndarray, " n"]
     classes: Int[np.ndarray, " n"]
     split_hash: str
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.images.images.shape[1])
 
     def pixels(self, rows: Int[np.ndarray, " k"]) -> UInt8[np.ndarray, "k px px 3"]:
         """The images of some samples."""
@@ -52,15 +57,12 @@ class Sources:
 
     def scaled(self, rows: Int[np.ndarray, " k"], image_px: int) -> Float[Tensor, "k 3 h w"]:
         """The images of some samples in -1 to 1, at another size."""
+        size = (image_px, image_px)
         parts = []
-        for start in range(0, len(rows), CHUNK):
-            pixels = (
-                torch.from_numpy(self.pixels(rows[start : start + CHUNK])).permute(0, 3, 1, 2).float() / 127.5
-                - 1
-            )
-            parts.append(
-                functional.interpolate(pixels, (image_px, image_px), mode="bilinear", antialias=True)
-            )
+        for start in range(0, len(rows), IMAGES_AT_A_TIME):
+            pixels = torch.from_numpy(self.pixels(rows[start : start + IMAGES_AT_A_TIME]))
+            scaled = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+            parts.append(functional.interpolate(scaled, size, mode="bilinear", antialias=True))
         return torch.cat(parts)
 
 
@@ -70,16 +72,16 @@ def train_generators(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """The folder of the trained generators, which are trained where it is not there yet, by one process while others wait.
+    """The folder of the trained generators; where it does not exist, one process trains them, others wait.
 
-    Beside the weights it holds `generators.json`, what each class's generator saw and its last losses, and `sheet.png`, real
-    images (odd rows) above generated ones (even rows) of each class.
+    Beside the weights it holds `generators.json` (the samples that each class's generator was trained on, and
+    its last losses) and `sheet.png` (real images in odd rows and generated ones in even rows, of each class).
 
     Args:
-        sources: the training images.
-        wanted: generator, epochs and seed.
-        device: where they are trained.
-        progress: called with epochs done and their total over all classes.
+        sources: The training images.
+        wanted: Generator, epochs and seed.
+        device: Where they are trained.
+        progress: Called with the number of epochs done and their total over all classes.
 
     Raises:
         SpecError: an argument of the generator is out of its range.
@@ -87,10 +89,9 @@ def train_generators(
         StorageError: the folder cannot be written.
     """
     settings = (wanted.generator.model_dump_json(), wanted.epochs, wanted.seed)
-    home = (
-        sources.images.folder.parent
-        / f"generator-{digest(VERSION, sources.images.folder.name, sources.split_hash, *settings)[:20]}"
-    )
+    folder = sources.images.folder
+    key = digest(GENERATOR_VERSION, folder.name, sources.split_hash, *settings)[:20]
+    home = folder.parent / f"generator-{key}"
     build_once(home, WEIGHTS, partial(_write, sources, wanted, device, progress))
     return home
 
@@ -103,33 +104,36 @@ def _write(
     folder: Path,
 ) -> None:
     """Trains the generators of all classes into a folder."""
-    pairs, seen, sheet = sources.images.pairs, {}, []
+    pairs = sources.images.pairs
     weights: dict[str, Tensor] = {}
+    trained_on, sheet_rows = {}, []
     for number, label in enumerate(pairs.labels):
         rows, done = sources.rows[sources.classes == number], number * wanted.epochs
         net = new_generator(wanted, number)
         for epoch, losses in enumerate(_train(net.to(device), sources, rows, wanted, number), start=1):
             if not all(map(math.isfinite, losses)):
                 raise DataError(
-                    f"`data.generated`: the generator of {label} must stay finite, got a loss of {losses} in epoch {epoch}."
+                    f"`data.generated`: the generator of {label} must stay finite, "
+                    f"got a loss of {losses} in epoch {epoch}. Take another generator or other images."
                 )
             if progress:
                 progress(done + epoch, len(pairs.labels) * wanted.epochs)
-        weights |= {
-            f"{number}.{name}": tensor.cpu().contiguous() for name, tensor in net.state_dict().items()
-        }
-        seen[label] = {"samples": pairs.table["sample"].iloc[rows].tolist(), "losses": losses}
-        sheet += [
-            sources.pixels(rows[:SHOWN]),
-            next(made(net.cpu(), SHOWN, wanted, number, sources.images.images.shape[1])),
-        ]
+        for name, tensor in net.state_dict().items():
+            weights[f"{number}.{name}"] = tensor.cpu().contiguous()
+        trained_on[label] = {"samples": pairs.table["sample"].iloc[rows].tolist(), "losses": losses}
+        sheet_rows.append(sources.pixels(rows[:SHEET_COLUMNS]))
+        sheet_rows.append(next(generate(net.cpu(), SHEET_COLUMNS, wanted, number, sources.image_px)))
     save_file(weights, folder / WEIGHTS)
-    (folder / SEEN).write_text(json.dumps(seen), encoding="utf-8")
-    _sheet(sheet).save(folder / SHEET)
+    (folder / TRAINED_ON).write_text(json.dumps(trained_on), encoding="utf-8")
+    _contact_sheet(sheet_rows).save(folder / CONTACT_SHEET)
 
 
 def new_generator(wanted: GeneratedSpec, number: int) -> Any:
-    """An untrained generator of a class; the process's own random state stays as it was.
+    """An untrained generator of a class; the random state of the process does not change.
+
+    Args:
+        wanted: The generator and its seed.
+        number: Number of the class.
 
     Raises:
         SpecError: an argument of the generator is out of its range.
@@ -147,55 +151,51 @@ def load_generators(home: Path, wanted: GeneratedSpec, num_classes: int) -> list
     weights = load_file(home / WEIGHTS)
     nets = [new_generator(wanted, number) for number in range(num_classes)]
     for number, net in enumerate(nets):
-        start = f"{number}."
-        net.load_state_dict(
-            {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
-        )
+        prefix = f"{number}."
+        own = {name: tensor for name, tensor in weights.items() if name.startswith(prefix)}
+        net.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in own.items()})
     return nets
 
 
-def made(
+def generate(
     net: Any, num: int, wanted: GeneratedSpec, number: int, image_px: int
 ) -> Iterator[UInt8[np.ndarray, "k px px 3"]]:
-    """Generated images of a class, some at a time; more of them begin with the same ones.
+    """Generated images of a class, in blocks; the first images do not depend on how many are wanted.
 
     Args:
-        net: the class's generator, on the processor, so that a GPU's rounding does not show.
-        num: how many images.
-        wanted: whose seed decides the noise.
-        number: of the class.
-        image_px: side of the images in pixels.
+        net: The class's generator, on the CPU, so that the images do not depend on the rounding of a GPU.
+        num: Number of images.
+        wanted: Its seed decides the noise that images are made of.
+        number: Number of the class.
+        image_px: Side of the images in pixels.
     """
-    for start in range(0, num, CHUNK):
-        images = net.sample(CHUNK, image_px, seed=_seed(wanted.seed, number, 1 + start))[: num - start]
-        yield (
-            ((images + 1) * 127.5)
-            .round()
-            .clamp(0, 255)
-            .to(torch.uint8)
-            .permute(0, 2, 3, 1)
-            .contiguous()
-            .numpy()
-        )
+    for start in range(0, num, IMAGES_AT_A_TIME):
+        seed = _seed(wanted.seed, number, 1 + start)
+        images = net.sample(IMAGES_AT_A_TIME, image_px, seed=seed)[: num - start]
+        pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        yield pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _train(
     net: Any, sources: Sources, rows: Int[np.ndarray, " k"], wanted: GeneratedSpec, number: int
 ) -> Iterator[tuple[float, ...]]:
-    """Trains a class's generator, yielding its losses after each epoch; on a GPU too the same seed gives the same weights."""
+    """Trains a class's generator and yields its losses after each epoch.
+
+    On a GPU, too, the same seed gives the same weights.
+    """
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
         yield from net.train_on(
             sources.scaled(rows, net.image_px), epochs=wanted.epochs, seed=_seed(wanted.seed, number)
         )
 
 
-def _sheet(rows: list[UInt8[np.ndarray, "_ px px 3"]]) -> Image.Image:
-    """Rows of images, filled up with black."""
-    lines = [
-        np.concatenate([*row, *np.zeros((SHOWN - len(row), *row.shape[1:]), np.uint8)], axis=1)
-        for row in rows
-    ]
-    return Image.fromarray(np.concatenate(lines))
+def _contact_sheet(rows: list[UInt8[np.ndarray, "_ px px 3"]]) -> Image.Image:
+    """Rows of images, short ones filled up with black."""
+    strips = []
+    for row in rows:
+        black = np.zeros((SHEET_COLUMNS - len(row), *row.shape[1:]), np.uint8)
+        strips.append(np.concatenate([*row, *black], axis=1))
+    return Image.fromarray(np.concatenate(strips))
 
 
 def _seed(*parts: int) -> int:

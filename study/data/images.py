@@ -23,7 +23,11 @@ class ImageFolder:
     folder: str
 
     def __call__(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Decodes the file `key`; raises `BadImageError` as `read_image` does, and for a path that leads out of the folder."""
+        """Decodes the file `key`.
+
+        Raises:
+            BadImageError: as in `read_image`, or the path leads out of the folder.
+        """
         folder, path = (Path(os.path.normpath(p)) for p in (self.folder, Path(self.folder) / key))
         if not path.is_relative_to(folder):
             raise BadImageError("its path leads out of the data's folder")
@@ -31,10 +35,13 @@ class ImageFolder:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture as 8-bit RGB, turned upright by its EXIF note; 16-bit grey is scaled down, transparency is dropped.
+    """The picture as 8-bit RGB.
+
+    It is turned upright by its EXIF entry; 16-bit grey is scaled down, transparency is dropped.
 
     Raises:
-        BadImageError: the file is missing, empty, not an image, truncated, or larger than Pillow's guard (some 179 megapixels).
+        BadImageError: the file is missing, empty, not an image, truncated, or larger than Pillow allows
+            (about 179 megapixels).
     """
     if not path.is_file():
         raise BadImageError("missing")
@@ -46,7 +53,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     except UnidentifiedImageError:
         raise BadImageError("not an image") from None
     except Image.DecompressionBombError:
-        raise BadImageError(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.3g} megapixels") from None
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise BadImageError(f"more than {most / 1e6:.3g} megapixels") from None
     except Exception as error:  # a decoder raises nearly anything for a damaged file
         raise BadImageError(f"cannot be decoded ({error})") from None
     if upright.mode.startswith(("I", "F")):
@@ -56,13 +64,16 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keeps Pillow's remarks on odd files off the console; for a whole thread pool, since filters belong to the process."""
+    """Keeps Pillow's warnings about odd files off the console.
+
+    It stands around a whole pool of threads, since filters of warnings belong to the process.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _scaled_down(grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Grey values of more than 8 bits, as their share of the full 16 bits (of their own maximum where they exceed it)."""
+    """Grey values of more than 8 bits, as their share of 16 bits, or of their maximum where that is more."""
     top = max(65535.0, float(grey.max()))
     return np.repeat((np.clip(grey, 0, None) / top * 255).astype(np.uint8)[..., None], 3, axis=2)

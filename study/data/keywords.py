@@ -1,7 +1,8 @@
 """Labels of one eye from the diagnostic keywords of ODIR-5K.
 
-The sheet labels patients; the keywords tell which eye has what. With this rule the union over both eyes gives the
-patient's labels for all but one patient of the public training sheet (whose eyes are both of `low image quality`).
+The sheet labels patients; the keywords tell which eye has which disease. With this rule the union over both
+eyes gives the patient's labels for all patients of the public training sheet except one, whose eyes are both
+of `low image quality`.
 
 Source: OIA-ODIR (arXiv 2102.07978), the annotation sheet and its README.
 """
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Int8
 
 LABELS = ("N", "D", "G", "C", "A", "H", "M", "O")
-SEPARATOR = re.compile("[,，]")
+COMMA = re.compile("[,，]")
 NORMAL = "normal fundus"
 UNUSABLE = frozenset(
     {
@@ -36,7 +37,10 @@ PHRASES = (
 
 
 def keyword_label(keyword: str) -> str | None:
-    """Label of one keyword: N, the disease whose phrase it contains, None where it says nothing of the eye, else O (drusen too)."""
+    """Label of one keyword: N, the disease whose phrase the keyword contains, or else O (for drusen, too).
+
+    It is None where the keyword says nothing about the eye.
+    """
     if keyword == NORMAL:
         return "N"
     if keyword in UNUSABLE:
@@ -45,11 +49,14 @@ def keyword_label(keyword: str) -> str | None:
 
 
 def eye_labels(keywords: str) -> Int8[np.ndarray, " l"]:
-    """0 or 1 for each of `LABELS`, from keywords parted by a comma (the full-width one too); N only without a disease.
+    """0 or 1 for each of `LABELS`; -1 (unknown) for all of them where an eye has no usable keyword.
 
-    An eye without a usable keyword gets -1 (unknown) everywhere.
+    An eye with a disease is not N.
+
+    Args:
+        keywords: Keywords between commas, which may be full-width ones.
     """
-    parts = (" ".join(part.split()).lower() for part in SEPARATOR.split(keywords))
+    parts = (" ".join(part.split()).lower() for part in COMMA.split(keywords))
     found = {label for part in parts if part and (label := keyword_label(part))}
     if not found:
         return np.full(len(LABELS), -1, dtype=np.int8)

@@ -1,4 +1,4 @@
-"""The one contract of the data room: a table of pairs, their labels, and a way to load an image."""
+"""What every data set gives: a table of pairs, their labels, and a way to load an image."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -11,9 +11,12 @@ import pandas as pd
 from jaxtyping import Bool, Int, Int8, UInt8
 
 from study.spec.errors import DataError
+from study.spec.task import LabelKind
 
-LabelKind: TypeAlias = Literal["multilabel", "classes", "grades"]
 Loader: TypeAlias = Callable[[str], UInt8[np.ndarray, "h w 3"]]
+Eye: TypeAlias = Literal["left", "right"]
+EYES: tuple[Eye, Eye] = ("left", "right")
+"""The patient's eyes in the order of the views."""
 COLUMNS = ("sample", "patient", "left", "right", "age", "sex")
 
 
@@ -24,13 +27,14 @@ class Pairs:
     Attributes:
         dataset: Name of the data set that was read (`phantom` where nothing real was).
         labels: Names of the labels; for grades in rising order.
-        kind: `multilabel` any number of labels a sample; `classes` exactly one; `grades` exactly one, ordered.
-        num_views: 2 for pairs (0 = the patient's left eye, 1 = right), 1 for single images (column `left` only).
+        kind: How many labels a sample carries.
+        num_views: 2 for pairs (0 = the patient's left eye, 1 = right), 1 for single images (column `left`
+            only).
         table: One row a sample, see `pairs_table`.
         targets: 0 or 1 for each label of a sample (one-hot for classes and grades), -1 where unknown.
         view_targets: The same for each image of a sample.
-        synthetic: The images are drawn, not photographed.
-        root: Where it was read, empty for the phantom.
+        synthetic: Whether the images are drawn, not photographed.
+        root: Where the data set was read, empty for the phantom.
         fingerprint: Hash of everything that decides what the images and labels are.
         skipped: Samples that were left out, by reason.
         load: Decodes the image of a key; can be pickled.
@@ -62,9 +66,8 @@ class Pairs:
     @property
     def keys(self) -> list[tuple[str | None, ...]]:
         """Image keys of each sample, one for each view, None where an eye is missing."""
-        columns = ["left", "right"][: self.num_views]
-        rows = self.table[columns].itertuples(index=False, name=None)
-        return [tuple(key if isinstance(key, str) else None for key in row) for row in rows]
+        rows = self.table[list(EYES[: self.num_views])].itertuples(index=False, name=None)
+        return [tuple(map(_key_or_none, row)) for row in rows]
 
     def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Pairs":
         """The samples of a mask or of positions, in that order, with a fingerprint of their own."""
@@ -87,7 +90,16 @@ def pairs_table(
     age: Sequence[float] | None = None,
     sex: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The table of `Pairs`: sample and patient as text, image keys or None, age in years or NaN, sex as text or empty."""
+    """The table of `Pairs`.
+
+    Args:
+        sample: Names of the samples.
+        patient: Names of their patients.
+        left: Keys of the left eyes' images (of the only images, where samples are single images), or None.
+        right: Keys of the right eyes' images, or None.
+        age: Ages in years, NaN where unknown.
+        sex: Sexes, empty where unknown.
+    """
     n = len(sample)
     return pd.DataFrame(
         {
@@ -102,9 +114,10 @@ def pairs_table(
 
 
 def single_eyes(pairs: Pairs) -> Pairs:
-    """Each eye as a sample of its own (`<sample>-left`, `<sample>-right`) with its own labels, still of its patient.
+    """Each eye as a sample of its own, `<sample>-left` or `<sample>-right`, with the labels of the eye.
 
-    Eyes without an image, or with unknown labels where another eye's are known, are left out; single images stay as they are.
+    Eyes without an image are left out, and so are those with unknown labels, unless all are unknown. Single
+    images stay as they are.
     """
     if pairs.num_views == 1:
         return pairs
@@ -139,7 +152,14 @@ def digest(*parts: object) -> str:
 
 
 def fingerprint(folder: Path, keys: Iterable[str | None], *facts: object) -> str:
-    """The sha256 over each file's name, size and time of change (absent files too), and over any other facts such as the labels."""
+    """The sha256 over what decides a data set's images and labels.
+
+    Args:
+        folder: Folder of the images.
+        keys: Paths of the images below the folder; the name, size and time of change of each file counts, and
+            also that a file is absent.
+        facts: Anything else that counts, such as the labels.
+    """
     lines = []
     for key in keys:
         if key is None:
@@ -156,32 +176,37 @@ def fingerprint(folder: Path, keys: Iterable[str | None], *facts: object) -> str
     return digest(*lines, *arrays)
 
 
+def _key_or_none(cell: object) -> str | None:
+    return cell if isinstance(cell, str) else None
+
+
 def _check_table(pairs: Pairs) -> None:
     where, table = pairs.root or pairs.dataset, pairs.table
     if missing := [c for c in COLUMNS if c not in table]:
         raise DataError(
-            f"`{where}`: the table of pairs must have the columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}."
+            f"`{where}`: the table of pairs must have the columns {', '.join(COLUMNS)}, "
+            f"got none named {', '.join(missing)}."
         )
     if len(table) == 0:
         raise DataError(f"`{where}`: must hold at least one sample, got none. Check the root.")
     double = table["sample"][table["sample"].duplicated()]
     if len(double):
         raise DataError(
-            f"`{where}`: each sample must stand once, got {double.iloc[0]!r} more than once. Remove the double rows."
+            f"`{where}`: each sample must stand once, got {double.iloc[0]!r} more than once. "
+            "Remove the double rows."
         )
     if not all(isinstance(v, str) and v for c in ("sample", "patient") for v in table[c]):
         raise DataError(f"`{where}`: sample and patient must be non-empty text. Fill the empty cells.")
-    none = np.asarray([all(k is None for k in keys) for keys in pairs.keys])
-    if none.any():
-        raise DataError(
-            f"`{where}`: each sample must name an image, got none for {table['sample'].iloc[int(none.argmax())]!r}."
-        )
+    for sample, keys in zip(table["sample"], pairs.keys, strict=True):
+        if not any(keys):
+            raise DataError(f"`{where}`: each sample must name an image, got none for {sample!r}.")
     if pairs.num_views == 1 and table["right"].notna().any():
         raise DataError(f"`{where}`: a set of single images must leave `right` empty.")
 
 
 def _check_targets(pairs: Pairs) -> None:
-    where, n, num_labels = pairs.root or pairs.dataset, len(pairs.table), len(pairs.labels)
+    where = pairs.root or pairs.dataset
+    n, num_labels = len(pairs.table), len(pairs.labels)
     if len(set(pairs.labels)) != num_labels:
         raise DataError(f"`{where}`: labels must differ from each other, got {', '.join(pairs.labels)}.")
     for name, values, shape in (
@@ -194,15 +219,15 @@ def _check_targets(pairs: Pairs) -> None:
             )
         bad = ~np.isin(values, (-1, 0, 1))
         if bad.any():
-            at = int(np.argwhere(bad)[0][0])
+            sample = pairs.table["sample"].iloc[int(np.argwhere(bad)[0][0])]
             raise DataError(
-                f"`{where}`: {name} must be 0, 1 or -1 (unknown), got {values[bad][0]} for {pairs.table['sample'].iloc[at]!r}."
+                f"`{where}`: {name} must be 0, 1 or -1 (unknown), got {values[bad][0]} for {sample!r}."
             )
         if pairs.kind != "multilabel" and num_labels:
             wrong = (values.sum(-1) != 1) & ~(values == -1).all(-1)
             if wrong.any():
-                at = int(np.argwhere(wrong)[0][0])
+                sample = pairs.table["sample"].iloc[int(np.argwhere(wrong)[0][0])]
                 raise DataError(
                     f"`{where}`: exactly one label a sample where the kind is `{pairs.kind}`, "
-                    f"got {int(values[wrong][0].sum())} for {pairs.table['sample'].iloc[at]!r}."
+                    f"got {int(values[wrong][0].sum())} for {sample!r}."
                 )

@@ -1,4 +1,4 @@
-"""From a photograph to a square of pixels: crop, fit, resize, correct the light; done once, before training."""
+"""From a photograph to a square of pixels, once and before training: crop, fit, resize, correct the light."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,18 +21,20 @@ NORMALISE = {
 }
 """Mean and standard deviation of each channel, for images in 0 to 1."""
 
-AS_IT_IS = Component(name="none")
+NO_CORRECTION = Component(name="none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What happens to each image once, in the order of the fields but for the size; its fields name the cache.
+    """What happens to each image once.
+
+    The text of this record is part of a cache's name, so its fields and their order stay.
 
     Attributes:
-        image_px: Side of the square.
-        crop_box: A rectangle of the photograph that is kept.
+        image_px: Side of the square in pixels.
         crop: `fov` crops to the field of view, `none` keeps the frame.
-        fit: `pad` keeps the aspect ratio on black, `stretch` does not.
+        fit: `pad` keeps the aspect ratio and fills up with black, `stretch` does not keep it.
+        crop_box: A rectangle of the photograph that is kept, before `crop`.
         illumination: How the light of the square is corrected.
     """
 
@@ -40,12 +42,18 @@ class Preprocessing:
     crop: Literal["none", "fov"] = "fov"
     fit: Literal["pad", "stretch"] = "pad"
     crop_box: CropBoxSpec | None = None
-    illumination: Component = AS_IT_IS
+    illumination: Component = NO_CORRECTION
 
     @classmethod
     def of(cls, data: DataSpec) -> "Preprocessing":
         """The image settings of a trial."""
-        return cls(data.image_px, data.crop, data.fit, data.crop_box, data.illumination)
+        return cls(
+            image_px=data.image_px,
+            crop=data.crop,
+            fit=data.fit,
+            crop_box=data.crop_box,
+            illumination=data.illumination,
+        )
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "px px 3"]:
         """Crops, then resizes with antialiasing (bicubic), then pads evenly, then corrects the light.
@@ -54,7 +62,7 @@ class Preprocessing:
             BadImageError: the image is smaller than the box.
         """
         if self.crop_box is not None:
-            image = _boxed(image, self.crop_box)
+            image = _cut_box(image, self.crop_box)
         if self.crop == "fov":
             top, bottom, left, right = field_of_view(image)
             image = image[top:bottom, left:right]
@@ -82,12 +90,12 @@ class Preprocessing:
         return correction
 
 
-def _boxed(image: UInt8[np.ndarray, "h w 3"], box: CropBoxSpec) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The box's part of the image, rows counted from where the box says."""
+def _cut_box(image: UInt8[np.ndarray, "h w 3"], box: CropBoxSpec) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The part of the image inside the box."""
     height, width = image.shape[:2]
-    top, bottom = (
-        (box.top, box.bottom) if box.origin == "top_left" else (height - box.top, height - box.bottom)
-    )
+    top, bottom = box.top, box.bottom
+    if box.origin == "bottom_left":
+        top, bottom = height - top, height - bottom
     if top < 0 or bottom > height or box.right > width:
         raise BadImageError(f"{width} x {height} pixels, beyond which `data.crop_box` reaches")
     return image[top:bottom, box.left : box.right]

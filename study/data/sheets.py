@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -14,15 +13,21 @@ from pyarrow.lib import ArrowException
 
 from study.spec.errors import DataError
 
-MOST_BYTES = 2 * 10**9  # a million patients with a hundred columns are less
-HEADER_ROWS = 2  # the first data row is the second line of a sheet
+MAX_BYTES = 2 * 10**9  # a million patients with a hundred columns are less
+FIRST_ROW = 2  # number of the first row of data in a sheet, whose header is row 1
 
 
 def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
-    """The sheet's rows; cells of `text` columns stay text.
+    """The rows of a sheet.
+
+    Args:
+        path: A CSV, Parquet or Excel file.
+        needed: Columns that the sheet must have.
+        text: Columns whose cells stay text.
 
     Raises:
-        DataError: the file is missing, is no such sheet, has no rows, or lacks needed columns (named, with the nearest there is).
+        DataError: the file is missing, is no such sheet, has no rows or unpacks to too many bytes, or needed
+            columns are missing; the message names them, each with the most similar column of the sheet.
     """
     if not path.is_file():
         raise DataError(f"`{path}`: must be a CSV, Parquet or Excel file, got no such file. Check the root.")
@@ -30,7 +35,7 @@ def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
     try:
         match path.suffix.lower():
             case ".parquet":
-                _require_modest(path, sum(g.total_byte_size for g in _row_groups(path)))
+                _require_modest(path, _parquet_bytes(path))
                 frame = pd.read_parquet(path)
             case ".xlsx":
                 with ZipFile(path) as archive:
@@ -42,40 +47,51 @@ def read_sheet(path: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
         raise DataError(
             f"`{path}`: must be a readable {path.suffix or 'CSV'} sheet, got: {error}. Save it again."
         ) from None
-    missing = [c for c in needed if c not in frame.columns]
-    if missing:
-        columns = [str(c) for c in frame.columns]
-        free = [c for c in columns if c not in needed]
-        hints = [
-            f"`{m}`" + "".join(f" (did you mean `{c}`?)" for c in get_close_matches(m, free, n=1, cutoff=0.5))
-            for m in missing
-        ]
-        raise DataError(
-            f"`{path}`: must have these columns, which are missing: {', '.join(hints)}. There are: {', '.join(columns)}."
-        )
+    _require_columns(path, list(frame.columns), needed)
     if frame.empty:
-        raise DataError(f"`{path}`: must hold at least one row, got none.")
+        raise DataError(f"`{path}`: must hold at least one row, got none. Check the file.")
     return frame
 
 
-def _row_groups(path: Path) -> list[Any]:
+def _require_columns(path: Path, columns: list[object], needed: Sequence[str]) -> None:
+    others = [str(column) for column in columns if column not in needed]
+    hints = []
+    for name in needed:
+        if name not in columns:
+            nearest = get_close_matches(name, others, n=1, cutoff=0.5)
+            hints.append(f"`{name}` (did you mean `{nearest[0]}`?)" if nearest else f"`{name}`")
+    if hints:
+        raise DataError(
+            f"`{path}`: must have these columns, which are missing: {', '.join(hints)}. "
+            f"There are: {', '.join(map(str, columns))}."
+        )
+
+
+def _parquet_bytes(path: Path) -> int:
+    """Size of a Parquet file's data when it is unpacked."""
     metadata = pq.read_metadata(path)
-    return [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    return sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
 
 
 def _require_modest(path: Path, num_bytes: int) -> None:
-    """A small file can unpack to more than the memory."""
-    if num_bytes > MOST_BYTES:
+    """A small file can unpack to more than the memory holds."""
+    if num_bytes > MAX_BYTES:
         raise DataError(
-            f"`{path}`: must unpack to at most {MOST_BYTES / 1e9:.0f} GB, got {num_bytes / 1e9:.1f} GB. Save it again as CSV."
+            f"`{path}`: must unpack to at most {MAX_BYTES / 1e9:.0f} GB, got {num_bytes / 1e9:.1f} GB. "
+            "Save it again as CSV."
         )
 
 
 def binary_targets(frame: pd.DataFrame, columns: Sequence[str], where: Path) -> Int8[np.ndarray, "n l"]:
     """Label columns as 0 and 1; an empty cell is -1 (unknown).
 
+    Args:
+        frame: The sheet's rows.
+        columns: Its label columns.
+        where: The sheet's file, for messages.
+
     Raises:
-        DataError: a cell is neither 0, 1 nor empty; names its row as the sheet counts it.
+        DataError: a cell is neither 0 nor 1 nor empty; the message names its row as the sheet counts it.
     """
     if not columns:
         return np.zeros((len(frame), 0), dtype=np.int8)
@@ -88,19 +104,19 @@ def binary_targets(frame: pd.DataFrame, columns: Sequence[str], where: Path) -> 
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise DataError(
-            f"`{where}` row {row + HEADER_ROWS}, column `{columns[column]}`: a label must be 0 or 1, "
+            f"`{where}` row {row + FIRST_ROW}, column `{columns[column]}`: a label must be 0 or 1, "
             f"got {cells.iat[int(row), int(column)]!r}. Correct the cell."
         )
     return np.where(known, np.nan_to_num(values), -1).astype(np.int8)
 
 
 def texts(frame: pd.DataFrame, column: str) -> list[str]:
-    """A column as stripped text, whole numbers without a decimal point, empty cells as ``""``."""
-    return [_text(v) for v in frame[column]]
+    """A column as stripped text, whole numbers without a decimal point, empty cells as empty text."""
+    return [_text(value) for value in frame[column]]
 
 
 def numbers(frame: pd.DataFrame, column: str) -> list[float]:
-    """A column as numbers, NaN where a cell is none."""
+    """A column as numbers, NaN where a cell is no number."""
     return pd.to_numeric(frame[column], errors="coerce").astype(float).tolist()
 
 

@@ -1,6 +1,7 @@
-"""scikit-learn's classifiers on embeddings, one fit for each label where a sample has many.
+"""The classifiers of scikit-learn on embeddings; for multilabel data, one fit for each label.
 
-scikit-learn is imported where it is called: few trials ask for these heads, and each process would wait a second for it.
+scikit-learn is imported inside the functions: few trials ask for these heads, and the import takes each
+process a second.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,16 @@ from jaxtyping import Float, Int, Num
 from scipy.special import expit, softmax
 
 Scorer = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n l"]]
-_SEED = 0  # of the forests; the same embeddings always give the same scores
+_SEED = 0  # of the trees, so that the same embeddings always give the same scores
 
 
-def svm(c: float, scaled: bool) -> Any:
-    """RBF support vector machine with penalty c; `scaled` brings the features to mean 0 and variance 1 first."""
+def svm(c: float, *, scaled: bool) -> Any:
+    """RBF support vector machine.
+
+    Args:
+        c: Weight of the training errors against the width of the margin.
+        scaled: Whether the features are first brought to mean 0 and variance 1.
+    """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
@@ -32,7 +38,7 @@ def random_forest(min_leaf: int) -> Any:
 
 
 def gradient_boosting(num_rounds: int) -> Any:
-    """Histogram gradient boosting: the given number of trees with 8 leaves, a fifth of the features tried at each split."""
+    """Histogram gradient boosting with trees of 8 leaves; each split tries a fifth of the features."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -51,25 +57,28 @@ def fit_scorer(
     make: Callable[[], Any],
     features: Float[np.ndarray, "n d"],
     target: Num[np.ndarray, "n l"],
+    *,
     exclusive: bool,
 ) -> Scorer:
     """Fits the classifier and gives the function from features to scores.
 
-    Scores are the classifier's probabilities; a support vector machine has none, so its score is the logistic (softmax for
-    classes) of its margin: the right order and a right threshold at 0.5, but not calibrated. A label that all or no
-    training samples carry gets the constant score 1 or 0.
+    Scores are the classifier's probabilities. A support vector machine has none, so its score is the logistic
+    function of its margin (the softmax for classes): it has the right order and decides at 0.5, but is not
+    calibrated. A label that all or no training samples carry gets the constant score 1 or 0.
 
     Args:
-        make: makes a fresh classifier.
-        features: of the training samples.
+        make: Makes a new classifier.
+        features: Features of the training samples.
         target: 1 where a sample carries the label.
-        exclusive: whether a sample has exactly one label: then one fit over the classes, else one a label.
+        exclusive: Whether a sample carries exactly one label: then there is one fit over the classes, else
+            one a label.
     """
     num_labels = target.shape[1]
     if exclusive:
         return _fit_classes(make, features, target.argmax(axis=1), num_labels)
     scorers = [
-        _fit_classes(make, features, (target[:, j] > 0).astype(np.int64), 2) for j in range(num_labels)
+        _fit_classes(make, features, (target[:, label] > 0).astype(np.int64), 2)
+        for label in range(num_labels)
     ]
     return lambda new: np.stack([scorer(new)[:, 1] for scorer in scorers], axis=1)
 
@@ -84,9 +93,9 @@ def _fit_classes(
     fitted = make().fit(features, classes) if len(present) > 1 else None
 
     def score(new: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n l"]:
-        full = np.zeros((len(new), num_classes), dtype=np.float32)
-        full[:, present] = 1 if fitted is None else _probability(fitted, new)
-        return full
+        probability = np.zeros((len(new), num_classes), dtype=np.float32)
+        probability[:, present] = 1 if fitted is None else _probability(fitted, new)
+        return probability
 
     return score
 

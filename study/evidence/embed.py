@@ -2,52 +2,57 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int8
-from torch import nn
+from torch import Tensor
 
-from models.siamese import Output
+from models.output import Output
+from models.siamese import SiameseNet
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """All samples of a split, in the order of the batches.
+class EmbeddedSamples:
+    """What a network gives for samples, in the order of the batches.
 
     Attributes:
-        score: probabilities of the network's own head, 0 to 1.
-        fused: the samples' embeddings.
-        targets: labels, -1 where unknown.
-        output: the network's whole output on the CPU, for a loss.
+        score: Probabilities of the network's own head, 0 to 1.
+        embedding: Embeddings of the samples.
+        target: Labels, -1 where unknown.
+        output: The network's whole output on the CPU, for a loss.
     """
 
     score: Float[np.ndarray, "n l"]
-    fused: Float[np.ndarray, "n d"]
-    targets: Int8[np.ndarray, "n l"]
+    embedding: Float[np.ndarray, "n d"]
+    target: Int8[np.ndarray, "n l"]
     output: Output
 
 
-def exchanged(batches: Iterable[Any], aligned: bool) -> Iterator[Any]:
-    """The batches as the patients' mirror images would give them: each eye mirrored, in the place of its fellow.
+def with_eyes_exchanged(
+    batches: Iterable[tuple[Tensor, ...]], *, aligned: bool
+) -> Iterator[tuple[Tensor, ...]]:
+    """The batches of the patients' mirror images: each eye mirrored and in the place of the other.
 
     Args:
-        batches: start with images "b v 3 h w".
-        aligned: both eyes face one way already, so that trading places is all that a mirror does.
+        batches: Batches that start with images "b v 3 h w".
+        aligned: Whether both eyes are turned the same way already, so that they only have to trade places.
     """
-    for images, *rest in batches:
-        yield (images.flip(1) if aligned else images.flip(1).flip(-1), *rest)
+    for images, *others in batches:
+        exchanged = images.flip(1)
+        yield (exchanged if aligned else exchanged.flip(-1), *others)
 
 
-def embed(net: nn.Module, batches: Iterable[Any], device: torch.device, bfloat16: bool) -> Embedded:
+def embed(
+    net: SiameseNet, batches: Iterable[tuple[Tensor, ...]], device: torch.device, *, bfloat16: bool
+) -> EmbeddedSamples:
     """Runs the network over the batches in evaluation mode and leaves it in the mode it had.
 
     Args:
-        net: a `SiameseNet`.
-        batches: unshuffled batches that start with (images, targets).
-        device: where the network is.
-        bfloat16: run the network in bfloat16.
+        net: The network.
+        batches: Unshuffled batches that start with images and targets.
+        device: Device of the network.
+        bfloat16: Whether the network runs in bfloat16.
     """
     training = net.training
     net.eval()
@@ -58,6 +63,10 @@ def embed(net: nn.Module, batches: Iterable[Any], device: torch.device, bfloat16
             outputs.append(net(images).float().to(torch.device("cpu")))
             targets.append(batch_targets.cpu())
     net.train(training)
-    whole = Output.cat(outputs)
-    score = net.head.scores(whole.logits)  # type: ignore[operator, union-attr]
-    return Embedded(score.numpy(), whole.fused.numpy(), torch.cat(targets).numpy().astype(np.int8), whole)
+    output = Output.cat(outputs)
+    return EmbeddedSamples(
+        score=net.head.scores(output.logits).numpy(),
+        embedding=output.fused.numpy(),
+        target=torch.cat(targets).numpy().astype(np.int8),
+        output=output,
+    )

@@ -1,7 +1,8 @@
-"""One set of samples, judged: what was true, what was scored, what was decided, and every metric of it.
+"""Every metric of a set of samples, from what is true, what was scored and what was decided.
 
-All formulas work for many weightings of the samples at once (columns b). A point estimate has one column of ones; a
-bootstrap has one column of multiplicities for each resample; so a metric and its interval come from the same line.
+All formulas work for many weightings of the samples at once (columns b). A point estimate has one column of
+ones, and a bootstrap has one column of multiplicities for each resample, so that one formula gives a metric
+and its interval.
 
 A label without a positive sample has no value: its per-label metrics are NaN, and aggregates skip NaN.
 """
@@ -22,12 +23,13 @@ class Evaluation:
 
     Args:
         target: 1 where the sample carries the label, else 0; no unknown values.
-        score: probability of each label.
-        decision: true where the label was decided; may be left out for metrics that need scores only.
-        weights: how often each sample counts; one column of ones when left out.
+        score: Probability of each label.
+        decision: True where the sample is said to carry the label; may be left out for metrics that need
+            scores only.
+        weights: How often each sample counts; one column of ones when left out.
 
     Raises:
-        ValueError: a target other than 0 and 1, or a score that is not finite.
+        ValueError: A target is neither 0 nor 1, or a score is not finite.
     """
 
     def __init__(
@@ -46,15 +48,15 @@ class Evaluation:
         self.target = target.astype(bool)
         self.score = score
         self._decision = decision
-        self._once = weights is None
+        self._unweighted = weights is None
         self.weights = np.ones((len(target), 1)) if weights is None else weights
 
     @property
     def decision(self) -> Bool[np.ndarray, "n l"]:
-        """What was decided.
+        """True where the sample is said to carry the label.
 
         Raises:
-            ValueError: the evaluation was made from scores only.
+            ValueError: The evaluation was made from scores only.
         """
         if self._decision is None:
             raise ValueError("`decision`: is needed for this metric, got None.")
@@ -66,7 +68,7 @@ class Evaluation:
 
     @cached_property
     def total(self) -> Aggregate:
-        """Σ w: the number of samples of each weighting."""
+        """Σ w, the number of samples of each weighting."""
         return np.asarray(self.weights.sum(axis=0))
 
     @cached_property
@@ -110,12 +112,12 @@ class Evaluation:
 
     @cached_property
     def kappa(self) -> PerLabel:
-        """Cohen's kappa of each label's yes or no."""
+        """Cohen's kappa of each label's yes-or-no decisions."""
         return self._where_present(binary_kappa(self.hits, self.positives, self.decided, self.total))
 
     @cached_property
     def _ranked(self) -> tuple[PerLabel, PerLabel]:
-        if self._once:
+        if self._unweighted:
             auc, average_precision = rank_labels(self.target, self.score)
             return auc[:, None], average_precision[:, None]
         pairs = [
@@ -154,10 +156,13 @@ class Evaluation:
     @cached_property
     def flat_kappa(self) -> Aggregate:
         """Cohen's kappa of all n × l yes-or-no decisions in one pool."""
-        hits, positives, decided = (
-            counts.sum(axis=0) for counts in (self.hits, self.positives, self.decided)
+        num_labels = self.target.shape[1]
+        return binary_kappa(
+            self.hits.sum(axis=0),
+            self.positives.sum(axis=0),
+            self.decided.sum(axis=0),
+            self.total * num_labels,
         )
-        return binary_kappa(hits, positives, decided, self.total * self.target.shape[1])
 
     @cached_property
     def micro_precision(self) -> Aggregate:
@@ -180,7 +185,7 @@ class Evaluation:
 
     @cached_property
     def element_accuracy(self) -> Aggregate:
-        """Share of right decisions among all n × l."""
+        """Share of right decisions among all n × l decisions."""
         return self._sample_mean((self.target == self.decision).mean(axis=1))
 
     @cached_property
@@ -191,7 +196,8 @@ class Evaluation:
     @cached_property
     def sample_jaccard(self) -> Aggregate:
         """Mean over samples of |target ∧ decision| / |target ∨ decision|; 1 where both are empty."""
-        both, either = (self.target & self.decision).sum(axis=1), (self.target | self.decision).sum(axis=1)
+        both = (self.target & self.decision).sum(axis=1)
+        either = (self.target | self.decision).sum(axis=1)
         return self._sample_mean(np.where(either == 0, 1.0, both / np.maximum(either, 1)))
 
     @cached_property
@@ -201,7 +207,13 @@ class Evaluation:
         return self._weighted(cells).reshape(num_labels, num_labels, -1)
 
     def confusion_kappa(self, cost: Num[np.ndarray, "l l"]) -> Aggregate:
-        """1 - Σ cost observed / Σ cost expected, for one class a sample; cost 0 on the diagonal."""
+        """1 - Σ cost observed / Σ cost expected over the cells of the confusion matrix.
+
+        Each sample carries exactly one label.
+
+        Args:
+            cost: Cost of each pair of true and decided class; 0 on the diagonal.
+        """
         expected = self.positives[:, None] * self.decided[None, :] / np.maximum(self.total, 1)
         observed_cost = np.einsum("tdb,td->b", self._confusion, cost)
         return 1 - ratio(observed_cost, np.einsum("tdb,td->b", expected, cost))
@@ -213,7 +225,7 @@ class Evaluation:
 
     @cached_property
     def quadratic_kappa(self) -> Aggregate:
-        """Cohen's kappa with cost (i - j)² between grade i and j."""
+        """Cohen's kappa with the cost (i - j)² between the grades i and j."""
         return self.confusion_kappa(self._grade_distance**2)
 
     @cached_property
@@ -246,7 +258,14 @@ def binary_kappa(
     decided: Float[np.ndarray, " *s"],
     total: Float[np.ndarray, " b"],
 ) -> Float[np.ndarray, " *s"]:
-    """(p_o - p_e) / (1 - p_e) of a two-by-two table given by its true positives and margins; NaN where p_e is 1."""
+    """(p_o - p_e) / (1 - p_e) of a two-by-two table; NaN where p_e is 1.
+
+    Args:
+        hits: Number of true positives.
+        positives: Number of samples that carry the label.
+        decided: Number of samples that are said to carry it.
+        total: Number of samples.
+    """
     observed = total - positives - decided + 2 * hits
     expected = (positives * decided + (total - positives) * (total - decided)) / np.maximum(total, 1)
     return ratio(observed - expected, total - expected)

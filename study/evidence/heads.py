@@ -1,7 +1,7 @@
-"""Heads for free: classifiers on the stored embeddings, chosen on validation, reported elsewhere at that choice.
+"""Post-hoc heads: classifiers on stored embeddings, at the setting that validation chooses.
 
-Nothing here trains a network. Every head is fitted on the training embeddings, every setting of it is scored on
-validation only, and the best setting predicts the other splits.
+Nothing here trains a network. Every head is fitted on the training embeddings, every setting of it is scored
+on validation only, and the best setting predicts all splits.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,31 +14,34 @@ import pyarrow as pa
 from jaxtyping import Float, Int8
 
 from study.evidence import classifiers
-from study.evidence.conform import list_column
+from study.evidence.arrow_tables import list_column
 from study.evidence.logistic import logistic_path
-from study.evidence.metrics import DEFAULT_OBJECTIVE, LabelKind, Metric, objective, objective_metric
+from study.evidence.metrics import Metric, aggregate_metric, metric_value
 from study.evidence.neighbours import DistanceName, Ties, Votes, nearest, votes_for_all_k
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import NEIGHBOURS
 from study.evidence.score import score_row, score_rows
 from study.spec.errors import SpecError, suggest
+from study.spec.task import LabelKind
+
+_DISTANCES: tuple[DistanceName, ...] = ("euclidean", "cosine")
+_VOTES: tuple[Votes, ...] = ("uniform", "distance")
+_PENALTIES = (0.001, 0.01, 0.1)  # c of the logistic regression: the smaller, the stronger the penalty
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One setting of a head, fitted: its scores on validation and a function that scores other embeddings."""
+class ChosenHead:
+    """A head at the setting that validation chose.
 
+    Attributes:
+        head: Name of the head: `network`, or that of a post-hoc head.
+        setting: Setting of a post-hoc head, such as `k=5, cosine, uniform`; else empty.
+        value: Value of the choosing metric on validation.
+    """
+
+    head: str
     setting: str
-    val_score: Float[np.ndarray, "n l"]
-    scorer: classifiers.Scorer
-
-
-@dataclass(frozen=True)
-class _Task:
-    train: Float[np.ndarray, "r d"]
-    target: Int8[np.ndarray, "r l"]
-    val: Float[np.ndarray, "n d"]
-    exclusive: bool
+    value: float
 
 
 @dataclass
@@ -46,56 +49,90 @@ class FittedHeads:
     """What fitting the heads found.
 
     Attributes:
-        predictions: of each head at its chosen setting, one for each split.
-        scores: rows of SCORES; the settings that were not chosen have rows of the choosing and the curve metrics on
-            validation only.
-        neighbours: rows of NEIGHBOURS of the nearest-neighbour head's chosen distance; empty without that head.
-        best: the chosen setting of each head and its objective on validation.
+        predictions: Predictions of each head at its chosen setting, one for each split.
+        scores: Rows of SCORES; a setting that was not chosen has one row, with the validation value.
+        neighbours: Rows of NEIGHBOURS by the chosen distance of the head `knn`; empty without that head.
+        best: The choice for each head, by the head's name.
     """
 
     predictions: list[Predictions] = field(default_factory=list)
     scores: list[dict[str, Any]] = field(default_factory=list)
     neighbours: pa.Table = field(default_factory=NEIGHBOURS.empty_table)
-    best: dict[str, tuple[str, float]] = field(default_factory=dict)
+    best: dict[str, ChosenHead] = field(default_factory=dict)
 
 
-def _knn(task: _Task, ties: Ties) -> Iterator[Candidate]:
-    metrics: tuple[DistanceName, ...] = ("euclidean", "cosine")
-    voting: tuple[Votes, ...] = ("uniform", "distance")
-    for metric in metrics:
-        neighbours = nearest(task.train, task.val, metric)
-        for votes in voting:
-            val_scores = votes_for_all_k(neighbours, task.target, votes, ties, task.exclusive)
+@dataclass(frozen=True, kw_only=True)
+class _FittingData:
+    """What a head is fitted on and what its settings are scored on.
+
+    Attributes:
+        train: Embeddings of the training samples.
+        target: Labels of the training samples.
+        val: Embeddings of the validation samples.
+        exclusive: Whether a sample carries exactly one label.
+    """
+
+    train: Float[np.ndarray, "r d"]
+    target: Int8[np.ndarray, "r l"]
+    val: Float[np.ndarray, "n d"]
+    exclusive: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """One setting of a head, fitted.
+
+    Attributes:
+        setting: The setting in words.
+        val_score: Scores of the validation samples.
+        scorer: Gives the scores of other embeddings.
+    """
+
+    setting: str
+    val_score: Float[np.ndarray, "n l"]
+    scorer: classifiers.Scorer
+
+
+def _knn(data: _FittingData, *, ties: Ties) -> Iterator[_Candidate]:
+    for distance in _DISTANCES:
+        neighbours = nearest(data.train, data.val, distance)
+        for votes in _VOTES:
+            val_scores = votes_for_all_k(neighbours, data.target, votes, ties, exclusive=data.exclusive)
             for k, val_score in enumerate(val_scores, start=1):
-                yield Candidate(
-                    f"k={k}, {metric}, {votes}", val_score, partial(_knn_score, task, k, metric, votes, ties)
+                yield _Candidate(
+                    setting=f"k={k}, {distance}, {votes}",
+                    val_score=val_score,
+                    scorer=partial(_knn_score, data, k, distance, votes, ties),
                 )
 
 
 def _knn_score(
-    task: _Task, k: int, metric: DistanceName, votes: Votes, ties: Ties, new: Float[np.ndarray, "n d"]
+    data: _FittingData,
+    k: int,
+    distance: DistanceName,
+    votes: Votes,
+    ties: Ties,
+    new: Float[np.ndarray, "n d"],
 ) -> Float[np.ndarray, "n l"]:
-    return np.asarray(
-        votes_for_all_k(nearest(task.train, new, metric, k), task.target, votes, ties, task.exclusive)[k - 1]
-    )
+    neighbours = nearest(data.train, new, distance, k)
+    return np.asarray(votes_for_all_k(neighbours, data.target, votes, ties, exclusive=data.exclusive)[k - 1])
 
 
-def _logistic(task: _Task) -> Iterator[Candidate]:
-    for strength, model in logistic_path(task.train, task.target, (0.001, 0.01, 0.1), task.exclusive):
-        yield Candidate(f"c={strength:g}", model.predict(task.val), model.predict)
+def _logistic(data: _FittingData) -> Iterator[_Candidate]:
+    for strength, model in logistic_path(data.train, data.target, _PENALTIES, exclusive=data.exclusive):
+        yield _Candidate(setting=f"c={strength:g}", val_score=model.predict(data.val), scorer=model.predict)
 
 
 def _classifier(
-    task: _Task, make: Callable[..., Any], name: str, options: Sequence[Any], **fixed: Any
-) -> Iterator[Candidate]:
+    data: _FittingData, *, make: Callable[..., Any], name: str, options: Sequence[int | float], **fixed: Any
+) -> Iterator[_Candidate]:
     for option in options:
-        scorer = classifiers.fit_scorer(
-            partial(make, option, **fixed), task.train, task.target, task.exclusive
-        )
-        yield Candidate(f"{name}={option:g}", scorer(task.val), scorer)
+        make_one = partial(make, option, **fixed)
+        scorer = classifiers.fit_scorer(make_one, data.train, data.target, exclusive=data.exclusive)
+        yield _Candidate(setting=f"{name}={option:g}", val_score=scorer(data.val), scorer=scorer)
 
 
-POSTHOC_HEADS: Mapping[str, Callable[[_Task], Iterable[Candidate]]] = {
+POSTHOC_HEADS: Mapping[str, Callable[[_FittingData], Iterable[_Candidate]]] = {
     "knn": partial(_knn, ties="distance"),
     "knn_first": partial(_knn, ties="first"),  # scikit-learn's rule for equal votes
     "logistic_regression": _logistic,
@@ -107,7 +144,6 @@ POSTHOC_HEADS: Mapping[str, Callable[[_Task], Iterable[Candidate]]] = {
     ),
     "gaussian_nb": partial(_classifier, make=classifiers.gaussian_nb, name="smoothing", options=(1e-9, 1e-2)),
 }
-CHEAP_HEADS = ("knn", "logistic_regression")
 
 
 def fit_heads(
@@ -115,72 +151,67 @@ def fit_heads(
     queries: Sequence[Embeddings],
     kind: LabelKind,
     labels: Sequence[str],
-    heads: Sequence[str] = CHEAP_HEADS,
-    objective_name: str | None = None,
-    curve_metrics: Sequence[str] = (),
+    heads: Sequence[str],
+    chooser: str,
 ) -> FittedHeads:
     """Fits every setting of the heads on `train`, chooses by validation, predicts all queries at the choice.
 
-    Of equally good settings the first is taken: the smallest K, Euclidean before cosine, uniform before distance.
+    Of equally good settings the first is taken: Euclidean before cosine, uniform before distance, smallest K.
 
     Args:
-        train: embeddings of the training samples; those with unknown labels are left out.
-        queries: embeddings of the other splits; one must be `val`.
-        kind: of the task.
-        labels: names in the order of the columns.
-        heads: names from `POSTHOC_HEADS`.
-        objective_name: the metric that chooses; the kind's default when left out.
-        curve_metrics: further aggregate metrics of which every setting's validation value is kept.
+        train: Embeddings of the training samples; those with unknown labels are left out.
+        queries: Embeddings of the other splits; one must be `val`.
+        kind: Kind of the labels.
+        labels: Names of the labels in the order of the columns.
+        heads: Names from `POSTHOC_HEADS`.
+        chooser: Metric on validation that chooses the settings.
 
     Raises:
-        SpecError: an unknown head or metric.
-        ValueError: no validation split among the queries.
+        SpecError: A head or the metric is unknown.
+        ValueError: The validation split is not among the queries.
     """
-    chooser = objective_metric(objective_name or DEFAULT_OBJECTIVE[kind], kind, "objective_name")
-    metrics = [chooser, *(objective_metric(name, kind, "curve_metrics") for name in curve_metrics)]
-    known_heads(heads)
-    val = next((q.known() for q in queries if q.split == "val"), None)
+    metric, names = aggregate_metric(chooser, kind, "chooser"), known_heads(heads)
+    val = next((query.known() for query in queries if query.split == "val"), None)
     if val is None:
         raise ValueError("`queries`: must hold the validation split, which chooses the settings.")
     train = train.known()
-    task = _Task(train.embedding, train.target, val.embedding, kind != "multilabel")
+    data = _fitting_data(train, val, kind)
     found = FittedHeads()
-    for head in heads:
-        best, value, curve = _choose(head, task, val, kind, metrics)
+    for head in names:
+        best, value, curve = _choose(head, data, val, kind, metric)
         predictions = [_predict(head, best.setting, query, best.scorer(query.embedding)) for query in queries]
-        found.best[head] = (best.setting, value)
+        found.best[head] = ChosenHead(head, best.setting, value)
         found.predictions += predictions
         found.scores += curve + score_rows(predictions, kind, labels)
     if "knn" in found.best:
-        found.neighbours = _neighbour_table(
-            train, queries, "cosine" if "cosine" in found.best["knn"][0] else "euclidean"
-        )
+        distance: DistanceName = "cosine" if "cosine" in found.best["knn"].setting else "euclidean"
+        found.neighbours = _neighbour_table(train, queries, distance)
     return found
 
 
-def best_settings(
-    train: Embeddings, val: Embeddings, kind: LabelKind, heads: Sequence[str], objective_name: str
-) -> dict[str, tuple[str, float]]:
-    """The best setting of each head on validation and its value, as `fit_heads` finds them.
+def choose_settings(
+    train: Embeddings, val: Embeddings, kind: LabelKind, heads: Sequence[str], chooser: str
+) -> dict[str, ChosenHead]:
+    """The choice for each head, as `fit_heads` makes it.
 
     Raises:
-        SpecError: an unknown head or metric.
+        SpecError: A head or the metric is unknown.
     """
-    train, val = train.known(), val.known()
-    task = _Task(train.embedding, train.target, val.embedding, kind != "multilabel")
-    metrics = [objective_metric(objective_name, kind, "objective_name")]
+    val = val.known()
+    metric = aggregate_metric(chooser, kind, "chooser")
+    data = _fitting_data(train.known(), val, kind)
     found = {}
     for head in known_heads(heads):
-        best, value, _ = _choose(head, task, val, kind, metrics)
-        found[head] = (best.setting, value)
+        best, value, _ = _choose(head, data, val, kind, metric)
+        found[head] = ChosenHead(head, best.setting, value)
     return found
 
 
 def known_heads(heads: Sequence[str]) -> tuple[str, ...]:
-    """The heads themselves, each once; every one there is for `all`.
+    """The heads themselves, each once; for `all`, every head there is.
 
     Raises:
-        SpecError: one is unknown.
+        SpecError: A head is unknown.
     """
     if heads == "all":
         return tuple(POSTHOC_HEADS)
@@ -191,61 +222,67 @@ def known_heads(heads: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(heads))
 
 
-def _choose(
-    head: str, task: _Task, val: Embeddings, kind: LabelKind, metrics: Sequence[Metric]
-) -> tuple[Candidate, float, list[dict[str, Any]]]:
-    """The setting with the best value of the first metric, that value, and the validation rows of all other settings."""
-    sign = 1 if metrics[0].greater_is_better else -1
-    best: tuple[float, Candidate] | None = None
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for candidate in POSTHOC_HEADS[head](task):
-        points = [objective(metric.name, kind, val.target, candidate.val_score) for metric in metrics]
-        shown = _predict(head, candidate.setting, val, candidate.val_score)
-        rows[candidate.setting] = [
-            _curve_row(shown, kind, metric, value) for metric, value in zip(metrics, points, strict=True)
-        ]
-        if best is None or np.isnan(best[0]) or sign * points[0] > sign * best[0]:
-            best = (points[0], candidate)
-    assert best is not None, "every head has a setting"
-    return (
-        best[1],
-        best[0],
-        [row for setting, curve in rows.items() if setting != best[1].setting for row in curve],
+def _fitting_data(train: Embeddings, val: Embeddings, kind: LabelKind) -> _FittingData:
+    return _FittingData(
+        train=train.embedding, target=train.target, val=val.embedding, exclusive=kind != "multilabel"
     )
 
 
-def _curve_row(predictions: Predictions, kind: LabelKind, metric: Metric, value: float) -> dict[str, Any]:
-    decision = "none" if metric.needs == "score" else "half" if kind == "multilabel" else "argmax"
-    return score_row(predictions, decision, metric.name, value, chosen=False)
+def _choose(
+    head: str, data: _FittingData, val: Embeddings, kind: LabelKind, metric: Metric
+) -> tuple[_Candidate, float, list[dict[str, Any]]]:
+    """The best setting on validation, its value there, and the rows of SCORES of all other settings."""
+    rule = _plain_rule(metric, kind)
+    sign = 1 if metric.greater_is_better else -1
+    best: _Candidate | None = None
+    rows: dict[str, dict[str, Any]] = {}
+    best_value = float("nan")
+    for candidate in POSTHOC_HEADS[head](data):
+        value = metric_value(metric.name, kind, val.target, candidate.val_score)
+        predictions = _predict(head, candidate.setting, val, candidate.val_score)
+        rows[candidate.setting] = score_row(predictions, rule, metric.name, value, chosen=False)
+        if best is None or np.isnan(best_value) or sign * value > sign * best_value:
+            best, best_value = candidate, value
+    assert best is not None, "every head has a setting"
+    del rows[best.setting]
+    return best, best_value, list(rows.values())
+
+
+def _plain_rule(metric: Metric, kind: LabelKind) -> str:
+    """The rule by which SCORES names a value at the plain decisions."""
+    if metric.needs == "score":
+        return "none"
+    return "half" if kind == "multilabel" else "argmax"
 
 
 def _predict(head: str, setting: str, query: Embeddings, score: Float[np.ndarray, "n l"]) -> Predictions:
     return Predictions(
-        query.trial,
-        head,
-        setting,
-        query.split,
-        query.sample,
-        query.patient,
-        query.target,
-        score,
-        query.synthetic,
+        trial=query.trial,
+        head=head,
+        setting=setting,
+        split=query.split,
+        sample=query.sample,
+        patient=query.patient,
+        target=query.target,
+        score=score,
+        synthetic=query.synthetic,
     )
 
 
-def _neighbour_table(train: Embeddings, queries: Sequence[Embeddings], metric: DistanceName) -> pa.Table:
+def _neighbour_table(train: Embeddings, queries: Sequence[Embeddings], distance: DistanceName) -> pa.Table:
     names = np.asarray(train.sample, dtype=object)
     parts = []
     for query in queries:
-        near = nearest(train.embedding, query.embedding, metric)
-        repeated = {"trial": query.trial, "metric": metric, "split": query.split}
+        near = nearest(train.embedding, query.embedding, distance)
+        num_samples = len(query.sample)
         columns = {
-            name: pa.repeat(pa.scalar(value), len(query.sample)) for name, value in repeated.items()
-        } | {
+            "trial": pa.repeat(pa.scalar(query.trial), num_samples),
+            "metric": pa.repeat(pa.scalar(distance), num_samples),
+            "split": pa.repeat(pa.scalar(query.split), num_samples),
             "sample": pa.array(query.sample, pa.string()),
             "neighbour": list_column(names[near.index]),
             "distance": list_column(near.distance.astype(np.float32)),
-            "synthetic": pa.repeat(pa.scalar(query.synthetic), len(query.sample)),
+            "synthetic": pa.repeat(pa.scalar(query.synthetic), num_samples),
         }
         parts.append(pa.table(columns, schema=NEIGHBOURS))
     return pa.concat_tables(parts)

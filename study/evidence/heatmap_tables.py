@@ -1,7 +1,10 @@
-"""Heat maps of a run as Parquet: `heatmaps/{samples,maps,checks}.parquet` beside its trials, replaced as a whole by the next ones."""
+"""The heat maps of a run as Parquet: `heatmaps/{samples,maps,checks}.parquet` beside its trials.
+
+There is one set of them in a run: new heat maps replace all that were there.
+"""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,24 +14,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from study.evidence.conform import Rows, conform
+from study.evidence.arrow_tables import Rows, schema_table
 from study.evidence.schema import HEATMAPS
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 
 GRAD_CAM, ATTENTION = "grad_cam", "attention"
-TRAINED = ""  # the step before any randomisation
+TRAINED = ""  # the step before any part is randomised
 _KEY = ["trial", "sample", "method", "name", "step"]
 
 
 @dataclass(frozen=True, eq=False)
 class HeatMaps:
-    """What is stored; columns as in the schema.
+    """The heat maps of a run; columns as in the schema.
 
     Attributes:
-        samples: one row a trial and sample.
-        maps: one row a trial, sample, view, method, name and step.
-        checks: one row a trial and step.
+        samples: One row for each trial and sample.
+        maps: One row for each trial, sample, view, method, name and step.
+        checks: One row for each trial and step.
     """
 
     samples: pd.DataFrame
@@ -42,55 +45,63 @@ class HeatMaps:
 
     @property
     def cases(self) -> list[str]:
-        """The samples, in the order of choosing."""
+        """The samples, in the order in which they were picked."""
         return list(dict.fromkeys(self.samples["sample"]))
 
     @cached_property
-    def _rows(self) -> Mapping[tuple[str, ...], np.ndarray]:
-        return {key: np.asarray(rows) for key, rows in self.maps.groupby(_KEY).indices.items()}  # type: ignore[misc]
+    def _rows(self) -> Mapping[Hashable, np.ndarray]:
+        return {key: np.asarray(rows) for key, rows in self.maps.groupby(_KEY).indices.items()}
 
     def of(
         self, trial: str, sample: str, method: str, name: str, step: str = TRAINED
     ) -> dict[int, Float[np.ndarray, "h w"]]:
-        """The map of each view that has one."""
+        """The map of each view that has one.
+
+        Args:
+            trial: Key of the trial.
+            sample: Name of the sample.
+            method: `grad_cam` or `attention`.
+            name: Name of the label or of the attention block.
+            step: The last part that was randomised; empty for the trained network.
+        """
         rows = self.maps.iloc[self._rows.get((trial, sample, method, name, step), np.array([], dtype=int))]
-        return {
-            int(view): np.asarray(values, dtype=np.float32).reshape(height, width)
-            for view, values, height, width in zip(
-                rows["view"], rows["values"], rows["height"], rows["width"], strict=True
-            )
-        }
+        found = {}
+        for view, values, *shape in zip(
+            rows["view"], rows["values"], rows["height"], rows["width"], strict=True
+        ):
+            found[int(view)] = np.asarray(values, dtype=np.float32).reshape(shape)
+        return found
 
     def names(self, trial: str, method: str) -> list[str]:
-        """The labels, or the attention blocks, of which there are maps of the trained network, in their order."""
-        mine = (
-            (self.maps["trial"] == trial) & (self.maps["method"] == method) & (self.maps["step"] == TRAINED)
-        )
-        return list(dict.fromkeys(self.maps.loc[mine, "name"]))
+        """The labels or the attention blocks of which the trained network has maps, in their order."""
+        trained = self.maps[self.maps["step"] == TRAINED]
+        mine = trained[(trained["trial"] == trial) & (trained["method"] == method)]
+        return list(dict.fromkeys(mine["name"]))
 
 
 def write_heatmaps(store: Store, rows: Mapping[str, Rows]) -> None:
     """Writes or replaces the run's heat maps.
 
     Args:
-        store: the run.
-        rows: of `samples`, `maps` and `checks`.
+        store: Store of the run.
+        rows: Rows of `samples`, `maps` and `checks`.
 
     Raises:
-        TypeError: a column is not as the schema says.
-        StorageError: the run cannot be written to.
+        TypeError: A column is not as the schema says.
+        StorageError: The run cannot be written to.
     """
     try:
         for name in HEATMAPS:
             out = io.BytesIO()
-            pq.write_table(conform(name, rows[name.removeprefix("heatmaps/")]), out, compression="zstd")
+            table = schema_table(name, rows[name.removeprefix("heatmaps/")])
+            pq.write_table(table, out, compression="zstd")
             store.write_bytes(f"{name}.parquet", out.getvalue())
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"`{store.where}/heatmaps`: must be a place to write to ({error}).") from None
 
 
 def read_heatmaps(store: Store) -> HeatMaps | None:
-    """The run's heat maps; None where there are none, or, named in `store.problems`, where they cannot be used."""
+    """The run's heat maps; None where there are none, or unusable ones, which `store.problems` then names."""
     try:
         content = {name: store.read_bytes(f"{name}.parquet") for name in HEATMAPS}
     except StorageError:
@@ -98,22 +109,21 @@ def read_heatmaps(store: Store) -> HeatMaps | None:
     try:
         tables = {name: pq.read_table(io.BytesIO(data)) for name, data in content.items()}
     except (OSError, pa.ArrowException) as error:
-        _problem(store, f"cannot be read ({error})")
+        _note_problem(store, f"cannot be read ({error})")
         return None
     if wrong := [name for name, table in tables.items() if not table.schema.equals(HEATMAPS[name])]:
-        _problem(store, f"{wrong[0]}.parquet has other columns than the schema")
+        _note_problem(store, f"{wrong[0]}.parquet has other columns than the schema")
         return None
     samples, maps, checks = (table.to_pandas() for table in tables.values())
     shown = set(zip(samples["trial"], samples["sample"], strict=True))
-    if set(zip(maps["trial"], maps["sample"], strict=True)) != shown or not set(checks["trial"]) <= set(
-        samples["trial"]
-    ):
-        _problem(store, "the files do not belong together")
+    mapped = set(zip(maps["trial"], maps["sample"], strict=True))
+    if mapped != shown or not set(checks["trial"]) <= set(samples["trial"]):
+        _note_problem(store, "the files do not belong together")
         return None
     return HeatMaps(samples, maps, checks)
 
 
-def _problem(store: Store, what: str) -> None:
+def _note_problem(store: Store, what: str) -> None:
     line = f"`heatmaps`: {what}; skipped. Make them again with python -m study.heatmaps."
     if line not in store.problems:
         store.problems.append(line)

@@ -1,7 +1,7 @@
 """The metrics of a study by name: what each needs, which way it is better, and its value.
 
-A metric is undefined (NaN) where its label has no positive sample among the judged ones; an aggregate over labels is
-the mean over the labels that have a value.
+A metric is undefined (NaN) where no sample carries its label; an aggregate over labels is the mean over the
+labels that have a value.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Num
 from study.evidence.decisions import decide
 from study.evidence.evaluation import Evaluation, mean_over_labels
 from study.spec.errors import SpecError, suggest
+from study.spec.task import LabelKind
 
-LabelKind = Literal["multilabel", "classes", "grades"]
 DEFAULT_OBJECTIVE: Mapping[LabelKind, str] = {
     "multilabel": "macro_average_precision",
     "classes": "balanced_accuracy",
@@ -24,209 +24,217 @@ DEFAULT_OBJECTIVE: Mapping[LabelKind, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One number (or one a label) that says how good an evaluation is.
+    """One number, or one number for each label, that says how good an evaluation is.
 
     Attributes:
-        name: the metric's column name; a per-label metric `f1` has the aggregate `macro_f1`.
-        needs: `decision` when it changes with the thresholds, `score` when it only needs the ranking.
-        greater_is_better: false for errors and losses.
-        per_label: true when `compute` gives one row for each label.
-        description: one line for tables and the console.
-        compute: the values under each weighting of an evaluation.
+        name: Name of the metric, as in SCORES; a per-label metric `f1` has the aggregate `macro_f1`.
+        needs: `decision` when the value changes with the thresholds, `score` when it only needs the ranking.
+        greater_is_better: False for errors and losses.
+        per_label: True when `compute` gives one row for each label.
+        description: One line for tables and the console.
+        compute: Gives the values under each weighting of an evaluation.
     """
 
     name: str
     needs: Literal["decision", "score"]
-    greater_is_better: bool
-    per_label: bool
+    greater_is_better: bool = True
+    per_label: bool = False
     description: str
     compute: Callable[[Evaluation], np.ndarray]
 
 
 _PER_LABEL = (
     Metric(
-        "precision",
-        "decision",
-        True,
-        True,
-        "share of the decided that carry the label",
-        lambda e: e.precision,
+        name="precision",
+        needs="decision",
+        per_label=True,
+        description="share of the decided that carry the label",
+        compute=lambda e: e.precision,
     ),
     Metric(
-        "recall",
-        "decision",
-        True,
-        True,
-        "share of the label's carriers that were found (sensitivity)",
-        lambda e: e.recall,
+        name="recall",
+        needs="decision",
+        per_label=True,
+        description="share of the label's carriers that were found (sensitivity)",
+        compute=lambda e: e.recall,
     ),
     Metric(
-        "specificity",
-        "decision",
-        True,
-        True,
-        "share of the others that were left out",
-        lambda e: e.specificity,
+        name="specificity",
+        needs="decision",
+        per_label=True,
+        description="share of the others that were left out",
+        compute=lambda e: e.specificity,
     ),
-    Metric("f1", "decision", True, True, "harmonic mean of precision and recall", lambda e: e.f1),
-    Metric("kappa", "decision", True, True, "Cohen's kappa of the label's yes or no", lambda e: e.kappa),
-    Metric("auc", "score", True, True, "area under the ROC curve, label against rest", lambda e: e.auc),
     Metric(
-        "average_precision",
-        "score",
-        True,
-        True,
-        "area under the precision-recall steps",
-        lambda e: e.average_precision,
+        name="f1",
+        needs="decision",
+        per_label=True,
+        description="harmonic mean of precision and recall",
+        compute=lambda e: e.f1,
+    ),
+    Metric(
+        name="kappa",
+        needs="decision",
+        per_label=True,
+        description="Cohen's kappa of the label's yes or no",
+        compute=lambda e: e.kappa,
+    ),
+    Metric(
+        name="auc",
+        needs="score",
+        per_label=True,
+        description="area under the ROC curve, label against rest",
+        compute=lambda e: e.auc,
+    ),
+    Metric(
+        name="average_precision",
+        needs="score",
+        per_label=True,
+        description="area under the precision-recall steps",
+        compute=lambda e: e.average_precision,
+    ),
+)
+_MULTILABEL = (
+    Metric(
+        name="odir_kappa",
+        needs="decision",
+        description="ODIR challenge: Cohen's kappa of all flattened decisions",
+        compute=lambda e: e.flat_kappa,
+    ),
+    Metric(
+        name="odir_f1",
+        needs="decision",
+        description="ODIR challenge: its F1, the share of right decisions",
+        compute=lambda e: e.element_accuracy,
+    ),
+    Metric(
+        name="odir_auc",
+        needs="score",
+        description="ODIR challenge: AUC of all flattened scores",
+        compute=lambda e: e.flat_auc,
+    ),
+    Metric(
+        name="odir_final",
+        needs="decision",
+        description="ODIR challenge: mean of odir_kappa, odir_f1 and odir_auc",
+        compute=lambda e: (e.flat_kappa + e.element_accuracy + e.flat_auc) / 3,
+    ),
+    Metric(
+        name="micro_precision",
+        needs="decision",
+        description="precision of all labels' decisions pooled",
+        compute=lambda e: e.micro_precision,
+    ),
+    Metric(
+        name="micro_recall",
+        needs="decision",
+        description="recall of all labels' decisions pooled",
+        compute=lambda e: e.micro_recall,
+    ),
+    Metric(
+        name="micro_f1",
+        needs="decision",
+        description="F1 of all labels' decisions pooled",
+        compute=lambda e: e.micro_f1,
+    ),
+    Metric(
+        name="micro_auc",
+        needs="score",
+        description="AUC of all labels' scores pooled (the same as odir_auc)",
+        compute=lambda e: e.flat_auc,
+    ),
+    Metric(
+        name="micro_average_precision",
+        needs="score",
+        description="average precision of all scores pooled",
+        compute=lambda e: e.flat_average_precision,
+    ),
+    Metric(
+        name="exact_match",
+        needs="decision",
+        description="share of samples with every label right",
+        compute=lambda e: e.exact_match,
+    ),
+    Metric(
+        name="hamming_loss",
+        needs="decision",
+        greater_is_better=False,
+        description="share of wrong decisions (1 - odir_f1)",
+        compute=lambda e: 1 - e.element_accuracy,
+    ),
+    Metric(
+        name="sample_jaccard",
+        needs="decision",
+        description="mean overlap of true and decided label sets",
+        compute=lambda e: e.sample_jaccard,
+    ),
+)
+_CLASSES = (
+    Metric(
+        name="accuracy",
+        needs="decision",
+        description="share of samples with the right class",
+        compute=lambda e: e.exact_match,
+    ),
+    Metric(
+        name="balanced_accuracy",
+        needs="decision",
+        description="mean recall over the classes",
+        compute=lambda e: mean_over_labels(e.recall),
+    ),
+    Metric(
+        name="cohen_kappa",
+        needs="decision",
+        description="Cohen's kappa over the classes",
+        compute=lambda e: e.cohen_kappa,
+    ),
+)
+_GRADES = (
+    Metric(
+        name="quadratic_kappa",
+        needs="decision",
+        description="Cohen's kappa with quadratic weights",
+        compute=lambda e: e.quadratic_kappa,
+    ),
+    Metric(
+        name="mean_absolute_error",
+        needs="decision",
+        greater_is_better=False,
+        description="mean distance in grades",
+        compute=lambda e: e.mean_absolute_error,
     ),
 )
 
 
 def _macro(metric: Metric) -> Metric:
+    """The mean over labels of a per-label metric."""
     return Metric(
-        f"macro_{metric.name}",
-        metric.needs,
-        True,
-        False,
-        f"mean over labels of {metric.name}: {metric.description}",
-        lambda e: mean_over_labels(metric.compute(e)),
+        name=f"macro_{metric.name}",
+        needs=metric.needs,
+        description=f"mean over labels of {metric.name}: {metric.description}",
+        compute=lambda e: mean_over_labels(metric.compute(e)),
     )
-
-
-_MULTILABEL = (
-    Metric(
-        "odir_kappa",
-        "decision",
-        True,
-        False,
-        "ODIR challenge: Cohen's kappa of all flattened decisions",
-        lambda e: e.flat_kappa,
-    ),
-    Metric(
-        "odir_f1",
-        "decision",
-        True,
-        False,
-        "ODIR challenge: its F1, the share of right decisions",
-        lambda e: e.element_accuracy,
-    ),
-    Metric(
-        "odir_auc", "score", True, False, "ODIR challenge: AUC of all flattened scores", lambda e: e.flat_auc
-    ),
-    Metric(
-        "odir_final",
-        "decision",
-        True,
-        False,
-        "ODIR challenge: mean of odir_kappa, odir_f1 and odir_auc",
-        lambda e: (e.flat_kappa + e.element_accuracy + e.flat_auc) / 3,
-    ),
-    Metric(
-        "micro_precision",
-        "decision",
-        True,
-        False,
-        "precision of all labels' decisions pooled",
-        lambda e: e.micro_precision,
-    ),
-    Metric(
-        "micro_recall",
-        "decision",
-        True,
-        False,
-        "recall of all labels' decisions pooled",
-        lambda e: e.micro_recall,
-    ),
-    Metric("micro_f1", "decision", True, False, "F1 of all labels' decisions pooled", lambda e: e.micro_f1),
-    Metric(
-        "micro_auc",
-        "score",
-        True,
-        False,
-        "AUC of all labels' scores pooled (the same as odir_auc)",
-        lambda e: e.flat_auc,
-    ),
-    Metric(
-        "micro_average_precision",
-        "score",
-        True,
-        False,
-        "average precision of all scores pooled",
-        lambda e: e.flat_average_precision,
-    ),
-    Metric(
-        "exact_match",
-        "decision",
-        True,
-        False,
-        "share of samples with every label right",
-        lambda e: e.exact_match,
-    ),
-    Metric(
-        "hamming_loss",
-        "decision",
-        False,
-        False,
-        "share of wrong decisions (1 - odir_f1)",
-        lambda e: 1 - e.element_accuracy,
-    ),
-    Metric(
-        "sample_jaccard",
-        "decision",
-        True,
-        False,
-        "mean overlap of true and decided label sets",
-        lambda e: e.sample_jaccard,
-    ),
-)
-_CLASSES = (
-    Metric(
-        "accuracy", "decision", True, False, "share of samples with the right class", lambda e: e.exact_match
-    ),
-    Metric(
-        "balanced_accuracy",
-        "decision",
-        True,
-        False,
-        "mean recall over the classes",
-        lambda e: mean_over_labels(e.recall),
-    ),
-    Metric("cohen_kappa", "decision", True, False, "Cohen's kappa over the classes", lambda e: e.cohen_kappa),
-)
-_GRADES = (
-    Metric(
-        "quadratic_kappa",
-        "decision",
-        True,
-        False,
-        "Cohen's kappa with quadratic weights",
-        lambda e: e.quadratic_kappa,
-    ),
-    Metric(
-        "mean_absolute_error",
-        "decision",
-        False,
-        False,
-        "mean distance in grades",
-        lambda e: e.mean_absolute_error,
-    ),
-)
 
 
 @cache
 def metrics_of(kind: LabelKind) -> Mapping[str, Metric]:
-    """All metrics of a kind of task by name, aggregates first, per-label ones last."""
+    """All metrics of a kind of labels by name, aggregates first, per-label ones last."""
     own = {"multilabel": _MULTILABEL, "classes": _CLASSES, "grades": _CLASSES + _GRADES}[kind]
     return {m.name: m for m in (*own, *map(_macro, _PER_LABEL), *_PER_LABEL)}
 
 
-def objective_metric(name: str, kind: LabelKind, where: str = "search.objective") -> Metric:
-    """The aggregate metric that a study optimises.
+def aggregate_metric(name: str, kind: LabelKind, where: str) -> Metric:
+    """The metric of that name, which must give one number.
+
+    Args:
+        name: Name of the metric.
+        kind: Kind of the labels.
+        where: Key or parameter that an error names.
 
     Raises:
-        SpecError: the kind has no aggregate metric of that name.
+        SpecError: The kind has no aggregate metric of that name.
     """
     known = {m.name: m for m in metrics_of(kind).values() if not m.per_label}
     if name not in known:
@@ -234,29 +242,29 @@ def objective_metric(name: str, kind: LabelKind, where: str = "search.objective"
     return known[name]
 
 
-def objective(
+def metric_value(
     name: str, kind: LabelKind, target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]
 ) -> float:
-    """The metric's value with the plain decisions (threshold 0.5 or the greatest score).
+    """The value of an aggregate metric with the plain decisions (threshold 0.5 or the greatest score).
 
     NaN where it is undefined, and where a score is not finite (a network that has diverged).
 
     Raises:
-        SpecError: the kind has no aggregate metric of that name.
+        SpecError: The kind has no aggregate metric of that name.
     """
-    metric = objective_metric(name, kind)
+    metric = aggregate_metric(name, kind, "name")
     if not np.isfinite(score).all():
         return float("nan")
     decision = decide(score, kind) if metric.needs == "decision" else None
     return float(metric.compute(Evaluation(target, score, decision))[0])
 
 
-def values(
+def metric_values(
     kind: LabelKind,
     target: Num[np.ndarray, "n l"],
     score: Float[np.ndarray, "n l"],
     decision: Bool[np.ndarray, "n l"],
 ) -> dict[str, Float[np.ndarray, " m"]]:
-    """All metrics of the kind: an array of one number for an aggregate, of one number a label for a per-label metric."""
+    """The values of all metrics of the kind by name: one number for an aggregate, one for each label else."""
     evaluation = Evaluation(target, score, decision)
     return {name: metric.compute(evaluation)[..., 0].reshape(-1) for name, metric in metrics_of(kind).items()}

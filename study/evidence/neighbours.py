@@ -1,7 +1,7 @@
 """K nearest neighbours for every K at once: one search, then running sums of votes.
 
-Source: Cover & Hart 1967, Nearest neighbor pattern classification; distance-weighted votes as in scikit-learn (1 / d; where
-a neighbour has distance 0, only such neighbours vote).
+Source: Cover & Hart 1967, Nearest neighbor pattern classification; distance-weighted votes as in scikit-learn
+(1 / d; where a neighbour has distance 0, only such neighbours vote).
 Differs: with `ties="distance"` equal votes go to the label whose voters have the smaller summed distance.
 """
 
@@ -15,7 +15,7 @@ DistanceName = Literal["euclidean", "cosine"]
 Votes = Literal["uniform", "distance"]
 Ties = Literal["distance", "first"]
 MAX_K = 50
-_BLOCK = 256  # queries a block: 256 × 6,000 distances are 12 MB and stay near the processor
+_BLOCK = 256  # queries in a block: 256 × 6,000 distances are 12 MB and stay in the processor's cache
 _TIE_STEP = 1e-6  # larger than the steps of float32 near 1, far smaller than one vote in 50
 
 
@@ -24,8 +24,8 @@ class Neighbours:
     """The nearest references of each query.
 
     Attributes:
-        index: rows of the references, nearest first; of equal distances the earlier row first.
-        distance: to them, ≥ 0.
+        index: Rows of the references, nearest first; of equal distances the earlier row first.
+        distance: Distances to them, ≥ 0.
     """
 
     index: Int[np.ndarray, "q k"]
@@ -35,23 +35,23 @@ class Neighbours:
 def nearest(
     references: Float[np.ndarray, "r d"],
     queries: Float[np.ndarray, "q d"],
-    metric: DistanceName,
+    distance_name: DistanceName,
     k: int = MAX_K,
     allowed: Bool[np.ndarray, "q r"] | None = None,
 ) -> Neighbours:
     """The k references with the smallest ‖q - r‖, or 1 - cos(q, r); all of them where there are fewer than k.
 
     Args:
-        references: embeddings to search.
-        queries: embeddings to find neighbours for.
-        metric: `euclidean` or `cosine`; a zero vector has cosine 0 with everything.
-        k: number of neighbours.
-        allowed: false where a reference must not be a neighbour of a query; such a pair has distance infinity and
-            comes last.
+        references: Embeddings to search.
+        queries: Embeddings to find neighbours for.
+        distance_name: `euclidean` or `cosine`; a zero vector has cosine 0 with everything.
+        k: Number of neighbours.
+        allowed: False where a reference must not be a neighbour of a query; such a pair has distance infinity
+            and comes last.
     """
     k = min(k, len(references))
     references, queries, offset = _as_products(
-        references.astype(np.float64), queries.astype(np.float64), metric
+        references.astype(np.float64), queries.astype(np.float64), distance_name
     )
     index = np.empty((len(queries), k), dtype=np.int64)
     distance = np.empty((len(queries), k))
@@ -62,32 +62,32 @@ def nearest(
             block[~allowed[rows]] = np.inf
         near = np.sort(np.argpartition(block, k - 1, axis=1)[:, :k], axis=1)
         near_distance = np.take_along_axis(block, near, axis=1) + offset[rows, None]
-        near_distance[near_distance < 1e-12 * offset[rows, None]] = 0  # only rounding is left of it
+        near_distance[near_distance < 1e-12 * offset[rows, None]] = 0  # only a rounding error is left of it
         order = np.argsort(near_distance, axis=1, kind="stable")
         index[rows] = np.take_along_axis(near, order, axis=1)
         distance[rows] = np.take_along_axis(near_distance, order, axis=1)
-    return Neighbours(index, np.sqrt(distance) if metric == "euclidean" else distance)
+    return Neighbours(index, np.sqrt(distance) if distance_name == "euclidean" else distance)
 
 
 def _as_products(
-    references: Float[np.ndarray, "r d"], queries: Float[np.ndarray, "q d"], metric: DistanceName
+    references: Float[np.ndarray, "r d"], queries: Float[np.ndarray, "q d"], distance_name: DistanceName
 ) -> tuple[Float[np.ndarray, "r d2"], Float[np.ndarray, "q d2"], Float[np.ndarray, " q"]]:
     """R, Q and o with Q Rᵀ + o = ‖q - r‖² or 1 - cos(q, r): one matrix product ranks all references."""
-    if metric == "cosine":
-        lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (references, queries)]
-        unit_references, unit_queries = (
-            x / np.where(s > 0, s, 1) for x, s in zip((references, queries), lengths, strict=True)
-        )
-        return -unit_references, unit_queries, np.ones(len(queries))
+    if distance_name == "cosine":
+        return -_unit(references), _unit(queries), np.ones(len(queries))
     centre = references.mean(axis=0)  # smaller numbers, less cancellation
     references, queries = references - centre, queries - centre
     squared = np.einsum("rd,rd->r", references, references)
     offset = np.einsum("qd,qd->q", queries, queries)
-    return (
-        np.column_stack([-2 * references, squared]),
-        np.column_stack([queries, np.ones(len(queries))]),
-        offset,
-    )
+    references = np.column_stack([-2 * references, squared])
+    queries = np.column_stack([queries, np.ones(len(queries))])
+    return references, queries, offset
+
+
+def _unit(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """The vectors divided by their lengths; a zero vector stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1))
 
 
 def votes_for_all_k(
@@ -95,17 +95,19 @@ def votes_for_all_k(
     target: Num[np.ndarray, "r l"],
     votes: Votes,
     ties: Ties = "distance",
+    *,
     exclusive: bool = False,
 ) -> Float[np.ndarray, "k q l"]:
     """score[K-1] = Σ_{K nearest} weight × target / Σ_{K nearest} weight, for K = 1 … k.
 
     Args:
-        neighbours: of the queries.
+        neighbours: Neighbours of the queries.
         target: 1 where a reference carries the label.
-        votes: `uniform`: weight 1; `distance`: weight 1 / d.
-        ties: `distance`: equal votes (a share of one half; for one class a sample, an equal first place) go to the smaller
-            summed distance and move by 1e-6; `first`: they stay equal, which makes the first class, or "no", win.
-        exclusive: whether a sample has exactly one label (classes and grades).
+        votes: `uniform` for the weight 1, `distance` for the weight 1 / d.
+        ties: `first` leaves equal votes equal, so that the first class, or "no", wins. `distance` gives them
+            to the smaller summed distance and moves them by 1e-6; votes are equal at a share of one half, or,
+            for one class a sample, where several classes are first.
+        exclusive: Whether a sample carries exactly one label (classes and grades).
     """
     carried = target[neighbours.index].astype(np.float64)
     weight = _weights(neighbours.distance, votes)
@@ -132,7 +134,7 @@ def _weights(distance: Float[np.ndarray, "q k"], votes: Votes) -> Float[np.ndarr
 
 
 def _break_ties_of_classes(score: Float[np.ndarray, "q k l"], distance: Float[np.ndarray, "q k l"]) -> None:
-    """Moves the equal first with the smallest summed distance up by one step, the other equal ones down."""
+    """Moves the class with the smallest summed distance up, among classes that tie for the first place."""
     first = np.isclose(score, score.max(axis=2, keepdims=True), rtol=0, atol=1e-12)
     tied = first.sum(axis=2, keepdims=True) > 1
     winner = np.where(first, distance, np.inf).argmin(axis=2)[:, :, None] == np.arange(score.shape[2])

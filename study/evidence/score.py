@@ -1,4 +1,4 @@
-"""From predictions to rows of `scores.parquet`: every metric, aggregate and per label, on every split, by every rule of decision."""
+"""From predictions to rows of SCORES: every metric on every split, under every decision rule."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from study.evidence.decisions import decide, tune_thresholds
-from study.evidence.metrics import LabelKind, metrics_of, values
+from study.evidence.metrics import metric_values, metrics_of
 from study.evidence.predictions import Predictions
+from study.spec.task import LabelKind
 
 SWAP_CHANGE = "swap_change"
 
@@ -17,7 +18,7 @@ def tuned_thresholds(val: Predictions) -> Float[np.ndarray, " l"]:
     """The threshold of each label with the best F1 on the validation predictions.
 
     Raises:
-        ValueError: the predictions are of another split.
+        ValueError: The predictions are of another split.
     """
     if val.split != "val":
         raise ValueError(f"`val`: thresholds must be tuned on the validation split, got `{val.split}`.")
@@ -28,7 +29,16 @@ def tuned_thresholds(val: Predictions) -> Float[np.ndarray, " l"]:
 def decisions_of(
     predictions: Predictions, kind: LabelKind, thresholds: Float[np.ndarray, " l"] | None = None
 ) -> Mapping[str, Bool[np.ndarray, "n l"]]:
-    """The decisions by each rule: `half` and, with thresholds, `tuned` for many labels a sample; else `argmax`."""
+    """The decisions by each rule.
+
+    The rules of multilabel data are `half` and, with thresholds, `tuned`; that of classes and grades is
+    `argmax`.
+
+    Args:
+        predictions: Predictions to decide on.
+        kind: Kind of the labels.
+        thresholds: Threshold of each label, tuned on validation.
+    """
     if kind != "multilabel":
         return {"argmax": decide(predictions.score, kind)}
     decisions = {"half": decide(predictions.score, kind)}
@@ -38,57 +48,56 @@ def decisions_of(
 
 
 def score_rows(splits: Sequence[Predictions], kind: LabelKind, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of SCORES for one head of one trial at its chosen setting.
+    """Rows of SCORES of one head of one trial at its chosen setting.
 
-    Thresholds of the `tuned` decisions come from the validation split among the predictions and are used for all of
-    them; without one there are no tuned rows. Samples with unknown labels are left out; a split without any known
-    sample has no rows. An undefined metric has a row with NaN.
+    The thresholds of the `tuned` decisions come from the validation split and are used for all splits;
+    without predictions of the validation split there are no tuned rows. Samples with unknown labels are left
+    out; a split without any known sample has no rows. An undefined metric has a row with NaN.
 
     Args:
-        splits: the head's predictions, one for each split.
-        kind: of the task.
-        labels: names in the order of the columns.
+        splits: Predictions of the head, one for each split.
+        kind: Kind of the labels.
+        labels: Names of the labels in the order of the columns.
     """
-    val = next((p.known() for p in splits if p.split == "val"), None)
+    val = next((predictions for predictions in splits if predictions.split == "val"), None)
     thresholds = tuned_thresholds(val) if kind == "multilabel" and val is not None else None
     rows = []
-    for predictions in (p.known() for p in splits):
-        if not len(predictions.sample):
-            continue
-        ranks_written = False
-        for decision, decided in decisions_of(predictions, kind, thresholds).items():
-            found = values(kind, predictions.target, predictions.score, decided)
-            rows += _rows_of(predictions, decision, found, kind, labels, with_ranks=not ranks_written)
-            ranks_written = True
+    for predictions in splits:
+        known = predictions.known()
+        if known.sample:
+            rows += _rows_of_split(known, kind, labels, thresholds)
     return rows
 
 
-def _rows_of(
+def _rows_of_split(
     predictions: Predictions,
-    decision: str,
-    found: Mapping[str, np.ndarray],
     kind: LabelKind,
     labels: Sequence[str],
-    with_ranks: bool,
+    thresholds: Float[np.ndarray, " l"] | None,
 ) -> list[dict[str, Any]]:
     rows = []
-    for metric in metrics_of(kind).values():
-        if metric.needs == "score" and not with_ranks:
-            continue
-        for label, value in zip(labels if metric.per_label else [""], found[metric.name], strict=True):
-            by = "none" if metric.needs == "score" else decision
-            rows.append(score_row(predictions, by, metric.name, float(value), label=label))
+    rank_metrics_written = False  # they are the same under every rule
+    for rule, decision in decisions_of(predictions, kind, thresholds).items():
+        found = metric_values(kind, predictions.target, predictions.score, decision)
+        for metric in metrics_of(kind).values():
+            ranks = metric.needs == "score"
+            if ranks and rank_metrics_written:
+                continue
+            for label, value in zip(labels if metric.per_label else [""], found[metric.name], strict=True):
+                by = "none" if ranks else rule
+                rows.append(score_row(predictions, by, metric.name, float(value), label=label))
+        rank_metrics_written = True
     return rows
 
 
-def swap_row(test: Predictions, exchanged: Float[np.ndarray, "n l"]) -> dict[str, Any]:
-    """The row of `swap_change`: mean over samples and labels of |p - p'|, p' of the patient's mirror image.
+def swap_row(test: Predictions, swapped_score: Float[np.ndarray, "n l"]) -> dict[str, Any]:
+    """The row of `swap_change`: mean over samples and labels of |p - p'|, with p' of the mirror image.
 
     Args:
-        test: the network's predictions.
-        exchanged: its scores of the same samples with the eyes exchanged and mirrored.
+        test: Predictions of the network.
+        swapped_score: Its scores of the same samples with each eye mirrored and in the place of the other.
     """
-    return score_row(test, "none", SWAP_CHANGE, float(np.abs(exchanged - test.score).mean()))
+    return score_row(test, "none", SWAP_CHANGE, float(np.abs(swapped_score - test.score).mean()))
 
 
 def score_row(

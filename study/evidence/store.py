@@ -1,94 +1,57 @@
-"""The run folder: one folder of Parquet tables for each finished trial, on a local disk or any storage that pyarrow knows.
+"""The records of a run: one folder of Parquet tables for each finished trial.
 
     <run>/study.parquet
-    <run>/trials/<key>/{trial,epochs,predictions,embeddings,scores,neighbours}.parquet (+ weights.safetensors)
-    <run>/heads/<key>/<head>/{predictions,scores}.parquet   heads that were fitted on the stored embeddings later
+    <run>/trials/<key>/{trial,epochs,predictions,embeddings,scores,neighbours}.parquet
+    <run>/trials/<key>/weights.safetensors                  only of the trials that keep their weights
+    <run>/heads/<key>/<head>/{predictions,scores}.parquet   a head that was fitted on the embeddings later
 
-A trial's folder appears at once: locally it is written under a hidden name and renamed; elsewhere `trial.parquet` is
-written last, and a folder without it does not exist for readers. Every trial has every table, an empty one where it has
-nothing to say, so a missing file is always damage.
+A trial's folder appears at once: a local disk writes it under a hidden name and renames it; any other storage
+writes `trial.parquet` last, and a folder without that file does not exist for readers. Every trial has every
+table, and a table without rows is an empty file, so a missing file is always damage.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from study.evidence.conform import Rows, conform
+from study.evidence.arrow_tables import Rows, schema_table
+from study.evidence.run_folder import RunFolder
 from study.evidence.schema import STUDY, TABLES
-from study.evidence.trial_table import Filters, UnusableFileError, matching, read_trial_table
+from study.evidence.trial_files import Filters, UnusableFileError, filtered, read_trial_file
 from study.spec.errors import StorageError
 
 WEIGHTS = "weights.safetensors"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_HEAD_TABLES = ("predictions", "scores")  # of a head that was added later
 _NUM_READERS = (
-    8  # beyond this the files of a local disk come no faster, and an object store's latency is well hidden
+    8  # with more, a local disk is no faster; with as many, the latency of an object store is hidden
 )
 
 
-class Store:
-    """One run folder.
+class Store(RunFolder):
+    """The run folder with its trials.
 
     Args:
-        where: a local path or a URI such as `file:///runs/a` or `s3://bucket/runs/a`.
-        filesystem: the storage on which `where` is a path; found from `where` when left out.
+        where: A local path, or a URI such as `file:///runs/a` or `s3://bucket/runs/a`.
+        filesystem: Storage on which `where` is a path; found from `where` when left out.
 
     Attributes:
-        problems: one line for each file that was skipped because it is damaged, missing or foreign.
+        problems: One line for each file that was skipped because it is damaged, missing or foreign.
 
     Raises:
-        StorageError: the URI names a storage that pyarrow cannot open.
+        StorageError: The URI names a storage that pyarrow cannot open.
     """
 
     def __init__(self, where: str | Path, filesystem: fs.FileSystem | None = None) -> None:
-        self.where = str(where)
+        super().__init__(where, filesystem)
         self.problems: list[str] = []
-        self._fs, self._root = (
-            (filesystem, self.where.rstrip("/")) if filesystem is not None else _locate(self.where)
-        )
-
-    @property
-    def filesystem(self) -> fs.FileSystem:
-        """The storage that holds the run."""
-        return self._fs
-
-    @property
-    def root(self) -> str:
-        """The run folder's path on that storage."""
-        return self._root
-
-    def _path(self, *parts: str) -> str:
-        return "/".join([self._root, *parts])
-
-    @property
-    def _renames(self) -> bool:
-        return isinstance(self._fs, fs.LocalFileSystem)
-
-    def _exists(self, path: str) -> bool:
-        return bool(self._fs.get_file_info(path).type != fs.FileType.NotFound)
-
-    def check_writable(self) -> None:
-        """Creates the run folder and writes and deletes a small file in it.
-
-        Raises:
-            StorageError: that does not work.
-        """
-        probe = self._path(f".writable-{uuid4().hex[:8]}")
-        try:
-            self._fs.create_dir(self._root, recursive=True)
-            self.write_bytes(Path(probe).name, b"")
-            self._fs.delete_file(probe)
-        except (OSError, pa.ArrowException) as error:
-            raise StorageError(
-                f"`storage`: must be a place to write to, got `{self.where}` ({error}). Choose another one."
-            ) from None
 
     def publish(
         self, key: str, tables: Mapping[str, Rows | pa.Table], files: Mapping[str, Path] | None = None
@@ -96,103 +59,111 @@ class Store:
         """Writes a finished trial so that it appears at once or not at all.
 
         Args:
-            key: the trial's key and folder name.
-            tables: by table name; `trial` must be there, with one row; all rows must carry the key in `trial`.
-            files: local files to keep beside the tables, by their name in the folder.
+            key: Key of the trial, which is also the name of its folder.
+            tables: Tables by name. `trial` must be there, with one row; every row of every table must have
+                the key in the column `trial`.
+            files: Local files to keep beside the tables, by their name in the folder.
 
         Raises:
-            StorageError: the key is already there, or writing failed.
-            TypeError: a table or column is not as the schema says.
-            ValueError: the key cannot be a folder's name, or rows belong to another trial.
+            StorageError: The key is already there, or writing failed.
+            TypeError: A table or column is not as the schema says.
+            ValueError: The key cannot be the name of a folder, or rows belong to another trial.
         """
         if not _KEY.fullmatch(key):
             raise ValueError(
                 f"`key`: must be letters, digits and ._+- and start with a letter or digit, got `{key}`."
             )
-        checked = {name: conform(name, tables.get(name, ())) for name in {**TABLES, **tables}}
-        if len(checked["trial"]) != 1:
-            raise ValueError(f"`trial`: must be one row, got {len(checked['trial'])}.")
-        for name, table in checked.items():
-            if foreign := set(table["trial"].unique().to_pylist()) - {key}:
-                raise ValueError(
-                    f"`{name}.trial`: must be `{key}` in every row, got {sorted(map(str, foreign))}."
-                )
-        final = self._path("trials", key)
-        if self._exists(f"{final}/trial.parquet"):
+        checked = {name: schema_table(name, tables.get(name, ())) for name in {**TABLES, **tables}}
+        _require_rows_of(key, checked)
+        final = self.path("trials", key)
+        if self.exists(f"{final}/trial.parquet"):
             raise StorageError(
                 f"`{key}`: is already in `{self.where}`; a finished trial is never overwritten."
             )
         try:
-            self._write_folder(final, checked, files or {})
+            self._write_tables(final, checked, files or {})
         except (OSError, pa.ArrowException) as error:
             raise StorageError(f"`{key}`: could not be written to `{self.where}` ({error}).") from None
 
-    def _write_folder(self, final: str, tables: dict[str, pa.Table], files: Mapping[str, Path]) -> None:
-        parent, key = final.rsplit("/", 1)
-        folder = f"{parent}/.{key}.{uuid4().hex[:8]}" if self._renames else final
-        self._fs.create_dir(folder, recursive=True)
-        try:
-            for name, local in files.items():
-                fs.copy_files(
-                    str(local),
-                    f"{folder}/{name}",
-                    source_filesystem=fs.LocalFileSystem(),
-                    destination_filesystem=self._fs,
-                )
-            for name in sorted(
-                tables, key=lambda name: name == "trial"
-            ):  # `trial` last: it makes the folder exist
-                pq.write_table(
-                    tables[name], f"{folder}/{name}.parquet", filesystem=self._fs, compression="zstd"
-                )
-            if self._renames:
-                self._fs.move(folder, final)
-        except BaseException:
-            self._fs.delete_dir(folder)
-            raise
-
     def add_head(self, key: str, head: str, predictions: pa.Table, scores: Rows) -> None:
-        """Keeps what a head says that was fitted on a finished trial's embeddings later; reading gives it with the trial's own.
+        """Keeps the results of a head that was fitted later on the embeddings of a finished trial.
+
+        `read_table` gives them after the trial's own rows.
+
+        Args:
+            key: Key of the trial.
+            head: Name of the head.
+            predictions: Rows of PREDICTIONS.
+            scores: Rows of SCORES.
 
         Raises:
-            StorageError: writing failed.
+            StorageError: Writing failed.
         """
-        tables = {"predictions": conform("predictions", predictions), "scores": conform("scores", scores)}
-        final = self._path("heads", key, head)
+        tables = {
+            "predictions": schema_table("predictions", predictions),
+            "scores": schema_table("scores", scores),
+        }
+        final = self.path("heads", key, head)
         try:
-            if self._exists(final):
-                self._fs.delete_dir(final)  # damaged, or it would not have been fitted again
-            self._write_folder(final, tables, {})
+            if self.exists(final):
+                self.filesystem.delete_dir(final)  # its files are damaged, or nobody would fit the head again
+            self._write_tables(final, tables, {})
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
                 f"`{key}`: its head {head} could not be written to `{self.where}` ({error})."
             ) from None
 
-    def _later_heads(self) -> dict[str, list[str]]:
-        """The heads that were added to each trial; one is there when its scores are."""
-        top = self._path("heads")
-        found: dict[str, list[str]] = {}
-        for info in self._fs.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True)):
-            key, *rest = info.path[len(top) :].strip("/").split("/")
-            if len(rest) == 2 and rest[1] == "scores.parquet" and not rest[0].startswith("."):
-                found.setdefault(key, []).append(rest[0])
-        return {key: sorted(heads) for key, heads in found.items()}
+    def _write_tables(self, final: str, tables: Mapping[str, pa.Table], files: Mapping[str, Path]) -> None:
+        # The last table makes the folder exist for readers: `trial`, or the `scores` of an added head.
+        names = sorted(tables, key=lambda name: name == "trial")
+
+        def fill(folder: str) -> None:
+            for name, local in files.items():
+                fs.copy_files(
+                    str(local),
+                    f"{folder}/{name}",
+                    source_filesystem=fs.LocalFileSystem(),
+                    destination_filesystem=self.filesystem,
+                )
+            for name in names:
+                self._write_parquet(tables[name], f"{folder}/{name}.parquet")
+
+        self.write_folder(final, fill)
+
+    def _write_parquet(self, table: pa.Table, path: str) -> None:
+        pq.write_table(table, path, filesystem=self.filesystem, compression="zstd")
 
     def keys(self) -> list[str]:
-        """Keys of all finished trials, sorted; anything else in the folder is named in `problems`."""
-        trials = self._path("trials")
-        found: dict[str, bool] = {}
-        for info in self._fs.get_file_info(fs.FileSelector(trials, recursive=True, allow_not_found=True)):
-            key, *rest = info.path[len(trials) :].strip("/").split("/")
+        """The keys of all finished trials, sorted; `problems` names anything else among their folders."""
+        finished: dict[str, bool] = {}
+        for (key, *rest), info in self.entries("trials"):
             if key.startswith("."):
                 continue
             if not rest and info.type == fs.FileType.File:
-                self._problem(f"trials/{key}", "is no trial's folder")
+                self._note_problem(f"trials/{key}", "is no trial's folder")
             else:
-                found[key] = found.get(key, False) or rest == ["trial.parquet"]
-        for key in sorted(k for k, finished in found.items() if not finished):
-            self._problem(f"trials/{key}", "has no trial.parquet (unfinished or damaged)")
-        return sorted(k for k, finished in found.items() if finished)
+                finished[key] = finished.get(key, False) or rest == ["trial.parquet"]
+        for key in sorted(finished):
+            if not finished[key]:
+                self._note_problem(f"trials/{key}", "has no trial.parquet (unfinished or damaged)")
+        return [key for key in sorted(finished) if finished[key]]
+
+    def _added_heads(self) -> dict[str, list[str]]:
+        """The heads that were added to each trial; a head is there when its scores are."""
+        found: dict[str, list[str]] = {}
+        for (key, *rest), _ in self.entries("heads"):
+            if len(rest) == 2 and rest[1] == "scores.parquet" and not rest[0].startswith("."):
+                found.setdefault(key, []).append(rest[0])
+        return found
+
+    def _files_of(self, table: str, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """Key and name of every file with rows of the table, the trial's own before those of added heads."""
+        added = self._added_heads() if table in _HEAD_TABLES else {}
+        files = []
+        for key in keys:
+            folders = [f"trials/{key}", *(f"heads/{key}/{head}" for head in sorted(added.get(key, ())))]
+            files += [(key, f"{folder}/{table}.parquet") for folder in folders]
+        return files
 
     def read_table(
         self,
@@ -206,38 +177,29 @@ class Store:
         Damaged, missing and foreign files are skipped and named in `problems`.
 
         Args:
-            table: its name in `schema.TABLES`.
-            keys: trials to read; all finished ones when left out.
-            columns: to read; all when left out.
-            filters: by column, the value or the values that a row must have.
+            table: Name of the table in `schema.TABLES`.
+            keys: Trials to read; all finished ones when left out.
+            columns: Columns to read; all when left out.
+            filters: Values that the rows must have, by column.
         """
         schema = TABLES[table]
         wanted = schema.names if columns is None else list(columns)
         filters = filters or {}
-        read = [*wanted, *(c for c in filters if c not in wanted)]
+        needed = [*wanted, *(column for column in filters if column not in wanted)]
 
-        def read_one(key: str, folder: str) -> pa.Table | None:
-            name = f"{folder}/{table}.parquet"
+        def read(file: tuple[str, str]) -> pa.Table | None:
+            key, name = file
             try:
-                return matching(read_trial_table(self._fs, self._path(name), schema, read, key), filters)
+                rows = read_trial_file(self.filesystem, self.path(name), schema, needed, key)
             except UnusableFileError as problem:
-                self._problem(name, str(problem))
+                self._note_problem(name, str(problem))
                 return None
+            return filtered(rows, filters)
 
-        later = self._later_heads() if table in ("predictions", "scores") else {}
-        wanted_keys = self.keys() if keys is None else keys
-        files = [
-            (key, f)
-            for key in wanted_keys
-            for f in (f"trials/{key}", *(f"heads/{key}/{head}" for head in later.get(key, ())))
-        ]
+        files = self._files_of(table, self.keys() if keys is None else keys)
         with ThreadPoolExecutor(_NUM_READERS) as threads:
-            parts = (
-                [part for part in threads.map(read_one, *zip(*files, strict=True)) if part is not None]
-                if files
-                else []
-            )
-        empty = pa.schema([schema.field(c) for c in read]).empty_table()
+            parts = [part for part in threads.map(read, files) if part is not None]
+        empty = pa.schema([schema.field(column) for column in needed]).empty_table()
         return pa.concat_tables([empty, *parts]).select(wanted)
 
     def read(
@@ -251,7 +213,7 @@ class Store:
         frame: pd.DataFrame = self.read_table(table, keys, columns, filters).to_pandas()
         return frame
 
-    def _problem(self, name: str, what: str) -> None:
+    def _note_problem(self, name: str, what: str) -> None:
         line = f"`{name}`: {what}; skipped."
         if line not in self.problems:
             self.problems.append(line)
@@ -260,22 +222,19 @@ class Store:
         """Writes or replaces `study.parquet`, the one row that describes the study.
 
         Raises:
-            TypeError: a column is not as the schema says.
+            TypeError: A column is not as the schema says.
         """
-        table = conform("study", [row])
-        self._replace(
-            "study.parquet", lambda path: pq.write_table(table, path, filesystem=self._fs, compression="zstd")
-        )
+        table = schema_table("study", [row])
+        self.write_file("study.parquet", lambda path: self._write_parquet(table, path))
 
     def read_study(self) -> dict[str, Any]:
         """The row that describes the study.
 
         Raises:
-            StorageError: it is missing or damaged.
+            StorageError: The file is missing or damaged.
         """
-        path = self._path("study.parquet")
         try:
-            rows = pq.read_table(path, filesystem=self._fs)
+            rows = pq.read_table(self.path("study.parquet"), filesystem=self.filesystem)
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
                 f"`{self.where}`: must be a run's folder with a readable study.parquet ({error})."
@@ -287,68 +246,38 @@ class Store:
         row: dict[str, Any] = rows.to_pylist()[0]
         return row
 
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Writes or replaces a small file of the run, such as `study.yaml`."""
-
-        def write(path: str) -> None:
-            with self._fs.open_output_stream(path) as stream:
-                stream.write(content)
-
-        self._replace(name, write)
-
-    def read_bytes(self, name: str) -> bytes:
-        """The content of a file of the run.
-
-        Raises:
-            StorageError: the file is missing or cannot be read.
-        """
-        try:
-            with self._fs.open_input_stream(self._path(name), compression=None) as stream:
-                return bytes(stream.read())
-        except OSError as error:
-            raise StorageError(f"`{self.where}/{name}`: must be a readable file ({error}).") from None
-
-    def _replace(self, name: str, write: Callable[[str], None]) -> None:
-        final = self._path(name)
-        self._fs.create_dir(final.rsplit("/", 1)[0], recursive=True)
-        if not self._renames:
-            write(final)
-            return
-        hidden = f"{final}.{uuid4().hex[:8]}.part"
-        write(hidden)
-        self._fs.move(hidden, final)
-
     def delete_weights(self, key: str) -> None:
         """Deletes the trial's weights, if it has some."""
-        path = self._path("trials", key, WEIGHTS)
-        if self._exists(path):
-            self._fs.delete_file(path)
+        path = self.path("trials", key, WEIGHTS)
+        if self.exists(path):
+            self.filesystem.delete_file(path)
 
     def fetch(self, key: str, name: str, folder: Path) -> Path:
         """Copies a file of a trial into a local folder and gives its path there.
 
         Raises:
-            StorageError: the trial has no such file.
+            StorageError: The trial has no such file.
         """
-        path = self._path("trials", key, name)
-        if not self._exists(path):
+        path = self.path("trials", key, name)
+        if not self.exists(path):
             raise StorageError(
                 f"`{self.where}/trials/{key}/{name}`: must exist, but the trial has no such file."
             )
         folder.mkdir(parents=True, exist_ok=True)
         fs.copy_files(
-            path, str(folder / name), source_filesystem=self._fs, destination_filesystem=fs.LocalFileSystem()
+            path,
+            str(folder / name),
+            source_filesystem=self.filesystem,
+            destination_filesystem=fs.LocalFileSystem(),
         )
         return folder / name
 
 
-def _locate(where: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in where:
-        return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
-    try:
-        filesystem, root = fs.FileSystem.from_uri(where)
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(
-            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error})."
-        ) from None
-    return filesystem, root.rstrip("/")
+def _require_rows_of(key: str, tables: Mapping[str, pa.Table]) -> None:
+    if len(tables["trial"]) != 1:
+        raise ValueError(f"`trial`: must be one row, got {len(tables['trial'])}.")
+    for name, table in tables.items():
+        if foreign := set(table["trial"].unique().to_pylist()) - {key}:
+            raise ValueError(
+                f"`{name}.trial`: must be `{key}` in every row, got {sorted(map(str, foreign))}."
+            )

@@ -1,32 +1,39 @@
-"""What arithmetic says about published numbers: values that cannot stand beside each other as they are printed."""
+"""Published numbers that contradict each other, or what arithmetic allows.
+
+The rules: where each sample has one label, Cohen's κ = (p - e) / (1 - e) is at most the accuracy p. An F1,
+averaged or pooled, is at most the harmonic mean of precision and recall. An accuracy of n samples is k / n
+for a whole number k. Chance is one half on a balanced set of two classes.
+"""
 
 from study.reporting.papers import PaperTable
 
-HALF = 0.0005  # the rounding of three places
+HALF_OF_LAST_PLACE = 0.0005  # how far rounding to three places moves a number at most
 
 
 def anomalies(paper: PaperTable, row: str) -> dict[str, str]:
-    """A footnote by metric for every number of the row that breaks a rule; derived numbers are bounds, not evidence of their own.
+    """A footnote for every number of the row that breaks a rule.
 
-    Rules: Cohen's kappa κ = (p - e) / (1 - e) ≤ p for one label a sample; an F1, averaged or pooled, is at most the
-    harmonic mean of precision and recall; an accuracy of n samples is k / n; a balanced two-class set has chance 1/2.
+    A derived number can be a limit for others, but is not tested itself.
+
+    Returns:
+        the footnotes by metric.
     """
     values = {metric: number.value for metric, number in paper.rows[row].values.items()}
-    stated = {metric for metric, number in paper.rows[row].values.items() if not number.derived}
+    printed = {metric for metric, number in paper.rows[row].values.items() if not number.derived}
     found = {}
-    if {"kappa", "accuracy"} <= stated and values["kappa"] - HALF > values["accuracy"] + HALF:
+    if {"kappa", "accuracy"} <= printed and _is_greater(values["kappa"], values["accuracy"]):
         found["kappa"] = (
-            "κ is greater than accuracy, which cannot be for one label a sample; the two must have been computed on different units."
+            "κ is greater than accuracy, which is impossible where each sample has one label; the two must "
+            "have been computed on different units."
         )
-    if (
-        {"precision", "recall", "f1"} <= set(values)
-        and "f1" in stated
-        and values["f1"] - HALF > harmonic_limit(values)
-    ):
-        found["f1"] = (
-            f"F1 is greater than {harmonic_limit(values):.4f}, the most that precision and recall allow; one of the three is misprinted."
-        )
-    if paper.num_test and "accuracy" in stated and not is_share(values["accuracy"], paper.num_test):
+    if {"precision", "recall", "f1"} <= values.keys() and "f1" in printed:
+        limit = harmonic_limit(values)
+        if values["f1"] - HALF_OF_LAST_PLACE > limit:
+            found["f1"] = (
+                f"F1 is greater than {limit:.4f}, the most that precision and recall allow; one of the "
+                "three is misprinted."
+            )
+    if paper.num_test and "accuracy" in printed and not is_share(values["accuracy"], paper.num_test):
         found["accuracy"] = (
             f"No whole number of right answers among {paper.num_test} test images gives this accuracy; "
             "it is an average of repeats, or of another test set."
@@ -36,12 +43,17 @@ def anomalies(paper: PaperTable, row: str) -> dict[str, str]:
     return found
 
 
+def _is_greater(value: float, other: float) -> bool:
+    """Whether a number is greater than another one however the two were rounded."""
+    return value - HALF_OF_LAST_PLACE > other + HALF_OF_LAST_PLACE
+
+
 def harmonic_limit(values: dict[str, float]) -> float:
-    """2 P R / (P + R) at the upper ends of what rounds to the printed precision and recall."""
-    precision, recall = values["precision"] + HALF, values["recall"] + HALF
+    """2 P R / (P + R), for the greatest precision and recall that round to the printed ones."""
+    precision, recall = values["precision"] + HALF_OF_LAST_PLACE, values["recall"] + HALF_OF_LAST_PLACE
     return 2 * precision * recall / (precision + recall)
 
 
 def is_share(value: float, num: int) -> bool:
-    """Whether some k / num rounds to the value."""
-    return abs(round(value * num) / num - value) <= HALF
+    """Whether k / num rounds to the value for a whole number k."""
+    return abs(round(value * num) / num - value) <= HALF_OF_LAST_PLACE

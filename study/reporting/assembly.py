@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from study.reporting import rendering
 from study.reporting.figure import Drawing, draw
+from study.reporting.overlays import FIGURES as HEATMAP_FIGURES
 from study.reporting.page import SECTIONS, Face, Heading, page
 from study.reporting.redaction import publishable, without_folders
+from study.reporting.registry import build_table, section_of, table_names
 from study.reporting.run import Run
 from study.reporting.summary import summary
 from study.reporting.table import Table
 from study.spec import components
 
-Images = Mapping[str, tuple[str, ...]]
+Images = Mapping[str, tuple[str, ...]]  # data URIs of a sample's images, by sample
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class Report:
     """What a report shows.
 
     Attributes:
-        tables: (section of the page, table).
-        drawings: the figures.
+        run: The run.
+        tables: Each table after the section of the page where it stands.
+        drawings: The figures.
     """
 
     run: Run
@@ -29,53 +32,55 @@ class Report:
     drawings: tuple[Drawing, ...]
 
     def table(self, name: str) -> Table | None:
-        """The table of that name, if the run has something for it."""
+        """The table of that name; None where the run has nothing for it."""
         return next((table for _, table in self.tables if table.name == name), None)
 
 
 def build_tables(run: Run) -> tuple[tuple[str, Table], ...]:
-    """Every table that the project has and the run has something for, with its section of the page."""
+    """Every table that the run has something for, after its section of the page."""
     tables = []
-    for name in components.names("table"):
-        component = components.load("table", name)()
-        if component.section not in SECTIONS:
-            raise ValueError(f"`{name}.section`: must be a section of the page, got `{component.section}`.")
-        table = component.build(run)
+    for name in table_names():
+        section = section_of(name)
+        if section not in SECTIONS:
+            raise ValueError(f"`{name}.section`: must be a section of the page, got `{section}`.")
+        table = build_table(name, run)
         if table is not None:
-            tables.append((component.section, publishable(table)))
+            tables.append((section, publishable(table)))
     return tuple(tables)
+
+
+def figure_names() -> list[str]:
+    """Names of all figures, in the order in which they stand within a section of the page."""
+    others = [name for name in components.names("figure") if name not in HEATMAP_FIGURES]
+    return [*others, *HEATMAP_FIGURES]
 
 
 def build_report(run: Run, drawings: Sequence[Drawing] = ()) -> Report:
     """Every table and figure that the run has something for.
 
     Args:
-        run: to report.
-        drawings: further figures, made elsewhere.
+        run: The run.
+        drawings: Further figures, made elsewhere.
     """
-    drawn = [drawing for name in components.names("figure") if (drawing := draw(name, run)) is not None]
-    return Report(run, build_tables(run), (*drawn, *drawings))
+    found = [draw(name, run) for name in figure_names()]
+    return Report(run, build_tables(run), (*(drawing for drawing in found if drawing), *drawings))
 
 
 def files(report: Report, images: Images | None = None) -> dict[str, bytes]:
     """The report's files by their path below its folder; the page comes last.
 
     Args:
-        report: what to write.
-        images: pictures of samples as data URIs, to show beside the errors.
+        report: The report.
+        images: Pictures of samples, to show beside the errors.
     """
     found: dict[str, bytes] = {}
     for _, table in report.tables:
         found |= table_files(table)
     for drawing in report.drawings:
-        found[f"figures/{drawing.name}.svg"] = drawing.svg.encode()
-        found[f"figures/{drawing.name}.png"] = drawing.png
-    run = report.run
-    meta = f"{run.study['dataset']} · {len(run.labels)} labels · {len(run.trials)} trials · {run.trials['ended'].max():%d %B %Y}"
-    heading = Heading(run.name, without_folders(run.title), meta, run.synthetic)
+        found |= drawing_files(drawing)
     html = page(
-        heading,
-        list(map(without_folders, summary(run))),
+        _heading(report.run),
+        list(map(without_folders, summary(report.run))),
         report.tables,
         report.drawings,
         _faces(report, images or {}),
@@ -92,19 +97,36 @@ def table_files(table: Table) -> dict[str, bytes]:
     }
 
 
+def drawing_files(drawing: Drawing) -> dict[str, bytes]:
+    """A figure in its two formats for files."""
+    return {
+        f"figures/{drawing.name}.svg": drawing.svg.encode(),
+        f"figures/{drawing.name}.png": drawing.png,
+    }
+
+
+def _heading(run: Run) -> Heading:
+    facts = (
+        str(run.study["dataset"]),
+        f"{len(run.labels)} labels",
+        f"{len(run.trials)} trials",
+        f"{run.trials['ended'].max():%d %B %Y}",
+    )
+    return Heading(run.name, without_folders(run.title), " · ".join(facts), synthetic=run.synthetic)
+
+
 def _faces(report: Report, images: Images) -> list[Face]:
-    """The samples of the error table of which there are images."""
+    """The samples of the table of errors of which there are images."""
     errors = report.table("errors")
     if errors is None:
         return []
     faces = []
     for row in errors.rows:
         if row.key in images:
-            said = [
-                f"{name} {errors.cell(row.key, key).text}"
-                for key, name in (("true", "is"), ("missed", "missed"), ("invented", "called"))
-            ]
-            faces.append(
-                Face(row.key, images[row.key], "; ".join(part for part in said if not part.endswith(" ")))
-            )
+            said = {
+                name: errors.cell(row.key, column).text
+                for column, name in (("true", "is"), ("missed", "missed"), ("invented", "called"))
+            }
+            caption = "; ".join(f"{name} {labels}" for name, labels in said.items() if labels)
+            faces.append(Face(row.key, images[row.key], caption))
     return faces

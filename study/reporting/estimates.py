@@ -1,6 +1,7 @@
 """Intervals and paired comparisons of a run's numbers, each computed once.
 
-Every estimate of a run is made from the same resamples of the same patients, so any two can be compared in pairs.
+Every estimate of a run is made from the same resamples of the same patients, so any two can be compared in
+pairs.
 """
 
 import math
@@ -14,13 +15,13 @@ from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
 from study.evidence.retrieval import is_retrieval, retrieval_means
 from study.evidence.score import decisions_of, tuned_thresholds
-from study.evidence.statistics.bootstrap import Estimate, Judged, Resamples, estimate, interval
+from study.evidence.statistics.bootstrap import DecidedPredictions, Estimate, Resamples, estimate, interval
 from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import Origin
 
-EXACT = ("accuracy", "exact_match")  # a sample is right or wrong: McNemar's test applies
+SHARES_OF_RIGHT_SAMPLES = ("accuracy", "exact_match")  # a sample is right or wrong: McNemar's test applies
 
 
 @dataclass
@@ -38,43 +39,50 @@ class Estimates:
         return {}
 
     def of(self, origin: Origin) -> Estimate | None:
-        """Value, interval and resamples of the origin's number; None where its predictions are not there."""
+        """Value, interval and resamples of the origin's number; None where its predictions are missing."""
         if is_retrieval(origin.measure):
             return self._retrieval(origin)
         if origin.measure not in self.run.measures:
             return None
         metric = self.run.measures[origin.measure]
-        wanted = [metric] if metric.per_label else [m for m in self.run.measures.values() if not m.per_label]
-        rule = self.run.decision_rule(origin.decision)
+        together = [metric]
+        if not metric.per_label:
+            together = [m for m in self.run.measures.values() if not m.per_label]
         source = replace(
             origin,
             measure=metric.name if metric.per_label else "",
             label="",
-            decision=rule,
+            decision=self.run.decision_rule(origin.decision),
             minus=None,
             less=0.0,
         )
         if source not in self._found:
-            self._found[source] = self._estimate(source, wanted)
+            self._found[source] = self._estimate(source, together)
         rows = self._found[source].get(metric.name)
-        return rows[self.run.labels.index(origin.label) if origin.label else 0] if rows else None
+        if not rows:
+            return None
+        return rows[self.run.labels.index(origin.label) if origin.label else 0]
 
     def _estimate(self, source: Origin, metrics: Sequence[Metric]) -> dict[str, list[Estimate]]:
         judged = [self.judged(source, trial) for trial in source.trials]
-        if not judged or any(j is None for j in judged):
+        known = [j for j in judged if j is not None]
+        if not known or len(known) < len(judged):
             return {}
         try:
-            return estimate(metrics, [j for j in judged if j is not None], self._resamples_of(source.split))
+            return estimate(metrics, known, self._resamples_of(source.split))
         except ValueError:  # patients that are in no trial's split: the trials are not of one study
             return {}
 
     def value(self, origin: Origin) -> float:
-        """The origin's number from the stored predictions alone, differences included; NaN where a trial has none."""
+        """The origin's number from the stored predictions alone; NaN where a trial has none.
+
+        Of a difference it is the difference.
+        """
         mean = float(np.mean([self.point(origin, trial) for trial in origin.trials]))
         return mean - origin.less - (self.value(origin.minus) if origin.minus else 0.0)
 
     def _retrieval(self, origin: Origin) -> Estimate | None:
-        """Patients are resampled; several trainings are averaged, and their spread is added to that over patients."""
+        """As `of`. The mean of several trainings is resampled; their own spread is added to its spread."""
         ranked = [ranking_of(self.run, trial, origin.split) for trial in origin.trials]
         known = [found for found in ranked if found is not None]
         if not known or len(known) < len(ranked):
@@ -82,22 +90,29 @@ class Estimates:
         resamples = self._resamples_of(origin.split)
         grade = self.run.labels.index(origin.label) if origin.label else None
         resampled = np.stack(
-            [retrieval_means(r, origin.measure, grade, resamples.weights(patients)) for r, patients in known]
+            [
+                retrieval_means(ranking, origin.measure, grade, resamples.weights(patients))
+                for ranking, patients in known
+            ]
         )
         points = [self.point(origin, trial) for trial in origin.trials]
         between = np.var(points, ddof=1) if len(points) > 1 else 0.0
         mixed = resampled.mean(axis=0)
         low, high = interval(mixed)
         return Estimate(
-            float(np.mean(points)), low, high, float(np.sqrt(np.nanvar(mixed, ddof=1) + between)), mixed
+            value=float(np.mean(points)),
+            low=low,
+            high=high,
+            spread=float(np.sqrt(np.nanvar(mixed, ddof=1) + between)),
+            resampled=mixed,
         )
 
     def greater_is_better(self, measure: str) -> bool:
-        """Which way a measure is better."""
+        """Whether a greater value of the measure is better."""
         return is_retrieval(measure) or self.run.measures[measure].greater_is_better
 
-    def judged(self, source: Origin, trial: str) -> Judged | None:
-        """One training's predictions and decisions; None where they are not there."""
+    def judged(self, source: Origin, trial: str) -> DecidedPredictions | None:
+        """One training's predictions and decisions; None where they are missing."""
         run = self.run
         found = run.predictions(trial, split=source.split, head=source.head, setting=source.setting)
         if found is None:
@@ -109,7 +124,8 @@ class Estimates:
                 return None
             thresholds = tuned_thresholds(val)
         decision = decisions_of(found, run.kind, thresholds)[rule]
-        return Judged(found, decision, int(run.of_trial(trial, "seed")), int(run.of_trial(trial, "fold")))
+        seed, fold = (int(run.of_trial(trial, column)) for column in ("seed", "fold"))
+        return DecidedPredictions(found, decision, seed=seed, fold=fold)
 
     def point(self, origin: Origin, trial: str) -> float:
         """The origin's number of one trial, computed from its predictions; NaN where there are none."""
@@ -126,24 +142,21 @@ class Estimates:
         return float(values[self.run.labels.index(origin.label), 0] if origin.label else values[0])
 
     def _resamples_of(self, split: str) -> Resamples:
-        """Of all patients of the split, taken from one complete trial of each fold."""
+        """Resamples of all patients of the split, who are taken from one complete trial of each fold."""
         if split not in self._resamples:
             complete = self.run.trials[self.run.trials["state"] == "complete"]
-            firsts = [str(key) for key in complete.drop_duplicates("fold").index]
-            patients = {
-                p
-                for key in firsts
-                if (found := self.run.predictions(key, split=split))
-                for p in found.patient
-            }
+            patients: set[str] = set()
+            for key in complete.drop_duplicates("fold").index:
+                found = self.run.predictions(str(key), split=split)
+                patients |= set(found.patient) if found else set()
             self._resamples[split] = Resamples(patients)
         return self._resamples[split]
 
     def compared(self, row: Origin, reference: Origin) -> Comparison | None:
         """Row minus reference on the same patients.
 
-        Two trainings of one sample a patient are compared by McNemar's test where a sample is right or wrong, and by
-        DeLong's test where there is a single AUC; all else by the paired bootstrap.
+        Two single trainings with one sample for each patient are compared by McNemar's test where a sample is
+        right or wrong, and by DeLong's test where there is a single AUC; all else by the paired bootstrap.
         """
         ours, theirs = self.of(row), self.of(reference)
         if ours is None or theirs is None:
@@ -153,8 +166,10 @@ class Estimates:
         return paired if math.isnan(exact) else replace(paired, p_value=exact)
 
     def _exact_p(self, row: Origin, reference: Origin) -> float:
+        """The p-value of McNemar's or DeLong's test; NaN where neither applies."""
         one_auc = row.measure == "macro_auc" and self.run.kind == "classes" and len(self.run.labels) == 2
-        if not (row.measure in EXACT or one_auc) or len(row.trials) != 1 or len(reference.trials) != 1:
+        single = len(row.trials) == len(reference.trials) == 1
+        if not single or not (row.measure in SHARES_OF_RIGHT_SAMPLES or one_auc):
             return math.nan
         a, b = self.judged(row, row.trials[0]), self.judged(reference, reference.trials[0])
         if a is None or b is None or list(a.predictions.sample) != list(b.predictions.sample):
@@ -163,11 +178,8 @@ class Estimates:
             return math.nan
         target = a.predictions.target
         if one_auc:
-            return delong(
-                target[:, 1],
-                a.predictions.score[:, 1].astype(np.float64),
-                b.predictions.score[:, 1].astype(np.float64),
-            ).p_value
+            scores = [judged.predictions.score[:, 1].astype(np.float64) for judged in (a, b)]
+            return delong(target[:, 1], scores[0], scores[1]).p_value
         return mcnemar((target == a.decision).all(axis=1), (target == b.decision).all(axis=1))
 
 

@@ -1,7 +1,7 @@
 """What all figures share: the style, the palette, and how a drawing becomes SVG and PNG.
 
-A figure component keeps its numbers apart from its lines: `data(run)` gives them (None where there are none), `draw(data)`
-puts them on paper, `caption(data)` says what is seen.
+A figure component keeps its numbers apart from its lines: `data(run)` gives the numbers, None where there are
+none, `draw(data)` draws them, and `caption(data)` says what is seen.
 """
 
 import base64
@@ -23,22 +23,48 @@ PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)  # Okabe and Ito 2008, safe fo
 INK, GREY, PALE = "#222222", "#767676", "#C9C9C9"
 WIDTH = 6.7  # inches, the text width of a journal page
 STYLE: Any = {
-    "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
-    "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": GREY, "axes.linewidth": 0.6, "axes.labelcolor": INK, "text.color": INK, "xtick.color": GREY, "ytick.color": GREY,
-    "xtick.labelcolor": INK, "ytick.labelcolor": INK, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.2,
-    "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-    "svg.fonttype": "none", "svg.hashsalt": "study",
-}  # fmt: skip
+    "axes.edgecolor": GREY,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "figure.facecolor": "none",
+    "font.size": 8.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "study",
+    "text.color": INK,
+    "xtick.color": GREY,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "xtick.major.width": 0.6,
+    "ytick.color": GREY,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8,
+    "ytick.major.width": 0.6,
+}
 PNG_DPI = 200
 FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,DejaVu Sans,sans-serif"
 
 
 class FigureComponent(Protocol):
-    """What a file in `figures/` defines."""
+    """What a file in `figures/` defines.
+
+    Attributes:
+        title: Heading without a final stop.
+        section: Section of the page where the figure stands.
+    """
 
     title: str
-    section: str  # where on the page
+    section: str
 
     def data(self, run: Run) -> Any:
         """The numbers that are drawn; None where the run has none."""
@@ -50,9 +76,19 @@ class FigureComponent(Protocol):
         """What is seen, in a sentence or two."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A figure ready for the page and for files."""
+    """A figure ready for the page and for files.
+
+    Attributes:
+        name: File name without its ending.
+        section: Section of the page where it stands.
+        title: Heading without a final stop.
+        caption: What is seen.
+        svg: The drawing for the page.
+        png: The drawing for documents.
+        synthetic: Whether its numbers come from made-up images.
+    """
 
     name: str
     section: str
@@ -77,25 +113,32 @@ def draw(name: str, run: Run) -> Drawing | None:
     with matplotlib.rc_context(STYLE):
         return drawn(
             component.draw(data),
-            name,
-            component.section,
-            component.title,
-            component.caption(data),
-            run.synthetic,
+            name=name,
+            section=component.section,
+            title=component.title,
+            caption=component.caption(data),
+            synthetic=run.synthetic,
         )
 
 
-def drawn(figure: Figure, name: str, section: str, title: str, caption: str, synthetic: bool) -> Drawing:
-    """A finished drawing, stamped where its numbers are synthetic."""
+def drawn(figure: Figure, *, name: str, section: str, title: str, caption: str, synthetic: bool) -> Drawing:
+    """A finished drawing, stamped where its numbers are synthetic; arguments as in `Drawing`."""
     if synthetic:
         _stamp(figure)
-    return Drawing(name, section, title, caption, _svg(figure, name, title), _png(figure), synthetic)
+    return Drawing(
+        name=name,
+        section=section,
+        title=title,
+        caption=caption,
+        svg=_svg(figure, name, title),
+        png=_png(figure),
+        synthetic=synthetic,
+    )
 
 
 def _stamp(figure: Figure) -> None:
-    figure.text(
-        0.5, 0.5, "SYNTHETIC", size=44, color=RED, alpha=0.13, rotation=18, ha="center", va="center", weight="bold", zorder=1000
-    )  # fmt: skip
+    look: Any = {"size": 44, "color": RED, "alpha": 0.13, "rotation": 18, "weight": "bold", "zorder": 1000}
+    figure.text(0.5, 0.5, "SYNTHETIC", ha="center", va="center", **look)
 
 
 def _png(figure: Figure) -> bytes:
@@ -105,7 +148,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:
-    """SVG that can stand inside a page: ids of its own, the page's fonts, a title for readers who do not see it."""
+    """SVG that can stand inside a page: its own ids, the page's fonts, and a title to be read aloud."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -113,10 +156,10 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_jpeg, text)
     text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = text.replace("'DejaVu Sans'", FONTS.replace("DejaVu Sans", "'DejaVu Sans'")).replace(
-        ", sans-serif", ""
-    )
-    return text.replace(">", f' role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>', 1)
+    text = text.replace("'DejaVu Sans'", FONTS.replace("DejaVu Sans", "'DejaVu Sans'"))
+    text = text.replace(", sans-serif", "")
+    shown = escape(title)
+    return text.replace(">", f' role="img" aria-label="{shown}"><title>{shown}</title>', 1)
 
 
 def _as_jpeg(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""Which measures a report shows for which kind of data, and how it calls them."""
+"""The measures that a report shows for each kind of data, and their names."""
 
-from study.evidence.metrics import LabelKind
 from study.evidence.retrieval import is_retrieval
+from study.spec.task import LabelKind
 
 HEADLINE: dict[LabelKind, tuple[str, ...]] = {
     "multilabel": (
@@ -16,7 +16,7 @@ HEADLINE: dict[LabelKind, tuple[str, ...]] = {
     "grades": ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc"),
 }
 RETRIEVAL_HEADLINE = ("macro_mhr@10", "mhr@10", "map@10", "macro_mrr@10")
-SHORT = {
+SHORT_NAMES = {
     "macro_average_precision": "mAP",
     "macro_auc": "AUC",
     "macro_f1": "F1",
@@ -34,7 +34,7 @@ SHORT = {
     "average_precision": "average precision",
     "auc": "AUC",
 }
-LONG = {
+FULL_NAMES = {
     "macro_average_precision": "mean average precision over the labels",
     "macro_auc": "mean area under the ROC curve over the labels",
     "macro_f1": "mean F1 over the labels",
@@ -50,9 +50,7 @@ LONG = {
     "cohen_kappa": "Cohen's κ over the classes",
     "quadratic_kappa": "Cohen's κ with quadratic weights over the grades",
 }
-
-
-RETRIEVAL_KINDS = {
+RETRIEVAL_NAMES = {  # short name, full name
     "mhr": ("mHR", "hit rate among the first {k}"),
     "mrr": ("mRR", "reciprocal rank of the first hit among the first {k}"),
     "map": ("mAP", "average precision among the first {k}, divided by {k}"),
@@ -64,24 +62,25 @@ RETRIEVAL_KINDS = {
 }
 
 
-def short(measure: str) -> str:
-    """The heading of a column."""
+def short_name(measure: str) -> str:
+    """The measure as the heading of a column."""
     if is_retrieval(measure):
         kind, _, k = measure.removeprefix("macro_").partition("@")
-        return f"{'macro ' if measure.startswith('macro_') else ''}{RETRIEVAL_KINDS[kind][0]}@{k}"
-    return SHORT.get(measure, measure.replace("_", " "))
+        macro = "macro " if measure.startswith("macro_") else ""
+        return f"{macro}{RETRIEVAL_NAMES[kind][0]}@{k}"
+    return SHORT_NAMES.get(measure, measure.replace("_", " "))
 
 
-def long(measure: str) -> str:
-    """The measure in words, to stand in a sentence."""
+def full_name(measure: str) -> str:
+    """The measure as words of a sentence."""
     if is_retrieval(measure):
         kind, _, k = measure.removeprefix("macro_").partition("@")
         over = "grades" if measure.startswith("macro_") else "queries"
-        return f"mean over the {over} of the {RETRIEVAL_KINDS[kind][1].format(k=k)}"
-    return LONG.get(measure, measure.replace("_", " "))
+        return f"mean over the {over} of the {RETRIEVAL_NAMES[kind][1].format(k=k)}"
+    return FULL_NAMES.get(measure, measure.replace("_", " "))
 
 
 def headline(kind: LabelKind, objective: str) -> tuple[str, ...]:
-    """The measures of the leaderboard; the objective is always among them, and first."""
+    """The measures of the leaderboard, the objective first."""
     ranks = RETRIEVAL_HEADLINE if is_retrieval(objective) else ()
     return tuple(dict.fromkeys((objective, *ranks, *HEADLINE[kind])))

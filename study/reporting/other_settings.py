@@ -1,17 +1,19 @@
-"""Nearest neighbours at a setting that was not chosen, decided again from the stored embeddings."""
+"""Nearest neighbours at a setting that validation did not choose, decided again from stored embeddings."""
 
 import re
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import cast
 
-from study.evidence.neighbours import DistanceName, Votes, nearest, votes_for_all_k
+from study.evidence.neighbours import DistanceName, Ties, Votes, nearest, votes_for_all_k
 from study.evidence.predictions import Predictions, embeddings_of
 from study.evidence.store import Store
 
-TIES: dict[str, Literal["distance", "first"]] = {"knn": "distance", "knn_first": "first"}
+HEAD_OF_TIES: Mapping[Ties, str] = {"distance": "knn", "first": "knn_first"}  # as in `evidence.heads`
+_TIES_OF_HEAD = {head: ties for ties, head in HEAD_OF_TIES.items()}
 
 
 def split_setting(setting: str) -> tuple[int, str]:
-    """`k=5, cosine, uniform` as (5, "cosine, uniform"); K is 0 where there is none."""
+    """`k=5, cosine, uniform` as (5, "cosine, uniform"); the number is 0 where the setting has no K."""
     found = re.match(r"k\s*=\s*(\d+)\s*,?\s*", setting)
     return (int(found[1]), setting[found.end() :]) if found else (0, setting)
 
@@ -19,25 +21,37 @@ def split_setting(setting: str) -> tuple[int, str]:
 def neighbour_predictions(
     store: Store, trial: str, split: str, head: str, setting: str, *, exclusive: bool
 ) -> Predictions | None:
-    """Scores of a split at the setting; None where the trial has no embeddings of it or of the training samples.
+    """The predictions of a split at the setting.
 
     Args:
-        store: the run.
-        trial: whose embeddings.
-        split: the split to score.
-        head: `knn` or `knn_first`, which says how equal votes are decided.
-        setting: `k=5, cosine, uniform`.
-        exclusive: whether a sample has exactly one label.
+        store: The run.
+        trial: Key of the trial whose embeddings are used.
+        split: The split to score.
+        head: A head of nearest neighbours, which says how equal votes are decided.
+        setting: Such as `k=5, cosine, uniform`.
+        exclusive: Whether a sample has exactly one label.
+
+    Returns:
+        None where the trial has no embeddings of the split or of the training samples.
     """
-    parts = {
-        e.split: e
-        for e in embeddings_of(store.read_table("embeddings", [trial], filters={"split": ["train", split]}))
-    }
-    if not {"train", split} <= set(parts):
+    table = store.read_table("embeddings", [trial], filters={"split": ["train", split]})
+    parts = {embeddings.split: embeddings for embeddings in embeddings_of(table)}
+    if not {"train", split} <= parts.keys():
         return None
     train, new = parts["train"], parts[split]
     k, way = split_setting(setting)
     distance, votes = way.split(", ")
     found = nearest(train.embedding, new.embedding, cast(DistanceName, distance), k)
-    score = votes_for_all_k(found, train.target, cast(Votes, votes), TIES[head], exclusive)[k - 1]
-    return Predictions(trial, head, setting, split, new.sample, new.patient, new.target, score, new.synthetic)
+    ties = _TIES_OF_HEAD[head]
+    scores = votes_for_all_k(found, train.target, cast(Votes, votes), ties=ties, exclusive=exclusive)
+    return Predictions(
+        trial=trial,
+        head=head,
+        setting=setting,
+        split=split,
+        sample=new.sample,
+        patient=new.patient,
+        target=new.target,
+        score=scores[k - 1],
+        synthetic=new.synthetic,
+    )

@@ -1,24 +1,32 @@
-"""The published numbers as data: `published/*.yaml`, one file a table of a paper."""
+"""The tables of papers as data: a report has such a table because its file `published/NAME.yaml` exists."""
 
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from study.evidence.metrics import LabelKind
+from study.evidence.neighbours import DistanceName, Ties, Votes
 from study.spec.errors import SpecError, suggest
+from study.spec.task import LabelKind
 
 
 class Part(BaseModel):
-    """A part of a published table: unknown keys are errors, values do not change."""
+    """A part of a published table: unknown keys are errors, and values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class PaperNumber(Part):
-    """One number of a paper; `derived` ones follow from its text by `how`."""
+    """One number of a paper.
+
+    Attributes:
+        value: The number.
+        derived: Whether the number follows from the paper's text and is not printed there.
+        how: How a derived number follows from the text.
+    """
 
     value: float
     derived: bool = False
@@ -32,25 +40,37 @@ class PaperNumber(Part):
 
 
 class PaperMetric(Part):
-    """A column of a paper and the measure of ours that stands beside it; an empty measure has no counterpart."""
+    """A column of a paper and the measure of ours that stands beside it.
+
+    Attributes:
+        label: Heading of the column.
+        measure: Name of our measure; empty where none stands beside the column.
+        decision: Rule by which our labels are decided.
+        class_index: Place of the class that the column is about, `class` in the file; None for all classes.
+        digits: Places after the point of the published numbers.
+    """
 
     label: str
-    measure: str
+    measure: str = ""
     decision: Literal["half", "tuned", "none"] = "none"
-    class_: int | None = None
+    class_index: int | None = Field(default=None, alias="class")
     digits: int = 3
-
-    @model_validator(mode="before")
-    @classmethod
-    def _class_is_a_keyword(cls, data: dict[str, object]) -> dict[str, object]:
-        return {"class_" if key == "class" else key: value for key, value in data.items()}
 
 
 class PaperRow(Part):
-    """A row of a paper; a metric without a value is not known to us."""
+    """A row of a paper.
+
+    Attributes:
+        label: Name of the row.
+        values: The numbers that we know, by metric.
+        baseline: Baseline of ours that fills the row, instead of what the table's `rows_are` says.
+        words: What stands beside `ours` in a row that a baseline fills.
+    """
 
     label: str
     values: dict[str, PaperNumber] = {}
+    baseline: Literal["", "prior", "untrained"] = ""
+    words: str = ""
 
     @field_validator("values", mode="before")
     @classmethod
@@ -62,18 +82,50 @@ class PaperRow(Part):
         }
 
 
-class PaperTable(Part):
-    """A table of a paper, as far as it is known to us.
+class NeighbourRule(Part):
+    """How the nearest neighbours of a table are found and how they vote.
 
     Attributes:
-        kind: of the data on which ours can stand beside it.
-        dataset: the project's name of the paper's data, empty for data that nobody else has.
-        num_test: number of test samples, where it follows from the text.
-        rows_are: what fills a row of ours: a variant of the ablation of this name, a classifier on one network's
-            embedding, or a number of neighbours on it.
-        reference: the row that the paper proposes.
-        with_chosen: the run's chosen trial has a row of its own.
-        our_choices: what the paper does not state and we had to choose.
+        distance: Distance between two embeddings.
+        votes: Weight of a neighbour's vote.
+        ties: Which of the classes with equal votes wins.
+    """
+
+    distance: DistanceName
+    votes: Votes
+    ties: Ties
+
+
+class PaperTable(Part):
+    """A table of a paper, as far as we know it.
+
+    Attributes:
+        name: File name without its ending.
+        paper: Short name of the paper.
+        citation: Authors, year and place of the paper.
+        number: Number of the table in the paper, or a word for it.
+        kind: Kind of the labels of the data that can stand beside the table.
+        title: What the table shows.
+        data: The paper's data, in words.
+        dataset: Our name of the paper's data; empty where nobody else has the data.
+        num_test: Number of test samples, where it follows from the text; else 0.
+        split: How the paper splits its data, in words.
+        source: Where the published numbers were found.
+        differs: What is not in our rows as it is in the paper's.
+        form: `compared` shows each row as a group: ours, the published numbers, the difference, the verdict.
+            `listed` shows our chosen trial and class prior, then each published row in one line.
+            `counts` shows published numbers of samples, then ours in one line.
+        rows_are: What fills a row of ours. `variants`: the variant of that name in the ablation that is named
+            like the table. `heads`: the classifier of that name on one network's embedding. `neighbours`:
+            that number of nearest neighbours on it; the row `k5` has five.
+        neighbours: How the neighbours are found and how they vote, where the rows are `neighbours`.
+        metrics: The columns.
+        reference: Row that the paper proposes.
+        with_chosen: Whether the run's chosen trial has a row of its own.
+        drawn_together: Whether the figures that compare variants show the ablation of this table.
+        rows: The rows.
+        our_choices: What the paper does not state and we had to choose.
+        remarks: Sentences under the table.
     """
 
     name: str
@@ -87,13 +139,22 @@ class PaperTable(Part):
     num_test: int = 0
     split: str
     source: str
+    differs: str
+    form: Literal["compared", "listed", "counts"] = "compared"
     rows_are: Literal["variants", "heads", "neighbours"] = "variants"
+    neighbours: NeighbourRule | None = None
     metrics: dict[str, PaperMetric]
     reference: str = ""
     with_chosen: bool = False
+    drawn_together: bool = False
     rows: dict[str, PaperRow]
     our_choices: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """Paper, number and title."""
+        return f"{self.paper}, {self.number}: {self.title}"
 
     @model_validator(mode="after")
     def _values_have_a_column(self) -> "PaperTable":
@@ -104,26 +165,38 @@ class PaperTable(Part):
             raise ValueError(f"the reference {self.reference} is no row")
         return self
 
+    @model_validator(mode="after")
+    def _neighbours_have_a_rule(self) -> "PaperTable":
+        if (self.rows_are == "neighbours") != (self.neighbours is not None):
+            raise ValueError("a table whose rows are neighbours, and only that, says how they are found")
+        return self
+
+
+def _folder() -> Traversable:
+    return resources.files("study.reporting").joinpath("published")
+
 
 @cache
 def published_names() -> tuple[str, ...]:
-    """Names of all published tables."""
-    files = resources.files("study.reporting").joinpath("published").iterdir()
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
+    """Names of all tables of papers."""
+    files = (file.name for file in _folder().iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
 
 
 @cache
 def published(name: str) -> PaperTable:
-    """A published table by its name.
+    """The table of that name.
 
     Raises:
-        SpecError: no file of that name.
+        SpecError: There is no file of that name.
     """
     if name not in published_names():
-        raise SpecError(
-            f"`table`: must be a published table, got `{name}`. {suggest(name, published_names())}"
-        )
-    text = (
-        resources.files("study.reporting").joinpath("published", f"{name}.yaml").read_text(encoding="utf-8")
-    )
+        hint = suggest(name, published_names())
+        raise SpecError(f"`table`: must be a published table, got `{name}`. {hint}")
+    text = _folder().joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return PaperTable.model_validate({"name": name, **yaml.safe_load(text)})
+
+
+def published_tables() -> tuple[PaperTable, ...]:
+    """All tables of papers, by name."""
+    return tuple(map(published, published_names()))

@@ -6,17 +6,41 @@ import math
 import re
 from html import escape
 
-from study.reporting.table import Cell, Column, Published, Row, Table, Text, Value, Verdict
+from study.reporting.table import Cell, Column, Published, Row, Table, Text, Value, VerdictCell
 
 SYNTHETIC = "SYNTHETIC: computed on made-up images, not on patients."
-PRINTED = 60  # rows of a LaTeX table, which has to fit on a page
-LONG = 40  # rows beyond which a table scrolls in a box of its own
+MAX_LATEX_ROWS = 60  # a LaTeX table has to fit on a page
+MAX_ROWS_WITHOUT_SCROLLING = 40  # a longer table of the page scrolls in a box of its own
 LATEX_SIGNS = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    '"': r"\textquotedbl{}", "κ": r"$\kappa$", "≈": r"$\approx$", "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "…": r"\ldots{}",
-    "²": r"\textsuperscript{2}", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$", "→": r"$\rightarrow$", "’": "'", "·": r"$\cdot$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "κ": r"$\kappa$",
+    "≈": r"$\approx$",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "…": r"\ldots{}",
+    "²": r"\textsuperscript{2}",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "Δ": r"$\Delta$",
+    "→": r"$\rightarrow$",
+    "’": "'",
+    "·": r"$\cdot$",
+}
 LATEX_PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage{lmodern}
@@ -52,12 +76,13 @@ def markdown(table: Table) -> str:
     lines = [f"### {_md(table.title)}", ""]
     if caption(table):
         lines += [_md(caption(table)), ""]
-    lines.append("| " + " | ".join(_md(c.title) for c in table.columns) + " |")
-    lines.append("|" + "|".join(":---" if c.words else "---:" for c in table.columns) + "|")
+    lines.append("| " + " | ".join(_md(column.title) for column in table.columns) + " |")
+    lines.append("|" + "|".join(":---" if column.words else "---:" for column in table.columns) + "|")
     for row in table.rows:
         lines.append("| " + " | ".join(_md_cell(table, cell) for cell in row.cells) + " |")
-    notes = [_md(r) for r in table.remarks] + [f"<sup>{m}</sup> {_md(n)}" for n, m in table.marks.items()]
-    return "\n".join([*lines, "", *[f"{n}  " for n in notes]]).rstrip() + "\n"
+    notes = [_md(remark) for remark in table.remarks]
+    notes += [f"<sup>{mark}</sup> {_md(note)}" for note, mark in table.marks.items()]
+    return "\n".join([*lines, "", *[f"{note}  " for note in notes]]).rstrip() + "\n"
 
 
 def _md_cell(table: Table, cell: Cell) -> str:
@@ -72,33 +97,45 @@ def _md(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """A document of its own: pdflatex turns it into one page; the tabular can be lifted out of it."""
-    spec = "".join("l" if c.words else "r" for c in table.columns)
-    titles = [_tex(c.title) for c in table.columns]
-    head = [" & ".join(titles) + r" \\", r"\midrule"] if any(titles) else []
-    body: list[str] = []
-    shown = table.rows[:PRINTED]
-    left_out = (
-        [f"The first {PRINTED} of {len(table.rows)} rows; the CSV file has all."]
-        if len(table.rows) > PRINTED
-        else []
-    )
-    for i, row in enumerate(shown):
-        if i and row.lead and not table.rows[i - 1].lead:
-            body.append(r"\addlinespace")
-        body.append(" & ".join(_tex_cell(table, cell) for cell in row.cells) + r" \\")
-    below = [_tex(r) for r in left_out + list(table.remarks)] + [
-        rf"\textsuperscript{{{m}}} {_tex(n)}" for n, m in table.marks.items()
-    ]
+    """A document of its own: pdflatex turns it into one page, and its tabular can be taken out of it."""
+    alignment = "".join("l" if column.words else "r" for column in table.columns)
     lines = [
-        LATEX_PREAMBLE + r"\begin{document}", r"\begin{table}[h!]", r"\centering\small",
+        LATEX_PREAMBLE + r"\begin{document}",
+        r"\begin{table}[h!]",
+        r"\centering\small",
         rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(caption(table))}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", *head, *body, r"\bottomrule", r"\end{tabular}}",
+        rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
+        r"\toprule",
+        *_tex_rows(table),
+        r"\bottomrule",
+        r"\end{tabular}}",
         r"\par\medskip\begin{minipage}{\linewidth}\footnotesize\raggedright",
-        *[line + r"\par" for line in below], r"\end{minipage}", r"\end{table}", r"\end{document}",
-    ]  # fmt: skip
+        *[line + r"\par" for line in _tex_notes(table)],
+        r"\end{minipage}",
+        r"\end{table}",
+        r"\end{document}",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _tex_rows(table: Table) -> list[str]:
+    """The headings, where there are any, and the rows, with a gap before each group of several rows."""
+    titles = [_tex(column.title) for column in table.columns]
+    lines = [" & ".join(titles) + r" \\", r"\midrule"] if any(titles) else []
+    for i, row in enumerate(table.rows[:MAX_LATEX_ROWS]):
+        if i and row.lead and not table.rows[i - 1].lead:
+            lines.append(r"\addlinespace")
+        lines.append(" & ".join(_tex_cell(table, cell) for cell in row.cells) + r" \\")
+    return lines
+
+
+def _tex_notes(table: Table) -> list[str]:
+    notes = list(map(_tex, table.remarks))
+    notes += [rf"\textsuperscript{{{mark}}} {_tex(note)}" for note, mark in table.marks.items()]
+    if len(table.rows) <= MAX_LATEX_ROWS:
+        return notes
+    return [_tex(f"The first {MAX_LATEX_ROWS} of {len(table.rows)} rows; the CSV file has all."), *notes]
 
 
 def _tex_cell(table: Table, cell: Cell) -> str:
@@ -113,22 +150,24 @@ def _tex_cell(table: Table, cell: Cell) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(
-        LATEX_SIGNS.get(sign, sign if ord(sign) < 0x250 else "?") for sign in " ".join(text.split())
-    )
+    signs = " ".join(text.split())
+    return "".join(LATEX_SIGNS.get(sign, sign if ord(sign) < 0x250 else "?") for sign in signs)
 
 
 def comma_separated(table: Table) -> str:
-    """One line a row at full precision; a measured column brings its interval, spread and bold mark in columns of their own."""
+    """One line for each row at full precision.
+
+    A column with numbers of ours brings their intervals and spreads in columns of their own.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    measured = [any(isinstance(row.cells[i], Value) for row in table.rows) for i in range(len(table.columns))]
+    places = range(len(table.columns))
+    measured = [any(isinstance(row.cells[i], Value) for row in table.rows) for i in places]
     header = ["row"]
     for column, has_values in zip(table.columns, measured, strict=True):
-        header += [
-            column.key,
-            *([f"{column.key}_{part}" for part in ("low", "high", "spread")] if has_values else []),
-        ]
+        header.append(column.key)
+        if has_values:
+            header += [f"{column.key}_{part}" for part in ("low", "high", "spread")]
     writer.writerow([*header, *(["synthetic"] if table.synthetic else [])])
     for row in table.rows:
         fields = [row.key]
@@ -141,7 +180,8 @@ def comma_separated(table: Table) -> str:
 def _csv_fields(cell: Cell) -> list[str]:
     if not isinstance(cell, Value):
         return [_csv_text(cell), "", "", ""]
-    return ["" if math.isnan(v) else repr(float(v)) for v in (cell.value, cell.low, cell.high, cell.spread)]
+    numbers = (cell.value, cell.low, cell.high, cell.spread)
+    return ["" if math.isnan(number) else repr(float(number)) for number in numbers]
 
 
 def _csv_text(cell: Cell) -> str:
@@ -152,16 +192,16 @@ def _csv_text(cell: Cell) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "@", "\t") else text
 
 
-def html(table: Table, *, sortable: bool = False) -> str:
+def html(table: Table) -> str:
     """A figure element with the table in it; the page's style sheet gives it its looks."""
-    head = "".join(_th(column, sortable) for column in table.columns)
+    head = "".join(_th(column, sortable=table.sortable) for column in table.columns)
     head = f"<thead><tr>{head}</tr></thead>" if any(column.title for column in table.columns) else ""
     body = "".join(_tr(table, row) for row in table.rows)
-    notes = "".join(f"<p>{escape(r)}</p>" for r in table.remarks)
-    notes += "".join(f"<p><sup>{m}</sup> {escape(n)}</p>" for n, m in table.marks.items())
+    notes = "".join(f"<p>{escape(remark)}</p>" for remark in table.remarks)
+    notes += "".join(f"<p><sup>{mark}</sup> {escape(note)}</p>" for note, mark in table.marks.items())
     stamp = f'<span class="stamp">{escape(SYNTHETIC)}</span> ' if table.synthetic else ""
-    kind = ' class="sortable"' if sortable else ""
-    long = " long" if len(table.rows) > LONG else ""
+    kind = ' class="sortable"' if table.sortable else ""
+    long = " long" if len(table.rows) > MAX_ROWS_WITHOUT_SCROLLING else ""
     heading = f"{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}"
     return (
         f'<figure class="table{long}" id="table-{escape(table.name)}"><figcaption>{heading}</figcaption>'
@@ -176,11 +216,12 @@ def _tr(table: Table, row: Row) -> str:
     return f'<tr{kind} data-key="{escape(row.key)}">{cells}</tr>\n'
 
 
-def _th(column: Column, sortable: bool) -> str:
+def _th(column: Column, *, sortable: bool) -> str:
     title = escape(column.title)
     content = f'<button type="button">{title}</button>' if sortable else title
+    kind = " class=words" if column.words else ""
     hint = f' title="{escape(column.help)}"' if column.help else ""
-    return f'<th scope="col"{" class=words" if column.words else ""}{hint}>{content}</th>'
+    return f'<th scope="col"{kind}{hint}>{content}</th>'
 
 
 def _td(table: Table, column: Column, cell: Cell) -> str:
@@ -192,7 +233,7 @@ def _td(table: Table, column: Column, cell: Cell) -> str:
         text = f"<b>{text}</b>" if cell.bold else text
         text += f' <span class="spread">{escape(cell.spread_text)}</span>' if cell.spread_text else ""
         text += f'<span class="interval">{escape(cell.interval)}</span>' if cell.interval else ""
-    elif isinstance(cell, Verdict):
+    elif isinstance(cell, VerdictCell):
         text = f'<span class="verdict {cell.outcome.replace(" ", "-")}">{text}</span>'
     elif isinstance(cell, Published):
         key = f' data-value="{cell.value!r}"'

@@ -1,28 +1,30 @@
-"""Which trainings, head and setting of a run stand for a row of a paper's table."""
+"""The trainings, the head and the setting of a run that stand for a row of a paper's table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from study.reporting.papers import PaperTable
+from study.evidence.retrieval import is_retrieval
+from study.reporting.other_settings import HEAD_OF_TIES
+from study.reporting.papers import NeighbourRule, PaperTable, published_tables
 from study.reporting.results import ablation_trials, failed, measured
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import NOT_RUN, Cell, Origin, Text
 
-CHOSEN = "chosen"
-OTHER_NETWORKS = "svkma_table8"
-ALWAYS_THE_COMMONEST = "always_no_dr"
-KNN_OF_THE_PAPER = "knn_first"  # equal votes go to the first class, as in scikit-learn
+CHOSEN = "chosen"  # key of the row of the run's chosen trial
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowTrials:
-    """The trials behind a row; without any, `status` is the word to show.
+    """What stands for a row.
 
     Attributes:
-        trials: one a seed and fold.
-        words: what stands beside `ours`.
-        notes: footnotes of every cell.
+        trials: Keys of the trials, one for each seed and fold; empty where the row was not run.
+        head: Name of the head; empty for the one that stands for each trial.
+        setting: Setting of nearest neighbours, where it is not the one that validation chose.
+        words: What stands beside `ours`.
+        notes: Footnotes of every cell.
+        status: What every cell says where there are no trials.
     """
 
     trials: tuple[str, ...] = ()
@@ -37,69 +39,111 @@ class RowTrials:
         if not self.trials:
             return [self.status] * len(measures)
         origins = [
-            Origin(self.trials, m, self.head, self.setting, decision=decision, label=label)
-            for m, decision, label in measures
+            Origin(
+                trials=self.trials,
+                measure=measure,
+                head=self.head,
+                setting=self.setting,
+                decision=decision,
+                label=label,
+            )
+            for measure, decision, label in measures
         ]
         return [measured(run, origin, notes=self.notes) for origin in origins]
 
 
-def row_trials(run: Run, paper: PaperTable, row: str) -> RowTrials:
-    """What stands for the row: the variant of that name, or that head or K on the base network's embedding."""
-    if row == CHOSEN:
-        return RowTrials((run.best,), words=run.best) if run.best else RowTrials()
-    if row == ALWAYS_THE_COMMONEST:
-        prior = run.baseline("prior")
-        return (
-            RowTrials((prior,), words="always the commonest grade of training")
-            if prior and ranking_of(run, prior, "test")
-            else RowTrials()
-        )
+def row_trials(run: Run, paper: PaperTable, key: str) -> RowTrials:
+    """What stands for the row of that key."""
+    if key == CHOSEN:
+        return RowTrials(trials=(run.best,), words=run.best) if run.best else RowTrials()
+    if key in paper.rows and paper.rows[key].baseline:
+        return _of_baseline(run, paper, key)
     if paper.rows_are == "variants":
-        return of_variant(run, paper.name, row)
-    base = base_trials(run, paper)
-    if paper.rows_are == "neighbours":
-        setting = f"k={row.removeprefix('k')}, euclidean, uniform"
-        has = [
-            key for key in base if run.predictions(key, head=KNN_OF_THE_PAPER, setting=setting) is not None
-        ]
-        return RowTrials(tuple(has), KNN_OF_THE_PAPER, setting) if has else RowTrials()
-    has = [key for key in base if any(choice.head == row for choice in run.heads(key))]
-    settings = dict.fromkeys(choice.setting for key in has for choice in run.heads(key) if choice.head == row)
-    return RowTrials(tuple(has), row, words="; ".join(s for s in settings if s)) if has else RowTrials()
+        return of_variant(run, paper.name, key)
+    if paper.neighbours is not None:
+        return _of_neighbours(run, paper, paper.neighbours, key)
+    return _of_head(run, paper, key)
 
 
-def of_variant(run: Run, table: str, variant: str) -> RowTrials:
+def of_variant(run: Run, ablation: str, variant: str) -> RowTrials:
     """All complete trainings of a variant of an ablation."""
-    trials = ablation_trials(run, table, variant)
+    trials = ablation_trials(run, ablation, variant)
     complete = trials[trials["state"] == "complete"]
     if complete.empty:
         return RowTrials(status=NOT_RUN if trials.empty else failed(trials))
-    lost = len(trials) - len(complete)
-    notes = (f"{lost} of {len(trials)} seeds or folds failed and are left out.",) if lost else ()
+    num_lost = len(trials) - len(complete)
+    lost = f"{num_lost} of {len(trials)} seeds or folds failed and are left out."
     return RowTrials(
-        tuple(map(str, complete.index)),
+        trials=tuple(map(str, complete.index)),
         words=f"mean of {len(complete)}" if len(complete) > 1 else "",
-        notes=notes,
+        notes=(lost,) if num_lost else (),
     )
 
 
-def compared_variants(run: Run) -> tuple[str, dict[str, tuple[str, ...]]]:
-    """The ablation whose networks are drawn beside each other and its complete trials by variant: SVK_MA's Table 8, else the first."""
-    trials = run.of_role("ablation", "complete")
-    tables = list(dict.fromkeys(trials["table"]))
-    if not tables:
-        return "", {}
-    table = OTHER_NETWORKS if OTHER_NETWORKS in tables else str(tables[0])
-    mine = trials[trials["table"] == table]
-    return table, {
-        str(name): tuple(map(str, group.index)) for name, group in mine.groupby("variant", sort=False)
+def _of_baseline(run: Run, paper: PaperTable, key: str) -> RowTrials:
+    row = paper.rows[key]
+    trial = run.baseline(row.baseline)
+    ranks = any(is_retrieval(metric.measure) for metric in paper.metrics.values())
+    if trial is None or (ranks and ranking_of(run, trial, "test") is None):
+        return RowTrials()
+    return RowTrials(trials=(trial,), words=row.words)
+
+
+def _of_neighbours(run: Run, paper: PaperTable, rule: NeighbourRule, key: str) -> RowTrials:
+    head = HEAD_OF_TIES[rule.ties]
+    setting = f"k={key.removeprefix('k')}, {rule.distance}, {rule.votes}"
+    trials = tuple(
+        trial
+        for trial in base_trials(run, paper)
+        if run.predictions(trial, head=head, setting=setting) is not None
+    )
+    return RowTrials(trials=trials, head=head, setting=setting) if trials else RowTrials()
+
+
+def _of_head(run: Run, paper: PaperTable, head: str) -> RowTrials:
+    settings = {
+        trial: choice.setting
+        for trial in base_trials(run, paper)
+        for choice in run.heads(trial)
+        if choice.head == head
     }
+    if not settings:
+        return RowTrials()
+    words = "; ".join(setting for setting in dict.fromkeys(settings.values()) if setting)
+    return RowTrials(trials=tuple(settings), head=head, words=words)
 
 
 def base_trials(run: Run, paper: PaperTable) -> tuple[str, ...]:
-    """The network whose embedding carries a table of heads: the first variant of the table's ablation, else the chosen trial."""
+    """The trainings of the one network whose embedding carries a table of heads or of neighbours.
+
+    It is the first variant of the ablation that is named like the table, else the chosen trial.
+    """
     trials = run.of_role("ablation", "complete")
     mine = trials[trials["table"] == paper.name]
     if not mine.empty:
         return tuple(map(str, mine[mine["variant"] == mine["variant"].iloc[0]].index))
     return (run.best,) if run.best else ()
+
+
+def trials_with_heads(run: Run) -> list[str]:
+    """The trials whose heads a report shows: the chosen one, and the base of each paper's table of heads."""
+    trials = [run.best] if run.best else []
+    for paper in published_tables():
+        if paper.rows_are == "heads":
+            trials += base_trials(run, paper)
+    return list(dict.fromkeys(trials))
+
+
+def compared_variants(run: Run) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """The ablation whose variants are drawn together, and each variant's complete trials.
+
+    It is the ablation of a paper's table that asks for it (`drawn_together`), else the first one.
+    """
+    trials = run.of_role("ablation", "complete")
+    ablations = [str(name) for name in trials["table"].unique()]
+    if not ablations:
+        return "", {}
+    asked = [paper.name for paper in published_tables() if paper.drawn_together and paper.name in ablations]
+    ablation = [*asked, *ablations][0]
+    by_variant = trials[trials["table"] == ablation].groupby("variant", sort=False)
+    return ablation, {str(name): tuple(map(str, group.index)) for name, group in by_variant}

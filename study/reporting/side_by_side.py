@@ -10,53 +10,48 @@ from matplotlib.figure import Figure
 
 from study.evidence.statistics.budgets import BudgetCurve, budget_curve
 from study.evidence.statistics.comparison import holm, paired_bootstrap
-from study.reporting.assembly import table_files
+from study.reporting.assembly import drawing_files, table_files
 from study.reporting.estimates import estimates_of
 from study.reporting.figure import PALETTE, STYLE, Drawing, drawn, sheet
 from study.reporting.figures.budget import costs
-from study.reporting.measures import headline, long, short
+from study.reporting.measures import full_name, headline, short_name
 from study.reporting.page import Heading, page
 from study.reporting.redaction import publishable, without_folders
 from study.reporting.results import configuration, measured
 from study.reporting.run import Run
-from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value
+from study.reporting.significance import SIGNIFICANCE
+from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
 from study.spec.errors import SpecError
 
-SIGNIFICANCE = 0.05
-NAME = "runs"
+SECTION = TABLE = "runs"
 
 
 def side_by_side(runs: Sequence[Run]) -> dict[str, bytes]:
-    """The page `compared.html` with its table and figure, as files.
+    """The page `compared.html` with its table and figure, as files by their path.
 
     Raises:
-        SpecError: the runs are on different kinds of data, or optimise different measures.
+        SpecError: The runs are on different kinds of data, or optimise different measures.
     """
-    for what, values in (
-        ("kind of data", [r.kind for r in runs]),
-        ("objective", [r.objective for r in runs]),
-    ):
-        if len(set(values)) > 1:
-            raise SpecError(
-                f"`RUN`: runs side by side must have one {what}, got {', '.join(dict.fromkeys(values))}. Report them apart."
-            )
+    _require_one("kind of data", [run.kind for run in runs])
+    _require_one("objective", [run.objective for run in runs])
     table = publishable(runs_table(runs))
     drawing = _drawing(runs)
-    synthetic = any(run.synthetic for run in runs)
     heading = Heading(
         " · ".join(names_of(runs)),
         f"{len(runs)} runs side by side",
-        f"{long(runs[0].objective)}, test split",
-        synthetic,
+        f"{full_name(runs[0].objective)}, test split",
+        synthetic=any(run.synthetic for run in runs),
     )
-    drawings = [drawing] if drawing else []
-    html = page(heading, list(map(without_folders, _paragraphs(runs))), [(NAME, table)], drawings)
-    figures = {
-        f"figures/{d.name}.{end}": content
-        for d in drawings
-        for end, content in (("svg", d.svg.encode()), ("png", d.png))
-    }
+    paragraphs = list(map(without_folders, _paragraphs(runs)))
+    html = page(heading, paragraphs, [(SECTION, table)], [drawing] if drawing else [])
+    figures = drawing_files(drawing) if drawing else {}
     return {**table_files(table), **figures, "compared.html": html.encode()}
+
+
+def _require_one(what: str, values: Sequence[str]) -> None:
+    if len(set(values)) > 1:
+        got = ", ".join(dict.fromkeys(values))
+        raise SpecError(f"`RUN`: runs side by side must have one {what}, got {got}. Report them apart.")
 
 
 def names_of(runs: Sequence[Run]) -> list[str]:
@@ -66,60 +61,62 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """One row a run: what it chose and how that does on its test split; bold where it beats the first run on the same patients."""
+    """One row for each run: what it chose, and the test measures of that.
+
+    A number is bold where it is better than the first run's on the same patients.
+    """
     tests = headline(runs[0].kind, runs[0].objective)
     bold, remark = _bold(runs, tests)
     rows = []
     for i, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
-        cells: list[Cell] = [
-            Text(name),
-            Text(str(run.study["dataset"])),
-            Value(float(len(run.of_role("search"))), digits=0),
-        ]
-        if run.best is None:
-            rows.append(
-                Row(str(i), (*cells, Text("no complete trial", quiet=True), *[Value(math.nan)] * len(tests)))
-            )
-            continue
-        cells.append(Text(f"{run.best} ({configuration(run, run.best)})"))
-        for measure in tests:
-            cell = measured(run, Origin((run.best,), measure))
-            cells.append(replace(cell, bold=(i, measure) in bold) if isinstance(cell, Value) else cell)
-        rows.append(Row(str(i), tuple(cells)))
+        facts = (Text(name), Text(str(run.study["dataset"])), count(len(run.of_role("search"))))
+        marked = {measure for row, measure in bold if row == i}
+        rows.append(Row(str(i), (*facts, *_chosen_cells(run, tests, marked))))
     columns = (
         Column("run", "Run", words=True),
         Column("dataset", "Data", words=True),
         Column("trials", "Trials"),
         Column("chosen", "Chosen trial", words=True),
-        *(Column(m, short(m), help=long(m)) for m in tests),
+        *(Column(measure, short_name(measure), help=full_name(measure)) for measure in tests),
     )
-    caption = "The chosen trial of each run on its test split, with 95 % intervals from resampled patients."
     return Table(
-        NAME,
-        "What each run chose",
-        columns,
-        tuple(rows),
-        caption,
-        (remark,),
-        any(run.synthetic for run in runs),
+        name=TABLE,
+        title="What each run chose",
+        columns=columns,
+        rows=tuple(rows),
+        caption="Chosen trial of each run on its test split, with 95 % intervals from resampled patients.",
+        remarks=(remark,),
+        synthetic=any(run.synthetic for run in runs),
     )
+
+
+def _chosen_cells(run: Run, tests: Sequence[str], bold: set[str]) -> list[Cell]:
+    if run.best is None:
+        return [Text("no complete trial", quiet=True), *[Value(value=math.nan)] * len(tests)]
+    cells: list[Cell] = [Text(f"{run.best} ({configuration(run, run.best)})")]
+    for measure in tests:
+        cell = measured(run, Origin(trials=(run.best,), measure=measure))
+        cells.append(replace(cell, bold=measure in bold) if isinstance(cell, Value) else cell)
+    return cells
 
 
 def same_patients(runs: Sequence[Run]) -> bool:
     """Whether all chosen trials were tested on the same samples of the same data."""
     found = [run.chosen_predictions() for run in runs]
-    samples = {tuple(sorted(f.sample)) for f in found if f is not None}
+    samples = {tuple(sorted(predictions.sample)) for predictions in found if predictions is not None}
     data = {run.study["data_fingerprint"] for run in runs}
-    return all(f is not None for f in found) and len(samples) == len(data) == 1
+    return all(predictions is not None for predictions in found) and len(samples) == len(data) == 1
 
 
 def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str]], str]:
+    """The bold numbers by place of the run and measure, and the rule for them in words."""
     if not same_patients(runs):
         return set(), "No test between the runs: their test splits hold different samples."
     p_values: dict[tuple[int, str], float] = {}
     better: set[tuple[int, str]] = set()
     for measure in tests:
-        first, *others = [estimates_of(run).of(Origin((str(run.best),), measure)) for run in runs]
+        origins = [Origin(trials=(str(run.best),), measure=measure) for run in runs]
+        first, *others = [estimates_of(run).of(origin) for run, origin in zip(runs, origins, strict=True)]
         for i, other in enumerate(others, 1):
             if first is not None and other is not None:
                 compared = paired_bootstrap(other, first)
@@ -127,37 +124,45 @@ def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str
                 if (compared.difference > 0) == estimates_of(runs[0]).greater_is_better(measure):
                     better.add((i, measure))
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    rule = f"Bold: better than {names_of(runs)[0]} at p < {SIGNIFICANCE:.2f}; paired bootstrap over patients, Holm-corrected over this table."
-    return {key for key in better if adjusted[key] < SIGNIFICANCE}, rule
+    rule = (
+        f"Bold: better than {names_of(runs)[0]} at p < {SIGNIFICANCE:.2f}; paired bootstrap over patients, "
+        "Holm-corrected over this table."
+    )
+    return {address for address in better if adjusted[address] < SIGNIFICANCE}, rule
 
 
 def _paragraphs(runs: Sequence[Run]) -> list[str]:
     questions = [f"{name} asked: {run.title}" for name, run in zip(names_of(runs), runs, strict=True)]
-    same = (
-        "on the same test samples"
-        if same_patients(runs)
-        else "on different test samples, so that their numbers cannot be compared in pairs"
-    )
-    return [
-        " ".join(q if q.endswith((".", "?", "!")) else f"{q}." for q in questions),
-        f"The runs were tested {same}.",
-    ]
+    ended = [q if q.endswith((".", "?", "!")) else f"{q}." for q in questions]
+    samples = "on different test samples, so that their numbers cannot be compared in pairs"
+    if same_patients(runs):
+        samples = "on the same test samples"
+    return [" ".join(ended), f"The runs were tested {samples}."]
 
 
 @dataclass(frozen=True)
 class _Curves:
-    """One curve a run, up to the budget that every run has spent."""
+    """One curve for each run, up to the budget that every run has spent.
+
+    Attributes:
+        unit: Unit of the budget.
+        curves: The curves by name of the run.
+    """
 
     unit: str
     curves: dict[str, BudgetCurve]
 
 
 def equal_budgets(runs: Sequence[Run]) -> list[_Curves]:
-    """Best value so far of every run in trials, minutes and, where all runs had GPUs, GPU hours; up to the smallest total."""
-    found = []
+    """Best value so far of every run, up to the smallest total.
+
+    The budgets are trials, minutes and, where all runs had GPUs, GPU hours.
+    """
     of_runs = [(run.of_role("search"), costs(run.of_role("search"))) for run in runs]
-    for unit in (u for u in of_runs[0][1] if all(u in cost for _, cost in of_runs)):
-        spent, curves = [], {}
+    units = [unit for unit in of_runs[0][1] if all(unit in cost for _, cost in of_runs)]
+    found = []
+    for unit in units:
+        spent = []
         for trials, by_unit in of_runs:
             cost = by_unit[unit]
             value = trials["value"].where(trials["state"] == "complete").to_numpy(float)
@@ -165,8 +170,10 @@ def equal_budgets(runs: Sequence[Run]) -> list[_Curves]:
                 return []
             spent.append((value, cost))
         limit = min(float(cost.sum()) for _, cost in spent)
-        for name, run, (value, cost) in zip(names_of(runs), runs, spent, strict=True):
-            curves[name] = budget_curve(list(value), list(cost), limit, run.maximise)
+        curves = {
+            name: budget_curve(list(value), list(cost), limit, greater_is_better=run.maximise)
+            for name, run, (value, cost) in zip(names_of(runs), runs, spent, strict=True)
+        }
         found.append(_Curves(unit, curves))
     return found
 
@@ -176,18 +183,16 @@ def _drawing(runs: Sequence[Run]) -> Drawing | None:
     if not parts:
         return None
     with matplotlib.rc_context(STYLE):
-        title = "Value for equal budgets"
-        caption = (
-            f"Best validation value so far ({long(runs[0].objective)}) as it was run, "
-            "up to the smallest budget; bands hold 95 % of random orders of the same trials."
-        )
         return drawn(
-            _draw(parts, short(runs[0].objective)),
-            "equal_budgets",
-            NAME,
-            title,
-            caption,
-            any(run.synthetic for run in runs),
+            _draw(parts, short_name(runs[0].objective)),
+            name="equal_budgets",
+            section=SECTION,
+            title="Value for equal budgets",
+            caption=(
+                f"Best validation value so far ({full_name(runs[0].objective)}) as each search was run, up "
+                "to the smallest budget; each band holds 95 % of random orders of the same trials."
+            ),
+            synthetic=any(run.synthetic for run in runs),
         )
 
 
@@ -197,9 +202,8 @@ def _draw(parts: Sequence[_Curves], measure: str) -> Figure:
     for axes, part in zip(panels, parts, strict=True):
         for i, (name, curve) in enumerate(part.curves.items()):
             colour = PALETTE[i % len(PALETTE)]
-            axes.fill_between(
-                curve.budget, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0, step="post"
-            )
+            band = {"color": colour, "alpha": 0.13, "linewidth": 0, "step": "post"}
+            axes.fill_between(curve.budget, curve.low, curve.high, **band)
             axes.step(curve.budget, curve.observed, where="post", color=colour, label=name)
         axes.set(xlabel=part.unit, xlim=(0, None))
     panels[0].set_ylabel(f"{measure}, validation")

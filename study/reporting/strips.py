@@ -1,4 +1,4 @@
-"""Strips of heat maps: a sample's photograph, then one small map after another, one row an eye."""
+"""Strips of heat maps: a sample's photograph, then one small map after another, one row for each eye."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,24 +8,25 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from study.reporting.figure import GREY
-from study.reporting.overlays import GAP, Paper, Shelf, heat_over
+from study.reporting.figure import GREY, INK
+from study.reporting.overlays import GAP, Canvas, Photo, RunHeatMaps, heat_over
 
-SMALL = 0.62  # inches
-LINE = 0.12
-FEW = 4  # samples
+MAP_SIZE = 0.62  # inches
+LINE_HEIGHT = 0.12  # inches
+LETTERS_PER_LINE = 12
+NUM_SAMPLES = 4
 
 
-@dataclass(frozen=True, eq=False)
-class Cell:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeatMap:
     """One map of both eyes.
 
     Attributes:
-        title: what it is of.
-        words: a number to it.
-        heat: the map of each eye that has one.
-        bold: whether the words stand out.
-        from_zero: heat starts at 0, else at the least value of both eyes.
+        title: What the map is of.
+        words: A number below the title.
+        heat: The map of each eye that has one.
+        bold: Whether the number is printed bold.
+        from_zero: Whether the coldest colour is heat 0; else it is the least heat of both eyes.
     """
 
     title: str
@@ -34,56 +35,67 @@ class Cell:
     bold: bool = False
     from_zero: bool = True
 
+    @property
+    def lines(self) -> list[str]:
+        """The title in lines."""
+        return wrap(self.title, LETTERS_PER_LINE)
+
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """A sample as a trial sees it; `title` stands before the sample's name."""
+    """A sample as a trial's network sees it.
+
+    Attributes:
+        trial: Key of the trial.
+        sample: Name of the sample.
+        title: What stands before the sample's name.
+        maps: The maps from left to right.
+    """
 
     trial: str
     sample: str
     title: str
-    cells: Sequence[Cell]
+    maps: Sequence[HeatMap]
 
 
-def few(shelf: Shelf) -> list[str]:
+def some_samples(heatmaps: RunHeatMaps) -> list[str]:
     """Up to four samples, as many wrong ones as right ones where there are both."""
-    right = [sample for sample in shelf.right_first() if shelf.is_right(shelf.maps.trials[0], sample)]
-    wrong = [sample for sample in shelf.right_first() if sample not in right]
-    num_wrong = min(len(wrong), max(FEW // 2, FEW - len(right)))
-    return [*right[: FEW - num_wrong], *wrong[:num_wrong]]
+    right = [
+        sample for sample in heatmaps.right_first() if heatmaps.is_right(heatmaps.maps.trials[0], sample)
+    ]
+    wrong = [sample for sample in heatmaps.right_first() if sample not in right]
+    num_wrong = min(len(wrong), max(NUM_SAMPLES // 2, NUM_SAMPLES - len(right)))
+    return [*right[: NUM_SAMPLES - num_wrong], *wrong[:num_wrong]]
 
 
-def strips(shelf: Shelf, rows: Sequence[Strip]) -> Figure:
+def strips(heatmaps: RunHeatMaps, rows: Sequence[Strip]) -> Figure:
     """The strips below each other."""
-    titles = [[wrap(cell.title, 12) for cell in row.cells] for row in rows]
-    tall = max((len(lines) for of_row in titles for lines in of_row), default=1)
-    head = 0.2 + LINE * (tall + 1) + 0.04
-    step = head + shelf.num_views * (SMALL + GAP) + 0.16
-    columns = max(len(row.cells) for row in rows) + 1
-    paper = Paper(max(columns * (SMALL + GAP) + 0.1, 3.4), step * len(rows))
+    num_lines = max((len(heat_map.lines) for row in rows for heat_map in row.maps), default=1)
+    head = 0.2 + LINE_HEIGHT * (num_lines + 1) + 0.04
+    step = head + heatmaps.num_views * (MAP_SIZE + GAP) + 0.16
+    num_columns = max(len(row.maps) for row in rows) + 1
+    canvas = Canvas(max(num_columns * (MAP_SIZE + GAP) + 0.1, 3.4), step * len(rows))
     for place, row in enumerate(rows):
         y = place * step
-        paper.verdict(0, y + 0.14, shelf.is_right(row.trial, row.sample))
-        paper.text(0.42, y + 0.14, f"{row.title}{row.sample}: {shelf.heading(row.sample, row.trial)}")
-        photos = shelf.photos(row.trial, row.sample)
+        canvas.verdict(0, y + 0.14, right=heatmaps.is_right(row.trial, row.sample))
+        canvas.text(0.42, y + 0.14, f"{row.title}{row.sample}: {heatmaps.heading(row.sample, row.trial)}")
+        photos = heatmaps.photos(row.trial, row.sample)
         for view, photo in enumerate(photos):
-            paper.picture(0, y + head + view * (SMALL + GAP), photo, SMALL)
-        for column, (cell, lines) in enumerate(zip(row.cells, titles[place], strict=True), start=1):
-            x = column * (SMALL + GAP) + 0.1
-            for i, line in enumerate(lines):
-                paper.text(x, y + 0.2 + LINE * (tall - len(lines) + i + 1), line, size=6.5)
-            paper.text(
-                x,
-                y + head - 0.04,
-                cell.words,
-                size=6.5,
-                bold=cell.bold,
-                colour="#222222" if cell.bold else GREY,
-            )
-            low = 0.0 if cell.from_zero else min(float(m.min()) for m in cell.heat.values())
-            high = max(float(m.max()) for m in cell.heat.values())
-            for view, heat in cell.heat.items():
-                paper.picture(
-                    x, y + head + view * (SMALL + GAP), heat_over(photos[view], heat, high, low), SMALL
-                )
-    return paper.figure
+            canvas.picture(0, y + head + view * (MAP_SIZE + GAP), photo, MAP_SIZE)
+        for column, heat_map in enumerate(row.maps, start=1):
+            _draw_map(canvas, heat_map, photos, column * (MAP_SIZE + GAP) + 0.1, y + head)
+    return canvas.figure
+
+
+def _draw_map(canvas: Canvas, heat_map: HeatMap, photos: Sequence[Photo], x: float, y: float) -> None:
+    """Draws a map of both eyes from x, y down; its title and number stand above."""
+    lines = heat_map.lines
+    for i, line in enumerate(lines):
+        canvas.text(x, y - 0.04 - LINE_HEIGHT * (len(lines) - i), line, size=6.5)
+    colour = INK if heat_map.bold else GREY
+    canvas.text(x, y - 0.04, heat_map.words, size=6.5, bold=heat_map.bold, colour=colour)
+    low = 0.0 if heat_map.from_zero else min(float(m.min()) for m in heat_map.heat.values())
+    high = max(float(m.max()) for m in heat_map.heat.values())
+    for view, heat in heat_map.heat.items():
+        seen = heat_over(photos[view], heat, high, low)
+        canvas.picture(x, y + view * (MAP_SIZE + GAP), seen, MAP_SIZE)

@@ -5,43 +5,42 @@ import math
 from study.evidence.score import SWAP_CHANGE
 from study.reporting.choice_stability import choice_stability_of
 from study.reporting.estimates import estimates_of
-from study.reporting.measures import long
-from study.reporting.results import configuration, parameter_names, setting
+from study.reporting.measures import full_name
+from study.reporting.results import configuration, parameter_names
 from study.reporting.run import Run
 from study.reporting.significance import SIGNIFICANCE
 from study.reporting.table import Origin
+from study.spec.wording import change_text
 
 
 def summary(run: Run) -> list[str]:
-    """One paragraph a string, unescaped."""
+    """The paragraphs of the summary, unescaped."""
     cautions: list[str] = run.study["cautions"]
-    return [
-        part
-        for part in (_question(run), _trials(run), _finding(run), *cautions, _profile(run), _problems(run))
-        if part
-    ]
+    parts = (_question(run), _trials(run), _finding(run), *cautions, _profile(run), _problems(run))
+    return [part for part in parts if part]
 
 
 def _question(run: Run) -> str:
-    names = list(parameter_names(run).values())
     counts: dict[str, dict[str, int]] = run.study["split_counts"]
     patients = sum(int(split.get("patients", 0)) for split in counts.values())
     who = f"{patients:,} patients" if patients else "the patients"
     eyes = "both eyes of" if run.study["num_views"] == 2 else "images of"
-    searched = (
-        f" It searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})."
-        if names
-        else ""
-    )
     data = f"made-up images ({run.study['dataset']})" if run.synthetic else run.study["dataset"]
     most = "greatest" if run.maximise else "smallest"
     heads = " by the best of its heads" if run.by_best_head else ""
     return (
         f"The question was: {_stopped(run.title)} "
-        f"The data are {data}, {eyes} {who}, with {len(run.labels)} labels.{searched} "
-        f"Whatever had the {most} {long(run.objective)} on the validation split{heads} was chosen; "
+        f"The data are {data}, {eyes} {who}, with {len(run.labels)} labels.{_searched(run)} "
+        f"The trial with the {most} {full_name(run.objective)} on the validation split{heads} was chosen; "
         "the test split took no part in any choice."
     )
+
+
+def _searched(run: Run) -> str:
+    names = list(parameter_names(run).values())
+    if not names:
+        return ""
+    return f" The study searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})."
 
 
 def _stopped(sentence: str) -> str:
@@ -58,12 +57,10 @@ def _trials(run: Run) -> str:
         parts.append(f"{states.sum()} trials {name} ended ({counted})")
     planned = int(run.study["num_trials"] or 0)
     missing = planned - len(run.of_role("search"))
-    unfinished = (
-        f" {missing} of the {planned} trials that the study asks for have not ended yet."
-        if missing > 0
-        else ""
-    )
-    return f"{' and '.join(parts)}.{unfinished}" if parts else unfinished.strip()
+    sentences = [f"{' and '.join(parts)}."] if parts else []
+    if missing > 0:
+        sentences.append(f"{missing} of the {planned} trials that the study asks for have not ended yet.")
+    return " ".join(sentences)
 
 
 def _finding(run: Run) -> str:
@@ -74,44 +71,44 @@ def _finding(run: Run) -> str:
     text = f"The chosen trial is {run.best}{f' ({chosen})' if chosen else ''}."
     if math.isnan(value):
         return f"{text} It has no test score."
-    found = estimates_of(run).of(Origin((run.best,), run.objective))
-    interval = (
-        f" (95 % interval {found.low:.3f} to {found.high:.3f})" if found and not math.isnan(found.low) else ""
-    )
-    text += f" On the test split its {long(run.objective)} is {value:.3f}{interval}."
+    found = estimates_of(run).of(Origin(trials=(run.best,), measure=run.objective))
+    interval = ""
+    if found and not math.isnan(found.low):
+        interval = f" (95 % interval {found.low:.3f} to {found.high:.3f})"
+    text += f" On the test split its {full_name(run.objective)} is {value:.3f}{interval}."
     return " ".join([text, *_rivals(run, run.best, value), *_luck(run), *_swap(run, run.best)])
 
 
 def _rivals(run: Run, best: str, value: float) -> list[str]:
-    """How the two that did not learn do, and whether the difference could be chance."""
+    """What the two baselines reach, and whether their difference from the chosen trial could be chance."""
     sentences = []
     for name, title in (("prior", "The class prior"), ("untrained", "The untrained network")):
         key = run.baseline(name)
         other = run.score(key, run.objective) if key else math.nan
         if key is None or math.isnan(other):
             continue
-        compared = estimates_of(run).compared(Origin((best,), run.objective), Origin((key,), run.objective))
+        ours, theirs = (Origin(trials=(trial,), measure=run.objective) for trial in (best, key))
+        compared = estimates_of(run).compared(ours, theirs)
         p_value = compared.p_value if compared else math.nan
         if (value - other) * (1 if run.maximise else -1) <= 0:
-            verdict = ", so nothing was learned that these numbers can show"
+            verdict = ", so these numbers do not show that anything was learnt"
         elif p_value < SIGNIFICANCE:
             verdict = ""
         else:
-            verdict = ", and the difference could be chance" + (
-                "" if math.isnan(p_value) else f" (p = {p_value:.2f})"
-            )
+            p_words = "" if math.isnan(p_value) else f" (p = {p_value:.2f})"
+            verdict = f", and the difference could be chance{p_words}"
         sentences.append(f"{title} reaches {other:.3f}{verdict}.")
     return sentences
 
 
 def _luck(run: Run) -> list[str]:
     """What the choice among many trials did to the validation value."""
-    picking = choice_stability_of(run)
-    if picking is None or math.isnan(picking.selection.corrected):
+    stability = choice_stability_of(run)
+    if stability is None or math.isnan(stability.selection.corrected):
         return []
-    found = picking.selection
+    found = stability.selection
     return [
-        f"Its validation value of {found.naive:.3f} is the best of {len(run.ranked)} and therefore flattered; "
+        f"Its validation value of {found.naive:.3f} is the best of {len(run.ranked)} and therefore too good; "
         f"corrected for the choice it is {found.corrected:.3f} ({found.low:.3f} to {found.high:.3f})."
     ]
 
@@ -122,7 +119,8 @@ def _swap(run: Run, best: str) -> list[str]:
     if math.isnan(change):
         return []
     return [
-        f"Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that differ by {change:.3f}."
+        "Seen in a mirror, with the eyes exchanged, a patient of the test split gets probabilities that "
+        f"differ by {change:.3f}."
     ]
 
 
@@ -131,22 +129,14 @@ def _profile(run: Run) -> str:
     name = run.study["profile"]
     if not changes:
         return f"The study file was used as it stands (profile {name})." if name else ""
-    listed = "; ".join(f"{key} to {_changed(value)}" for key, value in changes.items())
+    listed = "; ".join(f"{key} to {change_text(value)}" for key, value in changes.items())
     return f"Profile {name} was taken; it set {listed}."
-
-
-def _changed(value: object) -> str:
-    """What a profile set; the variants of a table and the choices of a bundle go by their names, since they may fill a page."""
-    if isinstance(value, dict) and "variants" in value:
-        return f"the variants {', '.join(value['variants'])}"
-    if isinstance(value, dict) and "choices" in value:
-        return f"one of {', '.join(_changed(choice) for choice in value['choices'])}"
-    if isinstance(value, dict) and any("." in key for key in value):
-        return str(value["name"])
-    return setting(value)
 
 
 def _problems(run: Run) -> str:
     if not run.problems:
         return ""
-    return f"{len(run.problems)} files could not be read and are left out of every number; they are named under Provenance."
+    return (
+        f"{len(run.problems)} files could not be read and are left out of every number; they are named under "
+        "Provenance."
+    )

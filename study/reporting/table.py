@@ -1,26 +1,27 @@
-"""A table as data: typed cells in named rows and columns, notes below. How it looks is decided in `rendering`."""
+"""A table as data: typed cells in named rows and columns, and notes. Its looks are decided in `rendering`."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-MISSING = "–"
-MINUS = "\N{MINUS SIGN}"
+from study.spec.wording import MISSING, number_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Which stored predictions a number comes from, so that it can be explained and computed again.
+    """The stored predictions that a number comes from: with them it is explained and computed again.
 
     Attributes:
-        trials: keys of the trials; several are averaged (seeds, folds).
-        measure: name of the metric in `scores`.
-        head: as in `scores`; empty for the one that the trial itself trained.
-        label: a label's own value, or empty for the aggregate.
-        setting: of nearest neighbours, where it is not the chosen one.
-        minus: the other side, where the number is a difference from another row of ours.
-        less: the published number, where the number is a difference from it.
+        trials: Keys of the trials; several (seeds, folds) are averaged.
+        measure: Name of the measure in `scores`.
+        head: Name of the head in `scores`; empty for the one that stands for the trial.
+        setting: Setting of nearest neighbours, where it is not the one that validation chose.
+        split: Split of the predictions.
+        decision: Rule by which labels are decided.
+        label: The label whose own value it is; empty for the aggregate over the labels.
+        minus: Origin of the number that is subtracted, where this is a difference between two rows of ours.
+        less: The published number that is subtracted, where this is a difference from a paper.
     """
 
     trials: tuple[str, ...]
@@ -36,23 +37,33 @@ class Origin:
 
 @dataclass(frozen=True)
 class Text:
-    """Words; `quiet` ones (not run, not known to us) step back."""
+    """Words.
+
+    Attributes:
+        text: The words.
+        notes: Footnotes.
+        quiet: Whether the words are printed pale, such as `not run`.
+    """
 
     text: str
     notes: tuple[str, ...] = ()
     quiet: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Value:
-    """A measured number with its interval.
+    """A number of ours with its interval.
 
     Attributes:
-        low, high: the 95 % interval, NaN where there is none.
-        spread: standard deviation over seeds, NaN for one seed.
-        digits: places after the point.
-        signed: shows a plus sign, for differences.
-        bold: earned by the table's bold rule.
+        value: The number; NaN where there is none.
+        low: Lower end of the 95 % interval; NaN where there is no interval.
+        high: Upper end of the interval.
+        spread: Standard deviation over seeds; NaN for one seed.
+        digits: Places after the point.
+        signed: Whether a positive number has a plus sign, as differences have.
+        bold: Whether a test supports that the number is better than those that it is compared with.
+        notes: Footnotes.
+        origin: Where the number comes from; None for a count from the run's records.
     """
 
     value: float
@@ -68,24 +79,37 @@ class Value:
     @property
     def text(self) -> str:
         """`0.832`, `−0.012`, or a dash where there is no number."""
-        return number(self.value, self.digits, signed=self.signed)
+        return number_text(self.value, self.digits, signed=self.signed)
 
     @property
     def interval(self) -> str:
         """`0.801 to 0.861`, or nothing."""
         if math.isnan(self.low) or math.isnan(self.high):
             return ""
-        return f"{number(self.low, self.digits, signed=self.signed)} to {number(self.high, self.digits, signed=self.signed)}"
+        low, high = (number_text(end, self.digits, signed=self.signed) for end in (self.low, self.high))
+        return f"{low} to {high}"
 
     @property
     def spread_text(self) -> str:
         """`± 0.012`, or nothing."""
-        return "" if math.isnan(self.spread) else f"± {number(self.spread, self.digits)}"
+        return "" if math.isnan(self.spread) else f"± {number_text(self.spread, self.digits)}"
+
+
+def count(number: float) -> Value:
+    """A whole number, such as a number of patients."""
+    return Value(value=float(number), digits=0)
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number that a paper prints, or that follows from its text (`derived`)."""
+    """A number of a paper.
+
+    Attributes:
+        value: The number.
+        derived: Whether the number follows from the paper's text and is not printed there.
+        digits: Places after the point.
+        notes: Footnotes.
+    """
 
     value: float
     derived: bool = False
@@ -94,13 +118,14 @@ class Published:
 
     @property
     def text(self) -> str:
-        """`0.832`, with ≈ where it is derived."""
-        return f"≈ {number(self.value, self.digits)}" if self.derived else number(self.value, self.digits)
+        """`0.832`, with ≈ before a derived number."""
+        text = number_text(self.value, self.digits)
+        return f"≈ {text}" if self.derived else text
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the comparison with the published value says."""
+class VerdictCell:
+    """What the comparison with a published number says."""
 
     outcome: Literal["reproduced", "not reproduced", "cannot tell"]
     notes: tuple[str, ...] = ()
@@ -111,7 +136,7 @@ class Verdict:
         return self.outcome
 
 
-Cell = Text | Value | Published | Verdict
+Cell = Text | Value | Published | VerdictCell
 NOTHING = Text("")
 NOT_RUN = Text("not run", quiet=True)
 UNKNOWN = Text(MISSING, quiet=True)
@@ -119,7 +144,14 @@ UNKNOWN = Text(MISSING, quiet=True)
 
 @dataclass(frozen=True)
 class Column:
-    """A column; words stand left, numbers right. `help` explains the heading."""
+    """A column.
+
+    Attributes:
+        key: Name of the column in files and addresses.
+        title: The heading.
+        words: Whether the column holds words, which stand left; numbers stand right.
+        help: Explanation of the heading.
+    """
 
     key: str
     title: str
@@ -129,23 +161,33 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row under its key; `lead` rows open a group (a rule above), the others continue it."""
+    """A row.
+
+    Attributes:
+        key: Name of the row in files and addresses.
+        cells: One cell for each column.
+        lead: Whether the row opens a group, with a rule above it; the other rows continue a group.
+    """
 
     key: str
     cells: tuple[Cell, ...]
     lead: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """Columns, rows, and what a reader must know to read them.
 
     Attributes:
-        name: file name and first part of an address `TABLE:ROW:COLUMN`.
-        title: a heading without a final stop.
-        caption: one or two sentences.
-        remarks: sentences under the table, footnotes of cells excepted.
-        synthetic: the numbers come from made-up images.
+        name: File name, and first part of an address `TABLE:ROW:COLUMN`.
+        title: Heading without a final stop.
+        columns: The columns.
+        rows: The rows.
+        caption: One or two sentences above the table.
+        remarks: Sentences under the table.
+        synthetic: Whether the numbers come from made-up images.
+        sortable: Whether a reader of the page can sort and filter the rows.
+        marks: Letter of each footnote.
     """
 
     name: str
@@ -155,6 +197,7 @@ class Table:
     caption: str = ""
     remarks: tuple[str, ...] = ()
     synthetic: bool = False
+    sortable: bool = False
     marks: dict[str, str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -163,11 +206,8 @@ class Table:
                 raise ValueError(
                     f"`{self.name}:{row.key}`: must have {len(self.columns)} cells, got {len(row.cells)}."
                 )
-        object.__setattr__(self, "marks", {note: letters(i) for i, note in enumerate(self._notes())})
-
-    def _notes(self) -> list[str]:
-        """Distinct footnotes in the order of reading."""
-        return list(dict.fromkeys(note for _, _, cell in self.cells() for note in cell.notes))
+        notes = dict.fromkeys(note for _, _, cell in self.cells() for note in cell.notes)
+        object.__setattr__(self, "marks", {note: letters(i) for i, note in enumerate(notes)})
 
     def cells(self) -> Iterator[tuple[Row, Column, Cell]]:
         """Every cell with its row and column, in the order of reading."""
@@ -176,25 +216,19 @@ class Table:
                 yield row, column, cell
 
     def cell(self, row: str, column: str) -> Cell:
-        """The cell at an address; KeyError where there is none."""
+        """The cell at an address.
+
+        Raises:
+            KeyError: There is no such cell.
+        """
         for r, c, cell in self.cells():
             if (r.key, c.key) == (row, column):
                 return cell
         raise KeyError(f"{self.name}:{row}:{column}")
 
 
-def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with fixed places and a true minus sign; a dash for NaN."""
-    if not math.isfinite(value):
-        return MISSING
-    text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
-    if float(text.replace(",", "")) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", MINUS)
-
-
 def letters(index: int) -> str:
-    """Footnote marks: a, b, …, z, aa, ab, …"""
+    """The footnote mark of a place from 0 on: a, b, …, z, aa, ab, …"""
     text = ""
     index += 1
     while index:

@@ -1,4 +1,4 @@
-"""From a cell of a table back to the trials, predictions and settings behind it, and the proof that its number is theirs."""
+"""From a cell of a table back to the trials, predictions and settings behind it; a check of its number."""
 
 import csv
 import io
@@ -6,25 +6,29 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from study.evidence.retrieval import HEAD as RETRIEVAL
-from study.evidence.retrieval import is_retrieval
-from study.evidence.statistics.comparison import Comparison
+from study.evidence.retrieval import RETRIEVAL, is_retrieval
 from study.reporting import rendering
 from study.reporting.assembly import Report
 from study.reporting.estimates import estimates_of
-from study.reporting.measures import long
-from study.reporting.page import table_html
+from study.reporting.measures import full_name
 from study.reporting.results import configuration, head_name
 from study.reporting.run import Run
 from study.reporting.table import Origin, Published, Table, Value
 from study.spec.errors import SpecError, StorageError, suggest
 
 TOLERANCE = 1e-9
+EXAMPLE = "leaderboard:baseline-prior:validation"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A number of a written report that the Parquet does not give."""
+    """A number of a written report that the Parquet files do not give.
+
+    Attributes:
+        where: File, or address of the cell.
+        written: What the report says.
+        computed: What the Parquet files give.
+    """
 
     where: str
     written: str
@@ -32,10 +36,10 @@ class Difference:
 
 
 def why(report: Report, address: str) -> list[str]:
-    """What is behind the cell `TABLE:ROW:COLUMN`, a line each.
+    """What is behind the cell `TABLE:ROW:COLUMN`, as lines.
 
     Raises:
-        SpecError: there is no such table, row or column.
+        SpecError: There is no such table, row or column.
     """
     table, row, column = _find(report, address)
     cell = table.cell(row, column)
@@ -50,80 +54,88 @@ def why(report: Report, address: str) -> list[str]:
 
 
 def _find(report: Report, address: str) -> tuple[Table, str, str]:
+    """The table, the row and the column of an address."""
     tables = {table.name: table for _, table in report.tables}
     name, _, rest = address.partition(":")
     row, _, column = rest.rpartition(":")
     if not row or not column:
-        raise SpecError(
-            f"`--why`: must be TABLE:ROW:COLUMN, got `{address}`. For example leaderboard:baseline-prior:validation."
-        )
-    for what, got, known in (
-        ("table", name, tables),
-        ("row", row, [r.key for r in tables[name].rows] if name in tables else []),
-        ("column", column, [c.key for c in tables[name].columns] if name in tables else []),
-    ):
-        if got not in known:
-            raise SpecError(f"`--why`: must name a {what} of the report, got `{got}`. {suggest(got, known)}")
+        raise SpecError(f"`--why`: must be TABLE:ROW:COLUMN, got `{address}`. For example {EXAMPLE}.")
+    _require("table", name, tables)
+    _require("row", row, [r.key for r in tables[name].rows])
+    _require("column", column, [c.key for c in tables[name].columns])
     return tables[name], row, column
 
 
+def _require(what: str, got: str, known: Iterable[str]) -> None:
+    if got not in (names := list(known)):
+        raise SpecError(f"`--why`: must name a {what} of the report, got `{got}`. {suggest(got, names)}")
+
+
 def explain_origin(run: Run, origin: Origin) -> list[str]:
-    """The measure, the head, and one line a trial; the other side of a difference below."""
-    found = estimates_of(run)
-    rule = run.decided_by(origin.measure, origin.decision)
+    """The measure, the decision rule and each trial of a number; what is subtracted from it stands below."""
+    label = f", label {origin.label}" if origin.label else ""
+    plural = "s" if len(origin.trials) > 1 else ""
     lines = [
-        f"measure    {origin.measure}: {long(origin.measure)}"
-        + (f", label {origin.label}" if origin.label else ""),
-        f"decisions  {rule}",
-        f"mean of    {len(origin.trials)} training{'s' if len(origin.trials) > 1 else ''}, {origin.split} split",
+        f"measure    {origin.measure}: {full_name(origin.measure)}{label}",
+        f"decisions  {run.decided_by(origin.measure, origin.decision)}",
+        f"mean of    {len(origin.trials)} training{plural}, {origin.split} split",
     ]
     for trial in origin.trials:
-        ranks, row = is_retrieval(origin.measure), run.trials.loc[trial]
-        head = origin.head or run.own_head(trial)
-        predictions = run.predictions(trial, split=origin.split, head=head, setting=origin.setting)
-        count = (
-            f"{len(predictions.sample)} samples of {len(set(predictions.patient))} patients"
-            if predictions
-            else "no predictions"
-        )
-        lines += [
-            f"trial      {trial}: {found.point(origin, trial):.6f} ({RETRIEVAL if ranks else head_name(head, origin.setting)}; {count})",
-            f"           seed {row['seed']}, fold {row['fold']}, best epoch {row['best_epoch']}, {row['device']}, ended {row['ended']}",
-            f"           settings {_settings(run, trial)}",
-            f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
-            f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
-            f"           {run.store.where}/trials/{trial}/{'embeddings' if ranks else 'predictions'}.parquet",
-        ]
+        lines += _explain_trial(run, origin, trial)
     if origin.less:
         lines.append(f"less       {origin.less:.4f}, the published number")
     if origin.minus:
-        compared = found.compared(origin, origin.minus)
-        lines += ["", *_test(compared), "minus", *explain_origin(run, origin.minus)]
+        compared = estimates_of(run).compared(origin, origin.minus)
+        test = [f"paired     p = {compared.p_value:.4f}, before Holm's correction"] if compared else []
+        lines += ["", *test, "minus", *explain_origin(run, origin.minus)]
     return lines
 
 
-def _settings(run: Run, trial: str) -> str:
-    ablation = ": ".join(
-        str(run.of_trial(trial, column)) for column in ("table", "variant") if run.of_trial(trial, column)
+def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
+    row = run.trials.loc[trial]
+    head = origin.head or run.own_head(trial)
+    head_words, file = head_name(head, origin.setting), "predictions"
+    if is_retrieval(origin.measure):
+        head_words, file = RETRIEVAL, "embeddings"
+    found = run.predictions(trial, split=origin.split, head=head, setting=origin.setting)
+    samples = (
+        f"{len(found.sample)} samples of {len(set(found.patient))} patients" if found else "no predictions"
     )
-    return configuration(run, trial) or ablation or "of the study file"
+    training = (
+        f"seed {row['seed']}, fold {row['fold']}",
+        f"best epoch {row['best_epoch']}",
+        str(row["device"]),
+        f"ended {row['ended']}",
+    )
+    value = estimates_of(run).point(origin, trial)
+    return [
+        f"trial      {trial}: {value:.6f} ({head_words}; {samples})",
+        f"           {', '.join(training)}",
+        f"           settings {_settings(run, trial)}",
+        f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
+        f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
+        f"           {run.store.where}/trials/{trial}/{file}.parquet",
+    ]
 
 
-def _test(compared: Comparison | None) -> list[str]:
-    return [f"paired     p = {compared.p_value:.4f}, before Holm's correction"] if compared else []
+def _settings(run: Run, trial: str) -> str:
+    """What the search chose, else the ablation and its variant."""
+    names = [str(run.of_trial(trial, column)) for column in ("table", "variant")]
+    return configuration(run, trial) or ": ".join(filter(None, names)) or "of the study file"
 
 
 def verify(report: Report, written: Callable[[str], bytes]) -> tuple[int, list[Difference]]:
     """Computes every number of a written report again, from predictions where it has some, and compares.
 
     Args:
-        report: built anew from the Parquet.
-        written: the content of a file of the written report, by its path; raises StorageError where it is missing.
+        report: The report, built anew from the Parquet files.
+        written: Gives the content of a file of the written report by its path; raises StorageError where the
+            file is missing.
 
     Returns:
         how many numbers were compared, and the differences.
     """
-    compared = 0
+    num_compared = 0
     differences: list[Difference] = []
     page = written("index.html").decode("utf-8", "replace")
     for _, table in report.tables:
@@ -134,34 +146,41 @@ def verify(report: Report, written: Callable[[str], bytes]) -> tuple[int, list[D
         except StorageError:
             differences.append(Difference(f"tables/{table.name}.csv", "missing", f"{len(fresh)} fields"))
             continue
-        compared += sum(_is_number(value) for value in fresh.values())
-        for key in dict.fromkeys([*fresh, *old]):
-            if not _same(old.get(key, ""), fresh.get(key, "")):
-                differences.append(
-                    Difference(
-                        f"{table.name}:{':'.join(key)}", old.get(key, "missing"), fresh.get(key, "missing")
-                    )
-                )
+        num_compared += sum(map(_is_number, fresh.values()))
+        differences += _changed_fields(table.name, old, fresh)
         differences += _other_formats(table, page, written)
-    return compared, differences
+    return num_compared, differences
 
 
 def _from_predictions(run: Run, table: Table) -> Iterable[Difference]:
-    """Measured cells whose value is not what the stored predictions give."""
+    """Numbers that the stored predictions do not give."""
     for row, column, cell in table.cells():
         if isinstance(cell, Value) and cell.origin and not math.isnan(cell.value):
             value = estimates_of(run).value(cell.origin)
             if not abs(value - cell.value) <= TOLERANCE:
-                yield Difference(
-                    f"{table.name}:{row.key}:{column.key}",
-                    repr(cell.value),
-                    f"{value!r} from the predictions",
-                )
+                where = f"{table.name}:{row.key}:{column.key}"
+                yield Difference(where, repr(cell.value), f"{value!r} from the predictions")
+
+
+Fields = dict[tuple[str, str], str]
+
+
+def _fields(text: str) -> Fields:
+    """Every field of a CSV file by row and column."""
+    rows = csv.DictReader(io.StringIO(text))
+    return {(row["row"], column): value for row in rows for column, value in row.items()}
+
+
+def _changed_fields(table: str, old: Fields, fresh: Fields) -> Iterable[Difference]:
+    for key in dict.fromkeys([*fresh, *old]):
+        if not _same(old.get(key, ""), fresh.get(key, "")):
+            where = f"{table}:{':'.join(key)}"
+            yield Difference(where, old.get(key, "missing"), fresh.get(key, "missing"))
 
 
 def _other_formats(table: Table, page: str, written: Callable[[str], bytes]) -> Iterable[Difference]:
     """The page, the Markdown and the LaTeX must show the very table."""
-    if table_html(table) not in page:
+    if rendering.html(table) not in page:
         yield Difference(f"index.html: {table.name}", "differs", "see the table's CSV file")
     for end, fresh in (("md", rendering.markdown(table)), ("tex", rendering.latex(table))):
         name = f"tables/{table.name}.{end}"
@@ -171,15 +190,6 @@ def _other_formats(table: Table, page: str, written: Callable[[str], bytes]) -> 
             same = False
         if not same:
             yield Difference(name, "differs or is missing", "see the table's CSV file")
-
-
-def _fields(text: str) -> dict[tuple[str, str], str]:
-    """Every field of a written table by row and column."""
-    return {
-        (row["row"], column): value
-        for row in csv.DictReader(io.StringIO(text))
-        for column, value in row.items()
-    }
 
 
 def _is_number(text: str) -> bool:

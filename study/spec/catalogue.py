@@ -1,4 +1,4 @@
-"""What each component is, read from its module's docstring and its constructor."""
+"""What each component is, as its module's docstring and its constructor say."""
 
 import inspect
 import re
@@ -12,17 +12,17 @@ from study.spec import components
 PARTS = re.compile(r"^(Source|Differs):", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A component as it is told to a reader.
+    """A component as a reader sees it.
 
     Attributes:
-        kind: the open set it belongs to.
-        name: what a study file calls it.
-        summary: first line of its module's docstring.
-        source: where it comes from.
-        differs: what is not as in the source.
-        arguments: what a study file may set, as `name: type = default`.
+        kind: Kind of the component.
+        name: Name in a study file.
+        summary: First paragraph of its module's docstring.
+        source: Where it comes from.
+        differs: What is not as in the source.
+        arguments: Arguments that a study file may set, as `name: type = default`.
     """
 
     kind: str
@@ -42,29 +42,37 @@ def _entry(kind: str, name: str) -> Entry:
     cls = components.load(kind, name)
     text = inspect.cleandoc(sys.modules[cls.__module__].__doc__ or "")
     head, *rest = PARTS.split(text)
-    parts = {
-        part: " ".join(words.split("\n\n")[0].split())
-        for part, words in zip(rest[::2], rest[1::2], strict=True)
-    }
-    summary = " ".join(head.strip().split("\n\n")[0].split())
-    return Entry(kind, name, summary, parts.get("Source", ""), parts.get("Differs", ""), _arguments(cls))
-
-
-def _arguments(cls: type[Any]) -> tuple[str, ...]:
+    parts = dict(zip(rest[::2], rest[1::2], strict=True))
     hints = get_type_hints(cls.__init__)
-    settable = [p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return tuple(
-        f"{p.name}: {_type(hints[p.name])}" + ("" if p.default is p.empty else f" = {p.default}")
-        for p in settable
+    return Entry(
+        kind=kind,
+        name=name,
+        summary=_first_paragraph(head),
+        source=_first_paragraph(parts.get("Source", "")),
+        differs=_first_paragraph(parts.get("Differs", "")),
+        arguments=tuple(
+            _argument(parameter, hints[parameter.name]) for parameter in components.settable(cls)
+        ),
     )
 
 
+def _first_paragraph(text: str) -> str:
+    """The first paragraph on one line."""
+    return " ".join(text.strip().split("\n\n")[0].split())
+
+
+def _argument(parameter: inspect.Parameter, hint: Any) -> str:
+    shown = f"{parameter.name}: {_type(hint)}"
+    return shown if parameter.default is parameter.empty else f"{shown} = {parameter.default}"
+
+
 def _type(hint: Any) -> str:
-    """A type as a study file's writer thinks of it: the choices of a literal, `|` between alternatives."""
+    """A type as the writer of a study file knows it: the choices of a literal, `|` between alternatives."""
     if get_origin(hint) is Literal:
         return " | ".join(map(str, get_args(hint)))
     if get_origin(hint) in (Union, UnionType):
         return " | ".join(_type(part) for part in get_args(hint))
     if get_origin(hint) is not None:
-        return f"{get_origin(hint).__name__} of {', '.join(_type(part) for part in get_args(hint) if part is not ...)}"
+        parts = ", ".join(_type(part) for part in get_args(hint) if part is not ...)
+        return f"{get_origin(hint).__name__} of {parts}"
     return "null" if hint is NoneType else str(getattr(hint, "__name__", hint))

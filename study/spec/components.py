@@ -1,8 +1,9 @@
 """Open sets of components: the file name is the registry, the constructor is the schema.
 
-`models/fusions/casfm.py` is the fusion `casfm`. The module defines one public class; its positional constructor
-arguments are wired by the platform (channels, number of labels), its keyword-only arguments are what a study file
-may set. A pydantic model made from that signature checks the arguments before any work starts.
+`models/fusions/casfm.py` is the fusion `casfm`. The module defines one public class, a subclass of the kind's
+contract where the kind has one. The positional arguments of its constructor come from the platform (channels,
+number of labels); the keyword-only arguments are those that a study file may set. A pydantic model made from
+that signature checks the arguments before any work starts.
 """
 
 import importlib
@@ -29,27 +30,36 @@ FOLDERS = {
     "figure": "study.reporting.figures",
 }
 
+CONTRACTS = {
+    "attention": "Attention",
+    "context": "Context",
+    "pooling": "Pooling",
+    "fusion": "Fusion",
+    "head": "Head",
+    "loss": "Loss",
+    "generator": "Generator",
+}
+"""Classes of `models.contracts`, by kind."""
+
 
 class Component(BaseModel):
-    """A component by name with its checked arguments; in YAML a bare name or a mapping with `name`."""
+    """A component by its name, with its checked arguments; in YAML a bare name or a mapping with `name`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     args: dict[str, Any] = {}
 
     def __str__(self) -> str:
-        return (
-            self.name
-            if not self.args
-            else f"{self.name}({', '.join(f'{k}={v}' for k, v in self.args.items())})"
-        )
+        args = ", ".join(f"{name}={value}" for name, value in self.args.items())
+        return f"{self.name}({args})" if args else self.name
 
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """Names of all components of a kind: the public module names in its folder."""
+    """Names of all components of a kind: the names of the public modules in its folder."""
     folder = importlib.import_module(FOLDERS[kind])
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")))
+    found = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 @cache
@@ -57,23 +67,44 @@ def load(kind: str, name: str) -> type[Any]:
     """The one public class that the component's file defines.
 
     Raises:
-        SpecError: no file of that name in the kind's folder.
+        SpecError: There is no file of that name in the kind's folder.
+        TypeError: The file defines no public class or several, or one that does not keep the kind's contract.
     """
     if name not in names(kind):
         raise SpecError(
-            f"`{kind}`: must be one of this project's {kind} components, got `{name}`. {suggest(name, names(kind))}"
+            f"`{kind}`: must be one of this project's {kind} components, got `{name}`. "
+            f"{suggest(name, names(kind))}"
         )
     module = importlib.import_module(f"{FOLDERS[kind]}.{name}")
     public = [
-        c
-        for n, c in vars(module).items()
-        if inspect.isclass(c) and c.__module__ == module.__name__ and not n.startswith("_")
+        value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
     ]
     if len(public) != 1:
+        found = ", ".join(cls.__name__ for cls in public) or "none"
         raise TypeError(
-            f"{module.__name__} must define exactly one public class, found {[c.__name__ for c in public]}"
+            f"`{module.__name__}`: must define exactly one public class, got {found}. "
+            "Give helpers a name that starts with an underscore."
         )
+    _check_contract(kind, public[0])
     return public[0]
+
+
+def _check_contract(kind: str, cls: type[Any]) -> None:
+    """Passes where the class keeps the contract of its kind, or where the kind has no contract.
+
+    Raises:
+        TypeError: The class subclasses another contract, or none.
+    """
+    if kind not in CONTRACTS:
+        return
+    contract = vars(importlib.import_module("models.contracts"))[CONTRACTS[kind]]
+    if not issubclass(cls, contract):
+        raise TypeError(
+            f"`{cls.__module__}`: must define a subclass of models.contracts.{contract.__name__}, "
+            f"got {cls.__name__}. Change its base class, or move the file."
+        )
 
 
 @cache
@@ -82,18 +113,32 @@ def schema(kind: str, name: str) -> type[BaseModel]:
     cls = load(kind, name)
     hints = get_type_hints(cls.__init__, include_extras=True)
     fields: dict[str, Any] = {
-        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
-        for p in inspect.signature(cls).parameters.values()
-        if p.kind is p.KEYWORD_ONLY
+        parameter.name: (
+            hints[parameter.name],
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in settable(cls)
     }
     return create_model(f"{kind}.{name}", __config__=ConfigDict(extra="forbid", strict=False), **fields)
+
+
+def settable(cls: type[Any]) -> list[inspect.Parameter]:
+    """The arguments of a component that a study file may set."""
+    parameters = inspect.signature(cls).parameters.values()
+    return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def parse(kind: str, value: object, where: str) -> Component:
     """A study file's value, `name` or `{name: ..., argument: ...}`, as a checked component.
 
+    Args:
+        kind: Kind of the component.
+        value: The value; None is the component `none`.
+        where: Key of the value in the study file, for messages.
+
     Raises:
-        SpecError: the value has another form, the name is unknown, or an argument is unknown, missing or of a wrong type.
+        SpecError: The value has another form, the name is unknown, or an argument is unknown, missing or of a
+            wrong type.
     """
     if isinstance(value, Component):
         return value
@@ -103,9 +148,11 @@ def parse(kind: str, value: object, where: str) -> Component:
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise SpecError(
-            f"`{where}`: must be a component's name or a mapping with `name`, got {value!r}. Known: {', '.join(names(kind))}."
+            f"`{where}`: must be a component's name or a mapping with `name`, got {value!r}. "
+            f"Known: {', '.join(names(kind))}."
         )
-    name, args = value["name"], {k: v for k, v in value.items() if k != "name"}
+    name = value["name"]
+    args = {key: part for key, part in value.items() if key != "name"}
     if name not in names(kind):
         raise SpecError(f"`{where}`: must be a known {kind}, got `{name}`. {suggest(name, names(kind))}")
     try:
@@ -116,20 +163,28 @@ def parse(kind: str, value: object, where: str) -> Component:
 
 
 def build(kind: str, component: Component, *wired: Any) -> Any:
-    """Constructs the component from what the platform wires and what the study file set."""
+    """Constructs the component.
+
+    Args:
+        kind: Kind of the component.
+        component: The component as the study file sets it.
+        *wired: Positional arguments of the constructor, which come from the platform.
+    """
     args = schema(kind, component.name).model_validate(component.args)
-    return load(kind, component.name)(*wired, **{k: getattr(args, k) for k in type(args).model_fields})
+    return load(kind, component.name)(*wired, **{key: getattr(args, key) for key in type(args).model_fields})
 
 
 def validation_message(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    """A pydantic error as the project's one-line messages, with the nearest known key for a misspelt one."""
+    """A pydantic error as messages of one line each, with the nearest known key for a misspelt one.
+
+    Args:
+        error: The error.
+        where: Key in the study file of the value that was checked; empty for the whole file.
+        model: The model that refused the value.
+    """
     lines = []
     for item in error.errors():
-        path = (
-            ".".join([where, *(str(p) for p in item["loc"])])
-            if where
-            else ".".join(str(p) for p in item["loc"])
-        )
+        path = ".".join(filter(None, (where, *map(str, item["loc"]))))
         if item["type"] == "extra_forbidden":
             known = _fields_at(model, item["loc"][:-1])
             lines.append(f"`{path}`: unknown key. {suggest(str(item['loc'][-1]), known)}")
@@ -143,14 +198,12 @@ def validation_message(error: ValidationError, where: str, model: type[BaseModel
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Field names of the (nested) model at a place, to suggest the nearest one."""
+    """Names of the fields of the nested model at a place; none where there is no model."""
     for part in loc:
         field = model.model_fields.get(str(part))
         options = (field.annotation, *get_args(field.annotation)) if field else ()  # a section may be null
-        inner = next(
-            (option for option in options if inspect.isclass(option) and issubclass(option, BaseModel)), None
-        )
-        if inner is None:
+        nested = [option for option in options if inspect.isclass(option) and issubclass(option, BaseModel)]
+        if not nested:
             return []
-        model = inner
+        model = nested[0]
     return list(model.model_fields)

@@ -1,7 +1,7 @@
 """What can go wrong because of what the user gave, as one small tree of exceptions.
 
-A command prints the message of a `StudyError` and exits with code 2; anything else is a bug and shows its traceback.
-Messages have one form: ``` `where`: the rule, got the value. What to do. ```
+A command prints the message of a `StudyError` and exits with code 2; anything else is a bug and shows its
+traceback. Messages have one form: ``` `where`: the rule, got the value. What to do. ```
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 
 class StudyError(Exception):
-    """A user's input cannot be used; the message says where, what must hold, what was found and what to do."""
+    """Something that the user gave cannot be used; the message says what, why and what to do."""
 
 
 class SpecError(StudyError):

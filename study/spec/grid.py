@@ -1,33 +1,40 @@
 """Every combination of a search space whose holes have a countable number of values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from math import prod
-from typing import Any
 
 from study.spec.errors import SpecError
-from study.spec.holes import Hole, Scalar, is_hole
+from study.spec.holes import Hole, Plain, Scalar, is_hole, parts_of
 
 
-def grid_size(template: Any, where: str = "") -> int:
+def grid_size(template: Plain, where: str = "") -> int:
     """Number of combinations; those of a branch count only with its choice.
 
+    Args:
+        template: plain data with holes.
+        where: dotted path of the template, the prefix of its parameters' names.
+
     Raises:
-        SpecError: a hole has no countable values.
+        SpecError: the values of a hole cannot be counted.
     """
     if is_hole(template):
         hole = Hole.read(template, where)
         if hole.choices is None:
             return len(_values(hole, where))
         return sum(grid_size(choice, f"{where}.{label}") for label, choice in hole.choices.items())
-    return prod(grid_size(part, path) for path, part in _parts(template, where))
+    return prod(grid_size(part, path) for path, part in parts_of(template, where))
 
 
-def combinations(template: Any, where: str = "") -> Iterator[dict[str, Scalar]]:
+def combinations(template: Plain, where: str = "") -> Iterator[dict[str, Scalar]]:
     """Parameters of every combination in the order of the study file, the last hole changing fastest.
 
+    Args:
+        template: plain data with holes.
+        where: dotted path of the template, the prefix of its parameters' names.
+
     Raises:
-        SpecError: a hole has no countable values.
+        SpecError: the values of a hole cannot be counted.
     """
     if is_hole(template):
         hole = Hole.read(template, where)
@@ -37,17 +44,8 @@ def combinations(template: Any, where: str = "") -> Iterator[dict[str, Scalar]]:
         for label, choice in hole.choices.items():
             yield from ({where: label, **rest} for rest in combinations(choice, f"{where}.{label}"))
         return
-    for parts in product(*(combinations(part, path) for path, part in _parts(template, where))):
+    for parts in product(*(combinations(part, path) for path, part in parts_of(template, where))):
         yield {name: value for part in parts for name, value in part.items()}
-
-
-def _parts(template: Any, where: str) -> list[tuple[str, Any]]:
-    items: list[tuple[Any, Any]] = []
-    if isinstance(template, Mapping):
-        items = list(template.items())
-    elif isinstance(template, list):
-        items = list(enumerate(template))
-    return [(f"{where}.{key}" if where else str(key), part) for key, part in items]
 
 
 def _values(hole: Hole, where: str) -> list[Scalar]:
@@ -58,6 +56,5 @@ def _values(hole: Hole, where: str) -> list[Scalar]:
             "Give one, or list the values as choices."
         )
     count = int((hole.high - hole.low) / step + 1e-9) + 1
-    return [
-        int(hole.low + i * step) if hole.kind == "int" else float(hole.low + i * step) for i in range(count)
-    ]
+    number = int if hole.kind == "int" else float
+    return [number(hole.low + i * step) for i in range(count)]

@@ -2,30 +2,33 @@
 
 import json
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeAlias
 
 from study.spec import components
-from study.spec.holes import KEYS
-from study.spec.study_file import FIXED, StudySpec
+from study.spec.holes import HOLE_KEYS
+from study.spec.study_file import SHARED_KEYS, StudySpec
 from study.spec.trial_spec import TrialSpec
 
-NUMBER = {
+Schema: TypeAlias = dict[str, Any]
+
+NUMBER_PROPERTIES = {
     "low": {"type": "number"},
     "high": {"type": "number"},
     "step": {"type": "number"},
     "log": {"type": "boolean"},
 }
+HOLE_REFERENCE = {"$ref": "#/$defs/hole"}
 
 
 def json_schema() -> str:
-    """JSON Schema (draft 2020-12) of a whole study file: every value that may be searched also takes a hole."""
+    """JSON Schema (draft 2020-12) of a study file; every value that may be searched takes a hole, too."""
     study = StudySpec.model_json_schema()
     trial = TrialSpec.model_json_schema()
     definitions = {**study.pop("$defs"), **trial.pop("$defs")}
-    definitions["hole"] = {"anyOf": [_hole(kind) for kind in KEYS]}
+    definitions["hole"] = {"anyOf": [_hole(kind) for kind in HOLE_KEYS]}
     properties = {name: part for name, part in study["properties"].items() if name != "template"}
     for name, part in trial["properties"].items():
-        properties[name] = _with_holes(_resolved(part, definitions), name, definitions)
+        properties[name] = _with_holes(_written_out(part, definitions), name, definitions)
     properties["bundles"] = {"type": "object", "additionalProperties": {"type": "object"}}
     properties["profiles"] = {"type": "object", "additionalProperties": {"type": "object"}}
     required = [name for name in (*study["required"], *trial["required"]) if name != "template"]
@@ -41,55 +44,66 @@ def json_schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def _hole(kind: str) -> dict[str, Any]:
-    properties = {"choices": {"type": "array", "minItems": 1}} if kind == "categorical" else NUMBER
-    required = ["type", "choices"] if kind == "categorical" else ["type", "low", "high"]
+def _hole(kind: str) -> Schema:
+    """The schema of a hole of a kind."""
+    is_choice = kind == "categorical"
+    properties = {"choices": {"type": "array", "minItems": 1}} if is_choice else NUMBER_PROPERTIES
     return {
         "type": "object",
         "properties": {"type": {"const": kind}, **properties},
-        "required": required,
+        "required": ["type", "choices"] if is_choice else ["type", "low", "high"],
         "additionalProperties": False,
     }
 
 
-def _resolved(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A section written out in its place, since the same section may take holes in one place and none in another."""
+def _written_out(part: Schema, definitions: Schema) -> Schema:
+    """A section in the place of the reference to it.
+
+    The same section may take holes in one place of the study file and none in another.
+    """
     reference = part.get("$ref", "").removeprefix("#/$defs/")
-    return (
-        {**deepcopy(definitions[reference]), **{k: v for k, v in part.items() if k != "$ref"}}
-        if reference
-        else deepcopy(part)
-    )
+    if not reference:
+        return deepcopy(part)
+    beside = {key: value for key, value in part.items() if key != "$ref"}
+    return {**deepcopy(definitions[reference]), **beside}
 
 
-def _with_holes(part: dict[str, Any], where: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The section with a hole allowed for each value below it, and components listed by name."""
+def _with_holes(part: Schema, where: str, definitions: Schema) -> Schema:
+    """The section with a hole allowed for each value below it, and components listed by name.
+
+    Args:
+        part: schema of the section or value.
+        where: its dotted place in the study file.
+        definitions: the schemas that references lead to.
+    """
     kind = where.rsplit(".", 1)[-1]
-    searched = not where.startswith(FIXED)
     if part.get("title") == "Component" and kind in components.FOLDERS:
         part = _component(kind)
     elif part.get("type") == "object" and "properties" in part:
         inner = {
-            k: _with_holes(_resolved(v, definitions), f"{where}.{k}", definitions)
-            for k, v in part["properties"].items()
+            key: _with_holes(_written_out(value, definitions), f"{where}.{key}", definitions)
+            for key, value in part["properties"].items()
         }
-        section: dict[str, Any] = {**part, "properties": inner}
+        section: Schema = {**part, "properties": inner}
         if kind != "backbone":
             return section
         part = {"anyOf": [{"type": "string"}, section]}
-    elif sections := [p for p in part.get("anyOf", []) if "$ref" in p]:  # a section or null
-        inner = {p["$ref"]: _with_holes(_resolved(p, definitions), where, definitions) for p in sections}
-        part = {**part, "anyOf": [inner.get(p.get("$ref"), p) for p in part["anyOf"]]}
-    return {"anyOf": [part, {"$ref": "#/$defs/hole"}]} if searched else part
+    elif sections := [option for option in part.get("anyOf", []) if "$ref" in option]:  # a section or null
+        inner = {
+            option["$ref"]: _with_holes(_written_out(option, definitions), where, definitions)
+            for option in sections
+        }
+        part = {**part, "anyOf": [inner.get(option.get("$ref"), option) for option in part["anyOf"]]}
+    return part if where.startswith(SHARED_KEYS) else {"anyOf": [part, HOLE_REFERENCE]}
 
 
-def _component(kind: str) -> dict[str, Any]:
-    """A name, or a mapping with the name and the arguments of its constructor, each of which takes a hole too."""
-    options: list[dict[str, Any]] = [{"enum": list(components.names(kind))}]
+def _component(kind: str) -> Schema:
+    """A component's name, or a mapping with the name and arguments, each of which takes a hole, too."""
+    options: list[Schema] = [{"enum": list(components.names(kind))}]
     for name in components.names(kind):
         arguments = components.schema(kind, name).model_json_schema()
         inner = {
-            k: {"anyOf": [v, {"$ref": "#/$defs/hole"}]} for k, v in arguments.get("properties", {}).items()
+            key: {"anyOf": [value, HOLE_REFERENCE]} for key, value in arguments.get("properties", {}).items()
         }
         options.append(
             {

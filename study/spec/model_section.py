@@ -9,20 +9,23 @@ from study.spec.components import Component
 from study.spec.section import Section, slot
 
 
+def _absolute(weights: str) -> str:
+    """A file by its absolute path; the names that are no files stay."""
+    return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().absolute())
+
+
 class BackboneSpec(Section):
     """One network for both eyes, by torchvision's or timm's name.
 
     Attributes:
+        name: name of the network.
         weights: `none`, `imagenet`, or a local file (safetensors, or a state dict).
         freeze: `none`, `all`, or how many leading stages stay as they are.
         drop_stages: how many of the last stages are left out.
     """
 
     name: str
-    weights: Annotated[
-        str,
-        AfterValidator(lambda w: w if w in ("none", "imagenet") else str(Path(w).expanduser().absolute())),
-    ] = "none"
+    weights: Annotated[str, AfterValidator(_absolute)] = "none"
     freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
     drop_stages: Annotated[int, Field(ge=0)] = 0
 
@@ -43,7 +46,15 @@ class ModelSpec(Section):
     """The slots of the siamese network, in the order in which an image passes them.
 
     Attributes:
-        attention_at: after the backbone (`last`), or inside it after every stage, or in its last or every residual block.
+        backbone: the network that turns each image into maps, by name or with its settings.
+        context: what widens the field of view of a map.
+        attention: what weights a map by place or channel.
+        attention_at: where attention stands: after the backbone (`last`), inside the backbone after every
+            stage (`every_stage`), or in its last or every residual block (`last_block`, `every_block`).
+        pooling: what turns a map into a vector.
+        fusion: what makes one vector of both eyes.
+        embedding: the vector on which heads and metric losses work.
+        head: what predicts the labels from the embedding.
     """
 
     backbone: Annotated[BackboneSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]

@@ -9,122 +9,102 @@ from typing import Any
 import yaml
 
 from study.spec.errors import SpecError, suggest
+from study.spec.holes import Plain
+
+BOOL_TAG, FLOAT_TAG, MERGE_TAG = (f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "merge"))
+NUMBER = (
+    r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+    r"|\.(?:inf|Inf)|\.(?:nan|NaN))$"
+)
+HOLE_PARTS = ("type", "low", "high", "step", "log", "choices")
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the scalars people mean: `1e-5` is a number, `no` and `off` are words, a key stands once."""
+    """Safe YAML, in which `1e-5` is a number, `no` and `off` are words, and no key may stand twice."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Resolves merges (`<<: *anchor`), after which a key that the mapping itself holds rightly stands twice."""
+        """Resolves merges (`<<: *anchor`), after which a key may stand twice.
+
+        Double keys are therefore looked for before, and only once: a mapping is resolved again where it is
+        merged into another.
+        """
         checked = self.__dict__.setdefault("_checked", set())
         if node not in checked:
             checked.add(node)
-            keys = [
-                (self.construct_object(key, deep=True), key)
-                for key, _ in node.value
-                if key.tag != "tag:yaml.org,2002:merge"
-            ]
-            for place, (key, mark) in enumerate(keys):
-                if key in [earlier for earlier, _ in keys[:place]]:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key `{key}` stands twice", mark.start_mark
-                    )
+            self._refuse_double_keys(node)
         super().flatten_mapping(node)
 
+    def _refuse_double_keys(self, node: yaml.MappingNode) -> None:
+        seen: list[object] = []
+        for key_node, _ in node.value:
+            if key_node.tag == MERGE_TAG:
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                problem = f"key `{key}` stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            seen.append(key)
 
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf)|\.(?:nan|NaN))$"
-    ),
-    list("-+0123456789."),
-)
+
+_Loader.yaml_implicit_resolvers = {}
+for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    _kept = [(tag, pattern) for tag, pattern in _resolvers if tag not in (BOOL_TAG, FLOAT_TAG)]
+    _Loader.yaml_implicit_resolvers[_first] = _kept
+_Loader.add_implicit_resolver(BOOL_TAG, re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
+_Loader.add_implicit_resolver(FLOAT_TAG, re.compile(NUMBER), list("-+0123456789."))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping as plain data.
 
     Raises:
-        SpecError: no such file, not YAML, or not a mapping.
+        SpecError: there is no such file, or it is not YAML, or no mapping.
     """
     if not path.is_file():
         nearby = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise SpecError(
-            f"`{path}`: must be a study file, and no such file exists. {suggest(path.name, nearby) if nearby else ''}".rstrip()
-        )
+        hint = f" {suggest(path.name, nearby)}" if nearby else ""
+        raise SpecError(f"`{path}`: must be a study file, and no such file exists.{hint}")
     data = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(data, dict):
         raise SpecError(f"`{path}`: must hold a mapping with the keys of a study, got {type(data).__name__}.")
     return data
 
 
-def parse_yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Plain:
     """Plain data from YAML text, without constructing any object.
 
     Raises:
         SpecError: the text is not YAML; the message has the line.
     """
     try:
-        return yaml.load(text, _Loader)  # a subclass of SafeLoader
+        data: Plain = yaml.load(text, _Loader)  # a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise SpecError(f"`{where}`: must be YAML. {' '.join(str(error).split())}") from None
-
-
-def set_value(data: dict[str, Any], key: str, value: Any) -> None:
-    """Sets `a.b.c` in nested mappings in place; a number indexes a list, a bare component name grows into a mapping.
-
-    Raises:
-        SpecError: the path leads through a value that has no parts.
-    """
-    *parents, last = key.split(".")
-    here: Any = data
-    for depth, part in enumerate(parents):
-        if isinstance(here, list):
-            here = here[_index(here, part, key)]
-            continue
-        if isinstance(here.get(part), str):
-            here[part] = {"name": here[part]}
-        here = here.setdefault(part, {})
-        if not isinstance(here, dict | list):
-            raise SpecError(
-                f"`{key}`: `{'.'.join(parents[: depth + 1])}` must be a mapping to set a part of it, got {here!r}."
-            )
-    if isinstance(here, list):
-        here[_index(here, last, key)] = value
-    else:
-        if "type" in here and last not in ("type", "low", "high", "step", "log", "choices"):
-            raise SpecError(
-                f"`{key}`: `{'.'.join(parents)}` is a hole; set it whole, or reach a choice by its place: `choices.0.{last}`."
-            )
-        here[last] = value
+    return data
 
 
 def override(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the data with every dotted key of the settings set."""
-    changed = deepcopy(dict(data))
+    """A copy of the data with every dotted key of the settings set.
+
+    A number in a key is a place in a list. The bare name of a component becomes a mapping where a key leads
+    into it.
+
+    Raises:
+        SpecError: a key leads through a value that has no parts.
+    """
+    changed: dict[str, Any] = deepcopy(dict(data))
     for key, value in settings.items():
-        set_value(changed, key, deepcopy(value))
+        _set_value(changed, key, deepcopy(value))
     return changed
 
 
-def parse_settings(texts: list[str]) -> dict[str, Any]:
+def parse_settings(texts: list[str]) -> dict[str, Plain]:
     """`["a.b=1e-3", ...]` as `{"a.b": 0.001, ...}`; the value is YAML.
 
     Raises:
-        SpecError: a text without `=` or without a key.
+        SpecError: a text has no `=` or no key before it.
     """
-    settings = {}
+    settings: dict[str, Plain] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
@@ -133,7 +113,36 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _index(items: list[Any], part: str, key: str) -> int:
+def _set_value(data: dict[str, Plain], key: str, value: Plain) -> None:
+    """Sets `a.b.c` in nested mappings and lists in place."""
+    *parents, last = key.split(".")
+    here: dict[str, Plain] | list[Plain] = data
+    for depth, part in enumerate(parents, start=1):
+        below = here[_index(here, part, key)] if isinstance(here, list) else _part_of(here, part)
+        if not isinstance(below, dict | list):
+            place = ".".join(parents[:depth])
+            raise SpecError(f"`{key}`: `{place}` must be a mapping to set a part of it, got {below!r}.")
+        here = below
+    if isinstance(here, list):
+        here[_index(here, last, key)] = value
+        return
+    if "type" in here and last not in HOLE_PARTS:
+        raise SpecError(
+            f"`{key}`: `{'.'.join(parents)}` is a hole; set it whole, "
+            f"or reach a choice by its place: `choices.0.{last}`."
+        )
+    here[last] = value
+
+
+def _part_of(mapping: dict[str, Plain], key: str) -> Plain:
+    """A part to set something in: made where it is missing, grown from a component's bare name."""
+    part = mapping.get(key)
+    if isinstance(part, str):
+        mapping[key] = {"name": part}
+    return mapping.setdefault(key, {})
+
+
+def _index(items: list[Plain], part: str, key: str) -> int:
     if not part.isdigit() or int(part) >= len(items):
         raise SpecError(
             f"`{key}`: `{part}` must be a place in a list of {len(items)}, from 0 to {len(items) - 1}."

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from study.spec.errors import SpecError
 from study.spec.grid import grid_size
-from study.spec.holes import Hole, Scalar
+from study.spec.holes import Hole, Plain, Scalar
 from study.spec.section import Section
 from study.spec.settings import params_of
 
@@ -18,9 +18,9 @@ class ConfirmSpec(Section):
     """Repeats of the best configurations after the search, which show how much of their lead is luck.
 
     Attributes:
-        top: how many configurations.
-        seeds: of the training; each is a repeat.
-        folds: above 1 every seed is repeated with each fold of the patients as test set.
+        top: how many configurations are repeated.
+        seeds: seeds of the training; each is a repeat.
+        folds: number of folds of the patients; above 1 every seed is repeated with each fold as test set.
     """
 
     top: Annotated[int, Field(ge=1)] = 3
@@ -32,18 +32,25 @@ class SearchSpec(Section):
     """What is searched for and how.
 
     Attributes:
-        trials: how many configurations are tried in all; the same command again goes on toward this number. A grid has its own.
-        sampler: `tpe` tree of Parzen estimators, all parameters of a branch together; `gp` Gaussian process for the first 300
-            trials, then `tpe`; `cmaes` evolution strategy; both for the numbers that every trial has (`gp` for choices too), the rest
-            by `tpe`; `random`; `qmc` Sobol points; `grid` every combination.
-        pruner: which rule stops a poor trial early; with several objectives none does, since a trial poor by one may be best by another.
-        startup: trials before a sampler or the median rule uses what it has seen.
-        min_epochs: epochs that no pruner cuts short.
-        enqueue: settings tried first, each by parameter or by dotted key; what one leaves open is suggested.
+        trials: how many configurations are tried in all; the same command again continues toward this number.
+            A grid has a number of its own.
+        sampler: which method suggests the configurations. `tpe`: tree of Parzen estimators, all parameters of
+            a branch together. `gp`: Gaussian process over the parameters that every trial has, for the first
+            300 trials, then `tpe`. `cmaes`: evolution strategy over the numbers that every trial has.
+            `random`. `qmc`: Sobol points. `grid`: every combination. Parameters that `gp` and `cmaes` leave
+            out are suggested by `tpe`.
+        pruner: which rule stops a poor trial early. With several objectives no rule does, since a trial that
+            is poor by one objective may be best by another.
+        startup: number of trials before the sampler and the median rule use the results of earlier trials.
+        min_epochs: the first epoch at which the pruner may stop a trial.
+        seed: seed of the sampler.
+        enqueue: settings that are tried first, each by parameter or by dotted key; what one leaves open is
+            suggested.
         confirm: repeats of the best configurations after the search; null for none.
-        parallel: `free` suggests from all that is known; `deterministic` lets suggestion i know exactly the trials up to
-            i - `resources.concurrent`, so that the list of trials depends on the seed and not on who is done first.
-        max_consecutive_failures: so many failed trials in a row end the study.
+        parallel: `free` suggests from all that is known. `deterministic` lets suggestion i know exactly the
+            trials up to i - `resources.concurrent`, so that the list of trials depends on the seed and not on
+            which trial happens to end first.
+        max_consecutive_failures: number of failed trials in a row that ends the study.
     """
 
     trials: Annotated[int, Field(ge=0)] = 20
@@ -58,14 +65,13 @@ class SearchSpec(Section):
     max_consecutive_failures: Annotated[int, Field(ge=1)] = 5
 
 
-def always_there(holes: Mapping[str, Hole]) -> list[str]:
+def unconditional(holes: Mapping[str, Hole]) -> list[str]:
     """Parameters that every trial has: those that stand in no branch of a choice."""
-    return [
-        name for name in holes if not any(name.startswith(f"{other}.") for other in holes if other != name)
-    ]
+    branches = tuple(f"{name}." for name in holes)
+    return [name for name in holes if not name.startswith(branches)]
 
 
-def enqueued(search: SearchSpec, template: Mapping[str, Any]) -> list[dict[str, Scalar]]:
+def enqueued_params(search: SearchSpec, template: Mapping[str, Plain]) -> list[dict[str, Scalar]]:
     """The parameters of the settings that are tried first.
 
     Raises:
@@ -82,9 +88,9 @@ def enqueued(search: SearchSpec, template: Mapping[str, Any]) -> list[dict[str, 
 
 def check_search(
     search: SearchSpec,
-    template: Mapping[str, Any],
+    template: Mapping[str, Plain],
     holes: Mapping[str, Hole],
-    objectives: int,
+    num_objectives: int,
     concurrent: int | None,
 ) -> None:
     """Refuses a search that makes no sense for the space, before anything runs.
@@ -93,30 +99,39 @@ def check_search(
         search: the section.
         template: the study file's template.
         holes: its parameters.
-        objectives: number of objectives.
+        num_objectives: number of objectives.
         concurrent: `resources.concurrent`.
 
     Raises:
-        SpecError: what does not go together.
+        SpecError: the sampler cannot search this space, a setting of `enqueue` does not fit it, or
+            `concurrent` is missing.
     """
-    enqueued(search, template)
-    common = [name for name in always_there(holes) if search.sampler == "gp" or holes[name].choices is None]
+    enqueued_params(search, template)
+    _check_sampler(search, holes, num_objectives)
+    if search.sampler == "grid" and (size := grid_size(template)) > MAX_GRID:
+        raise SpecError(
+            f"`search.sampler`: a grid may have {MAX_GRID:,} combinations, got {size:,}. "
+            "Take another sampler or longer steps."
+        )
+    if search.parallel == "deterministic" and concurrent is None:
+        raise SpecError(
+            "`resources.concurrent`: must be given with `search.parallel: deterministic`, "
+            "which makes the trials depend on it."
+        )
+
+
+def _check_sampler(search: SearchSpec, holes: Mapping[str, Hole], num_objectives: int) -> None:
+    """Refuses a sampler that needs more parameters, or fewer objectives, than the study has."""
+    common = [name for name in unconditional(holes) if search.sampler == "gp" or holes[name].choices is None]
     needed = {"gp": 1, "cmaes": 2}.get(search.sampler, 0)
     if search.trials and len(common) < needed:
         what = "numbers" if search.sampler == "cmaes" else "parameters"
         raise SpecError(
-            f"`search.sampler`: `{search.sampler}` needs {needed} or more {what} that every trial has, got {len(common)} of the "
-            f"{len(holes)} parameters ({', '.join(holes)}). Take `tpe`, which knows branches and choices."
+            f"`search.sampler`: `{search.sampler}` needs {needed} or more {what} that every trial has, "
+            f"got {len(common)} of the {len(holes)} parameters ({', '.join(holes)}). "
+            "Take `tpe`, which knows branches and choices."
         )
-    if search.sampler == "cmaes" and objectives > 1:
+    if search.sampler == "cmaes" and num_objectives > 1:
         raise SpecError(
-            f"`search.sampler`: `cmaes` takes one objective, got {objectives}. Take `tpe` or `gp`."
-        )
-    if search.sampler == "grid" and (size := grid_size(template)) > MAX_GRID:
-        raise SpecError(
-            f"`search.sampler`: a grid may have {MAX_GRID:,} combinations, got {size:,}. Take another sampler or longer steps."
-        )
-    if search.parallel == "deterministic" and concurrent is None:
-        raise SpecError(
-            "`resources.concurrent`: must be given with `search.parallel: deterministic`, which makes the trials depend on it."
+            f"`search.sampler`: `cmaes` takes one objective, got {num_objectives}. Take `tpe` or `gp`."
         )

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from study.spec import components
 
-SHARE = Annotated[float, Field(ge=0, le=1)]
-# A trial runs in another process with another working directory, so paths are made absolute where they are read.
-LOCAL = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+Share = Annotated[float, Field(ge=0, le=1)]
+# Paths are made absolute where they are read: a trial runs in a process with another working directory.
+LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class Section(BaseModel):
@@ -19,5 +19,10 @@ class Section(BaseModel):
 
 
 def slot(kind: str, where: str) -> BeforeValidator:
-    """Reads a component from a name, or from a mapping with `name` and its arguments."""
+    """Reads a component from a name, or from a mapping with `name` and its arguments.
+
+    Args:
+        kind: the open set that the component belongs to.
+        where: dotted place in the study file, for messages.
+    """
     return BeforeValidator(lambda value: components.parse(kind, value, where))

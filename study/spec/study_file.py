@@ -1,31 +1,41 @@
 """The study file: everything that a study asks for, checked in every branch, its holes still open."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from itertools import product
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from study.spec import components
-from study.spec.bundles import KEY as BUNDLES
-from study.spec.bundles import check_bundles, unbundle
+from study.spec.bundles import BUNDLES, check_bundles, unbundle
 from study.spec.errors import SpecError, suggest
 from study.spec.grid import combinations, grid_size
-from study.spec.holes import Hole, Preset, Scalar, corners, fill, find_holes
+from study.spec.holes import Hole, Plain, Preset, Scalar, corners, fill, find_holes
 from study.spec.holes import Sampler as HoleSampler
 from study.spec.reading import override
-from study.spec.searching import SearchSpec, check_search, enqueued
+from study.spec.searching import SearchSpec, check_search, enqueued_params
 from study.spec.section import Section
 from study.spec.trial_spec import TrialSpec
 
+_SHARED_DATA_KEYS = ("dataset", "root", "phantom_patients", "unit", "split", "missing_eye", "on_bad_image")
+SHARED_KEYS = (
+    *(f"data.{key}" for key in _SHARED_DATA_KEYS),
+    *("task", "heads", "objective", "more_objectives", "weights"),
+)
+"""Dotted keys of the template that all trials of a study share."""
+PATH_KEYS = ("template.data.root", "template.data.split.file")
+"""Keys of the identity that say where something lies; what lies there is compared instead."""
+
 
 class AblationSpec(Section):
-    """A named list of variants, each trained with every seed; the name says which table of the report it fills.
+    """Variants that are trained with every seed; the ablation's name says which table of the report it fills.
 
     Attributes:
-        base: `best` fills the holes as in the search's best trial, `first` with the first choice and the lower end.
+        base: what fills the holes that a variant leaves open: the search's best trial (`best`), or the first
+            choice and the lower end (`first`).
+        seeds: seeds of the training.
         variants: settings by dotted key, by the variant's name.
     """
 
@@ -35,16 +45,21 @@ class AblationSpec(Section):
 
 
 class ResourcesSpec(Section):
-    """What a trial gets and where Ray is. None of this changes a result but by ending a trial, or by parting its batches.
+    """What a trial gets and where Ray is.
+
+    None of this changes a result, except that it can end a trial or divide its batches.
 
     Attributes:
         address: `local` starts Ray on this machine, `auto` or `host:port` joins a cluster.
-        workers: devices of one trial; above 1 they train it together (DDP).
-        cpus_per_worker: CPU cores of one worker; null shares the machine's cores between the concurrent trials.
-        gpus_per_worker: GPUs of one worker, may be a fraction; null takes one where the cluster has any.
-        concurrent: trials at a time; null as many as fit.
-        time_limit_s: seconds after which a trial is ended as failed; null for none.
-        on_out_of_memory: `halve` tries a trial again with batches worked on in halves whose gradients are added, `fail` gives it up.
+        workers: number of devices of one trial; above 1 they train it together (DDP).
+        cpus_per_worker: number of CPU cores of one worker; null shares the machine's cores between the
+            concurrent trials.
+        gpus_per_worker: number of GPUs of one worker, which may be a fraction; null takes one where the
+            cluster has any.
+        concurrent: number of trials at a time; null for as many as fit.
+        time_limit_s: seconds after which a trial is ended as failed; null for no limit.
+        on_out_of_memory: `halve` tries a trial again with its batches worked on in halves, whose gradients
+            are added; `fail` ends it as failed.
     """
 
     address: str = "local"
@@ -61,10 +76,15 @@ class StudySpec(Section):
 
     Attributes:
         study: short name, also the folder of the results.
+        title: title of the report.
         template: data, model, loss, optimiser, training, objective, weights and bundles, with holes.
-        keep_weights: how many of the search's best trials keep their weights.
-        keep_weights_of: ablations of which each variant keeps the weights of its first seed, for heat maps side by side.
+        search: what is searched for and how.
+        ablations: lists of variants by the name of their table.
+        resources: what a trial gets and where Ray is.
         storage: folder, or URI of a file system that pyarrow knows.
+        keep_weights: how many of the search's best trials keep their weights.
+        keep_weights_of: ablations of which each variant keeps the weights of its first seed, for heat maps
+            side by side.
     """
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -78,81 +98,109 @@ class StudySpec(Section):
     keep_weights_of: list[str] = []
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "StudySpec":
+    def read(cls, data: Mapping[str, Any]) -> Self:
         """Checks a study file's data in every branch and at both ends of every range.
 
         Raises:
             SpecError: the first filling with an error decides; all its errors are named, a line each.
         """
-        parts = {*TrialSpec.model_fields, BUNDLES}
-        known = parts | set(cls.model_fields) - {"template"}
+        in_template = {*TrialSpec.model_fields, BUNDLES}
+        known = in_template | set(cls.model_fields) - {"template"}
         for key in data.keys() - known:
             raise SpecError(f"`{key}`: unknown key. {suggest(str(key), known)}")
-        template = {key: value for key, value in data.items() if key in parts}
-        fixed = {key: value for key, value in data.items() if key not in parts}
-        _refuse_holes(fixed, template)
-        check_bundles(template, FIXED)
-        if isinstance(fixed.get("ablations"), Mapping):  # a profile leaves a table out by null
-            fixed["ablations"] = {
-                table: ablation for table, ablation in fixed["ablations"].items() if ablation is not None
-            }
+        template = {key: value for key, value in data.items() if key in in_template}
+        outside = {key: value for key, value in data.items() if key not in in_template}
+        _refuse_holes(outside, template)
+        check_bundles(template, SHARED_KEYS)
+        tables = outside.get("ablations")
+        if isinstance(tables, Mapping):  # a profile leaves a table out by null
+            outside["ablations"] = {name: table for name, table in tables.items() if table is not None}
         try:
-            spec = cls.model_validate({**fixed, "template": template})
+            spec = cls.model_validate({**outside, "template": template})
         except ValidationError as error:
             raise SpecError(components.validation_message(error, "", cls)) from None
-        first = spec.corners()[0]
-        check_search(
-            spec.search, template, spec.holes(), 1 + len(first.more_objectives), spec.resources.concurrent
-        )
-        for table, ablation in spec.ablations.items():
-            for variant in ablation.variants:
-                try:
-                    spec.variant(table, variant, ablation.seeds[0], {})
-                except SpecError as error:
-                    raise SpecError(f"`ablations.{table}.variants.{variant}`: {error}") from None
+        spec._check_search_and_variants()
         return spec
 
+    def _check_search_and_variants(self) -> None:
+        num_objectives = 1 + len(self.corners()[0].more_objectives)
+        check_search(self.search, self.template, self.holes(), num_objectives, self.resources.concurrent)
+        for table, ablation in self.ablations.items():
+            for variant in ablation.variants:
+                try:
+                    self.variant(table, variant, ablation.seeds[0], {})
+                except SpecError as error:
+                    raise SpecError(f"`ablations.{table}.variants.{variant}`: {error}") from None
+
     @model_validator(mode="after")
-    def _names_are_folder_names(self) -> "StudySpec":
+    def _names_are_folder_names(self) -> Self:
         for table, ablation in self.ablations.items():
             for name in (table, *ablation.variants):
                 if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
                     raise ValueError(
-                        f"`ablations.{table}`: a name must be of letters, digits, `_`, `.`, `+` and `-`, got {name!r}."
+                        f"`ablations.{table}`: a name must be of letters, digits, `_`, `.`, `+` and `-`, "
+                        f"got {name!r}."
                     )
         return self
 
     @model_validator(mode="after")
-    def _kept_tables_are_there(self) -> "StudySpec":
+    def _kept_tables_exist(self) -> Self:
         for table in self.keep_weights_of:
             if table not in self.ablations:
+                hint = suggest(table, self.ablations)
                 raise ValueError(
-                    f"`keep_weights_of`: must name ablations of the study, got {table!r}. {suggest(table, self.ablations)}"
+                    f"`keep_weights_of`: must name ablations of the study, got {table!r}. {hint}"
                 )
         return self
-
-    def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
-        """An ablation's variant: the template with the variant's settings, its other holes filled by the given parameters."""
-        settings = {**self.ablations[table].variants[variant], "training.seed": seed}
-        return TrialSpec.read(
-            unbundle(fill(override(self.template, settings), Preset(params)), kept=settings)
-        )
 
     def fill(self, trial: HoleSampler) -> TrialSpec:
         """A trial's specification from what the sampler suggests."""
         return TrialSpec.read(unbundle(fill(self.template, trial)))
 
     def preset(self, params: Mapping[str, Scalar]) -> TrialSpec:
-        """A trial's specification from given parameters; where one is not given, the first choice or the lower end."""
+        """A trial's specification from parameters, with the first choice or the lower end for others."""
         return self.fill(Preset(params))
 
+    def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
+        """The specification of an ablation's trial.
+
+        Args:
+            table: name of the ablation.
+            variant: name of the variant, whose settings are stronger than all others.
+            seed: seed of the training.
+            params: what fills the other holes; where one is not given, the first choice or the lower end
+                does.
+        """
+        settings = {**self.ablations[table].variants[variant], "training.seed": seed}
+        filled = fill(override(self.template, settings), Preset(params))
+        return TrialSpec.read(unbundle(filled, kept=settings))
+
     def corners(self) -> list[TrialSpec]:
-        """Specifications that together take every choice and both ends of every range, the first filling first.
+        """Specifications that together take every choice and both ends of every range.
+
+        The first one takes the first choice and the lower end everywhere.
 
         Raises:
             SpecError: the first filling with an error.
         """
-        return [TrialSpec.read(unbundle(filled)) for _, filled in corners(self.template)]
+        return [TrialSpec.read(unbundle(filled)) for filled in corners(self.template)]
+
+    def ablation_trials(self, *, every_seed: bool = False) -> list[TrialSpec]:
+        """Specifications of the ablations' trials, with the first choice or the lower end in other holes.
+
+        Args:
+            every_seed: one for each seed of a variant, instead of one for its first seed.
+        """
+        trials = []
+        for table, ablation in self.ablations.items():
+            seeds = ablation.seeds if every_seed else ablation.seeds[:1]
+            for variant, seed in product(ablation.variants, seeds):
+                trials.append(self.variant(table, variant, seed, {}))
+        return trials
+
+    def trials_to_check(self) -> list[TrialSpec]:
+        """Specifications that stand for all trials of the study: its corners, then its ablations."""
+        return [*self.corners(), *self.ablation_trials()]
 
     def holes(self) -> dict[str, Hole]:
         """Every searched parameter by its name."""
@@ -160,78 +208,71 @@ class StudySpec(Section):
 
     @property
     def num_trials(self) -> int:
-        """Trials of the search: as asked, or as many as a grid has, and those of `enqueue` that are none of its combinations."""
+        """Number of trials of the search: `trials`, or of a grid its combinations and those of `enqueue`."""
         if self.search.sampler != "grid":
             return self.search.trials
-        first = self.firsts()
-        return grid_size(self.template) if not first else sum(1 for _ in self._grid(first))
+        enqueued = enqueued_params(self.search, self.template)
+        return sum(1 for _ in self._grid(enqueued)) if enqueued else grid_size(self.template)
 
     @property
     def num_repeats(self) -> int:
-        """Trials that repeat the search's best configurations: of each one every seed, with every fold."""
+        """Number of repeats of the search's best configurations: every seed with every fold of each."""
         confirm = self.search.confirm
         return min(confirm.top, self.num_trials) * len(confirm.seeds) * confirm.folds if confirm else 0
 
-    def firsts(self) -> list[dict[str, Scalar]]:
-        """Parameters of the settings that are tried first."""
-        return enqueued(self.search, self.template)
+    def planned_params(self) -> list[dict[str, Scalar]]:
+        """Parameters of the trials that no sampler decides, in order: those of `enqueue`, and a grid's."""
+        enqueued = enqueued_params(self.search, self.template)
+        return list(self._grid(enqueued)) if self.search.sampler == "grid" else enqueued
 
-    def _grid(self, first: list[dict[str, Scalar]]) -> Iterator[dict[str, Scalar]]:
-        yield from first
-        yield from (params for params in combinations(self.template) if params not in first)
+    def _grid(self, enqueued: list[dict[str, Scalar]]) -> Iterator[dict[str, Scalar]]:
+        yield from enqueued
+        yield from (params for params in combinations(self.template) if params not in enqueued)
 
-    def given(self) -> list[dict[str, Scalar]]:
-        """Parameters of the trials that no sampler decides, by their number: those tried first, and all of a grid."""
-        return self.firsts() if self.search.sampler != "grid" else list(self._grid(self.firsts()))
+    def identity(self) -> dict[str, Plain]:
+        """All that can change a result, as flat data.
 
-    def identity(self) -> dict[str, Any]:
-        """All that can change a result, as flat data: the study less its title, resources, storage and where its data lie."""
+        It is the study without its title, resources and storage, without the number of kept weights, and
+        without the places of its data.
+        """
         kept = self.model_dump(
             mode="json", exclude={"title", "resources", "storage", "keep_weights", "keep_weights_of"}
         )
         del kept["search"]["max_consecutive_failures"]
         if self.search.parallel == "deterministic":
             kept["search"]["concurrent"] = self.resources.concurrent
-        return {
-            key: value
-            for key, value in _flat(json.loads(json.dumps(kept, default=str))).items()
-            if key not in PLACES
-        }
-
-    def identity_hash(self) -> str:
-        """SHA-256 of the identity."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+        flat = _flat(json.loads(json.dumps(kept, default=str)))
+        return {key: value for key, value in flat.items() if key not in PATH_KEYS}
 
 
-PLACES = ("template.data.root", "template.data.split.file")  # what lies there is compared instead
-_DATA_FIXED = ("dataset", "root", "phantom_patients", "unit", "split", "missing_eye", "on_bad_image")
-FIXED = (*(f"data.{key}" for key in _DATA_FIXED), "task", "heads", "objective", "more_objectives", "weights")
+def ablation_key(table: str, variant: str, seed: int) -> str:
+    """Key of an ablation's trial in the records of a run."""
+    return f"ablation-{table}-{variant}-s{seed}"
 
 
-def _refuse_holes(fixed: Mapping[str, Any], template: Mapping[str, Any]) -> None:
+def _refuse_holes(outside: Mapping[str, Plain], template: Mapping[str, Plain]) -> None:
     """A hole may stand only where a trial can differ from another on the same data and split."""
-    plain = {key: value for key, value in fixed.items() if key not in ("profiles", "ablations")}
-    places = [path for path, _ in find_holes(plain)]
-    places += [path for path, _ in find_holes(template) if path.startswith(FIXED)]
+    shared = {key: value for key, value in outside.items() if key not in ("profiles", "ablations")}
+    holes = dict(find_holes(template))
+    places = [*dict(find_holes(shared)), *(path for path in holes if path.startswith(SHARED_KEYS))]
     if places:
         raise SpecError(
             f"`{places[0]}`: must be one value, since all trials share it, got a hole. "
             "Holes may stand in model, loss, optimiser, training and the image settings of data."
         )
-    for path, hole in find_holes(template):
+    for path, hole in holes.items():
         if "data.generated." in path and hole.choices is None and not path.endswith(".share"):
             raise SpecError(
-                f"`{path}`: must be one value or a list of choices, since generators are trained anew for each, got a range. "
-                "Write {type: categorical, choices: [...]}."
+                f"`{path}`: must be one value or a list of choices, since generators are trained anew for "
+                "each, got a range. Write {type: categorical, choices: [...]}."
             )
 
 
-def _flat(value: Any, where: str = "") -> dict[str, Any]:
+def _flat(value: Plain, where: str = "") -> dict[str, Plain]:
     """Nested mappings as one mapping with dotted keys; lists stay whole."""
     if not isinstance(value, Mapping) or not value:
         return {where: value}
-    return {
-        k: v
-        for key, item in value.items()
-        for k, v in _flat(item, f"{where}.{key}" if where else str(key)).items()
-    }
+    flat: dict[str, Plain] = {}
+    for key, item in value.items():
+        flat.update(_flat(item, f"{where}.{key}" if where else str(key)))
+    return flat

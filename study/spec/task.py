@@ -9,6 +9,9 @@ from study.spec import components
 from study.spec.errors import SpecError, suggest
 from study.spec.section import Section
 
+LabelKind = Literal["multilabel", "classes", "grades"]
+"""How many labels a sample carries: any number of them, exactly one, or exactly one of an ordered scale."""
+
 
 class ClassificationSpec(Section):
     """The task of saying which labels a sample carries."""
@@ -17,11 +20,15 @@ class ClassificationSpec(Section):
 
 
 class RetrievalSpec(Section):
-    """The task of finding training samples of the query's class or grade; queries are the validation and test samples.
+    """The task of finding training samples of the query's class or grade.
+
+    The samples of validation and test are the queries; each is compared with its gallery, the training
+    samples.
 
     Attributes:
-        exclude_same_patient: false adds the other samples of a query's patient (the fellow eye) to its gallery, as a split by image does.
-        distance: between embeddings.
+        exclude_same_patient: false adds the other samples of a query's patient (the fellow eye) to its
+            gallery, as a split by image does.
+        distance: distance between embeddings.
     """
 
     name: Literal["retrieval"] = "retrieval"

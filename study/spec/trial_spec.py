@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
@@ -11,7 +11,7 @@ from study.spec.components import Component
 from study.spec.data_section import DataSpec
 from study.spec.errors import SpecError
 from study.spec.model_section import ModelSpec
-from study.spec.section import LOCAL, SHARE, Section, slot
+from study.spec.section import LocalPath, Section, Share, slot
 from study.spec.task import ClassificationSpec, Task, TaskName, read_task
 
 OBJECTIVE_SCHEMA = {
@@ -27,13 +27,16 @@ class OptimiserSpec(Section):
     """AdamW with a cosine schedule.
 
     Attributes:
+        lr: largest learning rate.
+        weight_decay: decoupled weight decay.
         backbone_lr_scale: the backbone's learning rate as a share of `lr`.
-        layer_decay: rate of each stage of the backbone (block of a transformer) as a share of that of the one after it.
+        layer_decay: learning rate of each stage of the backbone (each block of a transformer) as a share of
+            that of the stage after it.
     """
 
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
-    backbone_lr_scale: SHARE = 1.0
+    backbone_lr_scale: Share = 1.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
@@ -41,12 +44,19 @@ class TrainingSpec(Section):
     """How long and how a network is trained.
 
     Attributes:
-        accumulate: parts in which a batch is worked on, their gradients added: less memory, but batch statistics and losses
-            among the samples of a batch see the part alone.
-        patience: epochs without a better validation value before training ends.
-        precision: `auto` takes bfloat16 on a GPU that has it and 32 bit elsewhere.
-        sampling: `class_balanced` fills batches with the same number of images of each class; only for classes and grades.
+        epochs: largest number of epochs.
+        batch_size: number of samples in a batch.
+        accumulate: number of parts of a batch that are worked on one after another, their gradients added. It
+            needs less memory, but batch statistics, and losses among the samples of a batch, see one part
+            alone.
+        warmup_epochs: number of epochs in which the learning rate rises to `lr`.
+        clip_norm: largest norm of the gradient.
+        patience: number of epochs without a better validation value after which training ends.
+        precision: `auto` takes bfloat16 on a GPU that has it, and 32 bits elsewhere.
+        sampling: `class_balanced` fills batches with the same number of images of each class; only for
+            classes and grades.
         eye_weight: weight of the loss on each eye's own labels, where they are known; 0 leaves it out.
+        seed: seed of the first weights, of the order of the samples and of their augmentation.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -57,7 +67,7 @@ class TrainingSpec(Section):
     patience: Annotated[int, Field(ge=1)] = 10
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     sampling: Literal["shuffle", "class_balanced"] = "shuffle"
-    eye_weight: SHARE = 0.0
+    eye_weight: Share = 0.0
     seed: int = 0
 
 
@@ -65,12 +75,19 @@ class TrialSpec(Section):
     """Everything one training needs; no hole is left, and training code sees nothing else.
 
     Attributes:
+        data: which images are used, how they are prepared, and who is in which split.
+        model: the slots of the siamese network.
+        loss: what training minimises.
+        optimiser: learning rates and weight decay.
+        training: how long and how the network is trained.
         task: what the network is for; it decides which objectives there are.
-        heads: classifiers that are fitted on the embedding of every trial after its training, by name; `all` for every one there is.
-        objective: the metric on validation that picks the epoch and the trial; `best_head.METRIC` takes the best value of the network's
-            own head and `heads`, which are then fitted after every epoch; null takes the data set kind's own. In a study file
-            it may be a list: the search then looks for the best compromises.
-        more_objectives: the list's others, metrics or costs (`num_parameters`, `multiply_adds`).
+        heads: classifiers that are fitted on the embedding of every trial after its training, by name; `all`
+            for every classifier of this project.
+        objective: the metric on validation that picks the epoch and the trial. `best_head.METRIC` takes the
+            best value among the network's own head and `heads`, which are then fitted after every epoch; null
+            takes the usual metric for the data set's kind of labels. In a study file it may be a list: the
+            search then looks for the best compromises.
+        more_objectives: the list's further objectives, metrics or costs (`num_parameters`, `multiply_adds`).
         weights: local files for backbones whose weights are `imagenet`, by the backbone's name.
     """
 
@@ -85,25 +102,25 @@ class TrialSpec(Section):
     heads: Literal["all"] | list[str] = ["knn", "logistic_regression"]
     objective: Annotated[str | None, WithJsonSchema(OBJECTIVE_SCHEMA)] = None
     more_objectives: list[str] = []
-    weights: dict[str, LOCAL] = {}
+    weights: dict[str, LocalPath] = {}
 
     @model_validator(mode="before")
     @classmethod
-    def _first_objective(cls, data: Any) -> Any:
-        """A list of objectives is the one that picks epochs, and more."""
-        listed = data.get("objective") if isinstance(data, Mapping) else None
-        if not isinstance(listed, list):
+    def _first_objective(cls, data: object) -> object:
+        """Takes a list of objectives apart: the first one picks epochs, the others are `more_objectives`."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("objective"), list):
             return data
+        listed = data["objective"]
         if not listed or len(set(map(str, listed))) != len(listed):
             raise ValueError(f"`objective`: must be a metric or a list of different ones, got {listed!r}.")
         return {**data, "objective": listed[0], "more_objectives": listed[1:]}
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "TrialSpec":
-        """Checked from plain data.
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """A trial's specification from plain data.
 
         Raises:
-            SpecError: anything unknown, missing or out of range, all at once, a line each.
+            SpecError: a key is unknown or missing, or a value is out of its range; all of them, a line each.
         """
         try:
             return cls.model_validate(data)
@@ -114,9 +131,17 @@ class TrialSpec(Section):
         """Plain data that `read` takes back."""
         return {key: _plain(getattr(self, key)) for key in type(self).model_fields}
 
+    def repeated(self, *, seed: int, fold: int, folds: int) -> "TrialSpec":
+        """The same configuration with another seed and, of several folds, one as the test set."""
+        data, training = self.data, self.training.model_copy(update={"seed": seed})
+        if folds > 1:
+            split = data.split.model_copy(update={"folds": folds, "fold": fold, "file": None})
+            data = data.model_copy(update={"split": split})
+        return self.model_copy(update={"data": data, "training": training})
 
-def _plain(value: Any) -> Any:
-    """Models as plain data in the study file's own form: a component is a mapping with `name` and its arguments."""
+
+def _plain(value: object) -> object:
+    """A value in the form of the study file, where a component is a mapping with its name and arguments."""
     if isinstance(value, Component):
         return {"name": value.name, **value.args} if value.args else value.name
     if isinstance(value, BaseModel):

@@ -1,10 +1,11 @@
-"""A real `ray up` of cluster.local.yaml: two machines behind sshd, a study on both, its Parquet back, `ray down`.
+"""A real `ray up` of cluster.local.yaml: two machines behind sshd, a study on both, its Parquet, `ray down`.
 
     sudo .venv/bin/python tests/cluster/ray_up.py [LOG]
 
-Needs Linux, root, sshd, ssh, rsync, ip and unshare; says why it skips where one is missing. The machines are namespaces with an
-address, processes, a home (an overlay) and an sshd of their own; they, and all that they start, end with this process. Nothing
-outside of them is touched: `ray stop`, which ends every Ray that it can see, sees none but theirs.
+It needs Linux, root, sshd, ssh, rsync, ip and unshare, and says why it skips where one is missing. The
+machines are namespaces with an address, processes, a home (an overlay) and an sshd of their own; they, and
+all that they start, end with this process. Nothing outside of them is touched: `ray stop`, which ends every
+Ray that it can see, sees only theirs.
 """
 
 import contextlib
@@ -48,19 +49,13 @@ STUDY: dict[str, Any] = {
 }
 MACHINE = """
 set -e
-mount --make-rprivate /
-mount -t proc proc /proc
-hostname $NAME
-mount -t tmpfs -o size=2g tmpfs /dev/shm
-mkdir -p /tmp/ray /run/sshd $LAB/$NAME
-mount -t tmpfs tmpfs $LAB/$NAME
-mkdir $LAB/$NAME/ray $LAB/$NAME/upper $LAB/$NAME/work
-mount --bind $LAB/$NAME/ray /tmp/ray
-mount -t overlay overlay -o lowerdir=$OWNER,upperdir=$LAB/$NAME/upper,workdir=$LAB/$NAME/work $OWNER
-rm -rf $OWNER/.ssh $OWNER/.ray $OWNER/.cache/eyepair-study
-mkdir -m 700 $OWNER/.ssh
-cp $LAB/key.pub $OWNER/.ssh/authorized_keys
-exec /usr/sbin/sshd -D -e -f /dev/null -o ListenAddress=$IP -o HostKey=$LAB/hostkey -o PidFile=none -o UsePAM=no \\
+mount --make-rprivate / mount -t proc proc /proc hostname $NAME mount -t tmpfs -o size=2g tmpfs /dev/shm
+mkdir -p /tmp/ray /run/sshd $LAB/$NAME mount -t tmpfs tmpfs $LAB/$NAME mkdir $LAB/$NAME/ray $LAB/$NAME/upper
+$LAB/$NAME/work mount --bind $LAB/$NAME/ray /tmp/ray mount -t overlay overlay -o
+lowerdir=$OWNER,upperdir=$LAB/$NAME/upper,workdir=$LAB/$NAME/work $OWNER rm -rf $OWNER/.ssh $OWNER/.ray
+$OWNER/.cache/eyepair-study mkdir -m 700 $OWNER/.ssh cp $LAB/key.pub $OWNER/.ssh/authorized_keys exec
+/usr/sbin/sshd -D -e -f /dev/null -o ListenAddress=$IP -o HostKey=$LAB/hostkey -o PidFile=none -o UsePAM=no
+\\
     -o PasswordAuthentication=no -o PermitRootLogin=prohibit-password -o StrictModes=no
 """
 
@@ -78,9 +73,8 @@ def main() -> int:
         return 0
     log = ["--", *sys.argv[1:2]]
     inside = shlex.join([sys.executable, __file__, "--inside", *log])
-    return subprocess.run(
-        [*own, "bash", "-c", f"{inside}; exit $?"], check=False
-    ).returncode  # bash, as process 1, reaps orphans
+    # bash, as process 1, takes care of processes whose parents have ended.
+    return subprocess.run([*own, "bash", "-c", f"{inside}; exit $?"], check=False).returncode
 
 
 class Lab:
@@ -115,9 +109,9 @@ class Lab:
     def start_machines(self) -> None:
         """A bridge, and on it each machine."""
         private = ("/run/netns", "/tmp/ray")
-        for place in private:
-            Path(place).mkdir(exist_ok=True)
-        commands = [f"mount -t tmpfs tmpfs {place}" for place in private]
+        for folder in private:
+            Path(folder).mkdir(exist_ok=True)
+        commands = [f"mount -t tmpfs tmpfs {folder}" for folder in private]
         commands += ["ip link set lo up", "ip link add lab type bridge"]
         commands += [f"ip addr add {CLIENT}/24 dev lab", "ip link set lab up"]
         for name, address in MACHINES.items():
@@ -138,53 +132,41 @@ class Lab:
                 "LAB": str(self.folder),
                 "OWNER": str(Path("~root").expanduser()),
             }
-            own = [
-                "ip",
-                "netns",
-                "exec",
-                name,
-                "unshare",
-                "--pid",
-                "--fork",
-                "--mount",
-                "--uts",
-                "--ipc",
-                "--kill-child",
-            ]
+            own = f"ip netns exec {name} unshare --pid --fork --mount --uts --ipc --kill-child".split()
             with (self.folder / f"{name}.log").open("wb") as said:
                 subprocess.Popen([*own, "bash", "-c", MACHINE], env=environment, stdout=said, stderr=said)
         for name, address in MACHINES.items():
             _await_port(address, 22, (self.folder / f"{name}.log"))
 
     def write_cluster_file(self) -> None:
-        """The project's file with these machines; the environment is this one, since a lab without a network cannot fetch another."""
+        """The project's file with these machines and this environment, since a lab cannot fetch another."""
         cluster = yaml.safe_load((PROJECT / "cluster.local.yaml").read_text())
         cluster["provider"] |= {"head_ip": MACHINES["head"], "worker_ips": [MACHINES["worker"]]}
         cluster["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.folder / "key")}
         cluster["min_workers"] = cluster["max_workers"] = 1
-        fetched = [
-            command
-            for command in cluster["setup_commands"]
-            if "uv" in command.split("eyepair-study/.venv")[0]
-        ]
-        assert len(fetched) == 2, "the file's commands that fetch uv and the environment"
-        here = f"ln -sfn {Path(sys.executable).parents[1]} ~/eyepair-study/.venv"
-        cluster["setup_commands"] = [
-            here if c == fetched[1] else c for c in cluster["setup_commands"] if c != fetched[0]
-        ]
+        commands = cluster["setup_commands"]
+        fetching = [command for command in commands if "uv" in command.split("eyepair-study/.venv")[0]]
+        assert len(fetching) == 2, "the file's commands that fetch uv and the environment"
+        link = f"ln -sfn {Path(sys.executable).parents[1]} ~/eyepair-study/.venv"
+        commands[commands.index(fetching[1])] = link
+        commands.remove(fetching[0])
         self.file.write_text(yaml.safe_dump(cluster))
 
     def run(self, *command: str, fails: bool = False, timeout_s: float = 600) -> str:
         """Runs a command as a user beside the project would; what it says goes to the transcript."""
         began = time.monotonic()
-        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         done = subprocess.run(
-            command, cwd=PROJECT, env=self.environment, timeout=timeout_s, check=False, **pipe
+            command,
+            cwd=PROJECT,
+            env=self.environment,
+            timeout=timeout_s,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        words, text = (
-            whole.replace(str(self.folder), "LAB")
-            for whole in (" ".join(command), COLOUR.sub("", done.stdout))
-        )
+        words = " ".join(command).replace(str(self.folder), "LAB")
+        text = COLOUR.sub("", done.stdout).replace(str(self.folder), "LAB")
         said = "\n".join(line for line in text.splitlines() if line.strip() and not CHATTER.search(line))
         self.transcript.append(f"$ {words}\n{said}\n[{done.returncode}, {time.monotonic() - began:.0f} s]\n")
         print(self.transcript[-1], flush=True)
@@ -193,14 +175,7 @@ class Lab:
 
     def on(self, machine: str, command: str) -> str:
         """Runs a command on a machine over ssh, and gives what it says, also where it fails."""
-        options = [
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ]
+        options = ["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR"]
         ssh = ["ssh", *options, "-i", str(self.folder / "key"), f"root@{MACHINES[machine]}", command]
         return subprocess.run(ssh, capture_output=True, text=True, timeout=60, check=False).stdout
 
@@ -238,7 +213,8 @@ def _bring_up(lab: Lab) -> None:
 
 def _run_study(lab: Lab) -> None:
     (lab.shared / "small.yaml").write_text(yaml.safe_dump(STUDY))
-    command = f"cd ~/eyepair-study && python -m study.run {lab.shared}/small.yaml --address auto --storage {lab.shared}/runs"
+    run = f"python -m study.run {lab.shared}/small.yaml --address auto --storage {lab.shared}/runs"
+    command = f"cd ~/eyepair-study && {run}"
     tunnel = subprocess.Popen(
         ["ray", "dashboard", str(lab.file)], cwd=PROJECT, env=lab.environment, stdout=subprocess.DEVNULL
     )
@@ -251,9 +227,8 @@ def _run_study(lab: Lab) -> None:
     finally:
         tunnel.terminate()
         tunnel.wait()
-    assert "(6 done)" in lab.run(
-        "ray", "exec", str(lab.file), command
-    )  # the same command again answers at once
+    # The same command again answers at once.
+    assert "(6 done)" in lab.run("ray", "exec", str(lab.file), command)
 
 
 def _check_records(lab: Lab) -> None:
@@ -289,9 +264,9 @@ def _await_port(host: str, port: int, log: Path | None = None) -> None:
     _await(answers, f"an answer at {host}:{port} {log.read_text() if log else ''}")
 
 
-def _await(there: Callable[[], bool], what: str) -> None:
+def _await(holds: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + 300
-    while not there():
+    while not holds():
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.5)
 

@@ -14,7 +14,7 @@ NUM = 12
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve drawn patients; the last is the first, and the one before the second with its eyes exchanged."""
+    """Twelve drawn patients; 11 has the images of 0, and 10 those of 1 with the eyes exchanged."""
     folder = tmp_path_factory.mktemp("drawn")
     pairs = Phantom(None, variant="grades", num_patients=NUM, size_px=128).read()
     for i in range(NUM):
@@ -67,7 +67,7 @@ def test_a_study_file_and_a_split_that_leaks(
     pd.DataFrame({"sample": samples, "split": ["train"] * 11 + ["test"]}).to_csv("split.csv", index=False)
     assert audit.main(["study.yaml", "--split", "split.csv", "--set", "data.on_bad_image=skip"]) == 0
     said = capsys.readouterr().out
-    assert "split.csv: 1 patients on more than one side it leaks" in said
+    assert "split.csv: 1 patients in more than one split: it leaks" in said
     assert "[p0], [p11] in train, test" in said
 
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from models.backbones._info import FOUNDATIONS
-from study import doctor, run
+from study import doctor, places
 from study.engine.doctor.machine import Finding, check_machine
 from study.spec import components
 
@@ -130,7 +130,9 @@ def test_components_are_listed_with_arguments_source_and_difference(
     assert not [line for line in said.splitlines() if line.strip() in ("Source:", "Differs:")]
 
 
-def test_the_images_folder_is_that_of_the_study(healthy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_folder_of_the_image_caches_is_looked_at(
+    healthy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert doctor.main([]) == 0
     assert "results, Ray, images" in capsys.readouterr().out
-    assert run.CACHE.is_absolute()
+    assert places.CACHE.is_absolute()

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from study import heatmaps, report
-from study.data.cohort import open_cohort
 from study.engine.applying import heatmap_run as engine
-from study.engine.orders.trial_order import Site, TrialOrder
-from study.engine.training.trial import run_order
 from study.evidence.heatmap_tables import ATTENTION, GRAD_CAM, HeatMaps, read_heatmaps
+from study.evidence.records import Role
 from study.evidence.store import WEIGHTS, Store
 from study.spec.trial_spec import TrialSpec
+from tests.engine.one_trial import order_of, train_whole
 from tests.reporting.fake_run import FakeRun
 
 SPEC: dict[str, Any] = {
@@ -43,12 +43,9 @@ def train(run: Path, *orders: tuple[str, dict[str, Any], dict[str, str]]) -> Pat
     torch.set_num_threads(1)
     cache = run.parent / "cache"
     for key, changes, columns in orders:
-        spec = TrialSpec.read({**SPEC, **changes})
-        cohort = open_cohort(spec.data, cache)
-        site = Site(run.name, str(run), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
-        order = TrialOrder(key, key.partition("-")[0], spec.dump(), **columns)
-        last = run_order(order, site, lambda row: False, torch.device("cpu"))
-        assert last["state"] == "complete", last
+        role = Role(key.partition("-")[0])
+        order = order_of(TrialSpec.read({**SPEC, **changes}), key, role, **columns)
+        train_whole(order, run, cache)
     return run
 
 
@@ -79,6 +76,14 @@ def stored(run: Path) -> HeatMaps:
     found = read_heatmaps(Store(run))
     assert found is not None
     return found
+
+
+def require_stored_scores(run: Path, key: str, head: str, samples: pd.DataFrame) -> None:
+    """The scores that are shown are those that the trial's head gave."""
+    stored = Store(run).read("predictions", [key], filters={"split": "test", "head": head})
+    scores = dict(zip(stored["sample"], stored["score"], strict=True))
+    for sample, score in zip(samples["sample"], samples["score"], strict=True):
+        assert np.array_equal(score, scores[sample])
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -113,15 +118,10 @@ def test_maps_checks_and_figures_are_left_and_the_page_takes_them(
     assert steps[-1] == "backbone 1/4"
     assert found.checks["rank_correlation"].iloc[len(steps) - 1] < 0.9
     assert all(table["synthetic"].all() for table in (found.samples, found.maps, found.checks))
-    test = (
-        Store(run)
-        .read("predictions", ["search-00000"], filters={"split": "test", "head": "network"})
-        .set_index("sample")
-    )
-    for row in found.samples[found.samples["trial"] == "search-00000"].itertuples():
-        assert np.array_equal(row.score, test.loc[row.sample, "score"])
+    of_trial = found.samples[found.samples["trial"] == "search-00000"]
+    require_stored_scores(run, "search-00000", "network", of_trial)
     for name in (
-        "heatmaps",
+        "heatmaps_samples",
         "heatmaps_labels",
         "heatmaps_attention",
         "heatmaps_check",
@@ -180,12 +180,7 @@ def test_a_metric_loss_is_explained_by_its_embedding(run: Path) -> None:
     found = stored(run)
     assert "head" not in found.checks["step"].tolist()
     assert found.checks["step"].iloc[0] == "embedding"
-    knn = (
-        Store(run)
-        .read("predictions", ["search-00001"], filters={"split": "test", "head": "knn"})
-        .set_index("sample")
-    )
-    assert all(np.array_equal(row.score, knn.loc[row.sample, "score"]) for row in found.samples.itertuples())
+    require_stored_scores(run, "search-00001", "knn", found.samples)
     assert max(max(values) for values in found.maps["values"]) > 0
 
 

@@ -1,4 +1,4 @@
-"""`study.run` as a user runs it: every wrong input has one clear message, and a small study goes from its file to its report."""
+"""`study.run` as a user runs it: a wrong input has one message, and a small study reaches its report."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def write(folder: Path, study: dict[str, Any] = STUDY) -> str:
 
 
 def odir(folder: Path, num_patients: int = 60, header: list[str] = HEADER, label: int = 1) -> Path:
-    """An ODIR-5K folder in the official layout: every patient has one of the eight labels, images are grey squares."""
+    """An ODIR-5K folder in the official layout: a patient has one of eight labels, an image is grey."""
     (folder / "Training Images").mkdir(parents=True)
     book = openpyxl.Workbook()
     sheet = book.active

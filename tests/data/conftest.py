@@ -23,7 +23,10 @@ def write_image() -> Callable[..., Path]:
 
 @pytest.fixture
 def make_pairs() -> Callable[..., Pairs]:
-    """Pairs with these targets; images are files named after the sample below `folder`, which need not exist."""
+    """Makes pairs with given targets.
+
+    Images are files below `folder` that are named after the sample; they need not exist.
+    """
 
     def make(
         targets: object, folder: Path = Path("nowhere"), patients: list[str] | None = None, **changes: object

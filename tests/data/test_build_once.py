@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from study.data import build_once as building
 from study.data.build_once import build_once
 from study.spec.errors import StorageError
 
@@ -67,7 +66,7 @@ def test_other_folders_do_not_wait(tmp_path: Path) -> None:
 
 
 def test_without_locks_the_first_to_finish_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building.fcntl, "flock", unlockable)
+    monkeypatch.setattr(fcntl, "flock", unlockable)
     calls: list[str] = []
 
     def fill(folder: Path) -> None:

@@ -29,7 +29,7 @@ def build(folder: Path, start: "multiprocessing.synchronize.Barrier") -> None:
     found = pairs()
     object.__setattr__(found, "load", counted)
     start.wait()
-    ImageCache.build(found, Preprocessing(32), folder / "cache")
+    ImageCache.build(found, Preprocessing(image_px=32), folder / "cache")
 
 
 def test_trials_that_start_together_decode_once(tmp_path: Path) -> None:

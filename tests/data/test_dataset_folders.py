@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from study.data.datasets.folders import Folders
 from study.spec.errors import DataError
 
 
-def written(root):
+def written(root: Path) -> Path:
     for name in (
         "dots/p1_a.png",
         "dots/p1_b.PNG",
@@ -17,7 +19,7 @@ def written(root):
     return root
 
 
-def test_folders_are_classes_of_single_images(tmp_path):
+def test_folders_are_classes_of_single_images(tmp_path: Path) -> None:
     pairs = Folders(written(tmp_path)).read()
     assert (pairs.labels, pairs.kind, pairs.num_views) == (("dots", "membrane"), "classes", 1)
     assert pairs.keys == [("dots/p1_a.png",), ("dots/p1_b.PNG",), ("membrane/p2_a.jpg",)]
@@ -26,18 +28,18 @@ def test_folders_are_classes_of_single_images(tmp_path):
 
 
 @pytest.mark.parametrize("pattern", [r"^(p\d)_", r"p\d"])
-def test_the_pattern_names_the_patient(tmp_path, pattern):
+def test_the_pattern_names_the_patient(tmp_path: Path, pattern: str) -> None:
     assert Folders(written(tmp_path), patient=pattern).read().table["patient"].tolist() == ["p1", "p1", "p2"]
 
 
-def test_a_pattern_that_is_wrong_or_not_found(tmp_path):
+def test_a_pattern_that_is_wrong_or_not_found(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must be a regular expression, got '\('"):
         Folders(written(tmp_path), patient="(").read()
     with pytest.raises(DataError, match=r"must be found in each file's name, got 'p1' and 'p2_a.jpg'"):
         Folders(tmp_path, patient="p1").read()
 
 
-def test_fewer_than_two_classes(tmp_path):
+def test_fewer_than_two_classes(tmp_path: Path) -> None:
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.png").touch()
     with pytest.raises(

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -15,10 +18,10 @@ FRAME = pd.DataFrame(
         "amd": [0, 1, None],
     }
 )
-PAIRED = {"left": "os", "right": "od", "labels": ["dr", "amd"]}
+PAIRED: dict[str, Any] = {"left": "os", "right": "od", "labels": ["dr", "amd"]}
 
 
-def written(root, frame=FRAME, name="sheet.csv"):
+def written(root: Path, frame: pd.DataFrame = FRAME, name: str = "sheet.csv") -> Path:
     path = root / name
     if path.suffix == ".parquet":
         frame.to_parquet(path)
@@ -28,7 +31,7 @@ def written(root, frame=FRAME, name="sheet.csv"):
 
 
 @pytest.mark.parametrize("name", ["sheet.csv", "sheet.parquet"])
-def test_pairs_with_patients(tmp_path, name):
+def test_pairs_with_patients(tmp_path: Path, name: str) -> None:
     pairs = Table(written(tmp_path, name=name), **PAIRED, patient="who", age="years").read()
     assert pairs.keys == [("a/1.png", "b/1.png"), ("a/2.png", "b/2.png"), (None, "b/3.png")]
     assert pairs.table["patient"].tolist() == ["007", "007", "8"]
@@ -38,11 +41,11 @@ def test_pairs_with_patients(tmp_path, name):
     assert pairs.table["age"].fillna(-1).tolist() == [50, -1, 61]
 
 
-def test_without_a_patient_column_each_row_is_one(tmp_path):
+def test_without_a_patient_column_each_row_is_one(tmp_path: Path) -> None:
     assert Table(written(tmp_path), **PAIRED).read().table["patient"].tolist() == ["2", "3", "4"]
 
 
-def test_single_images_with_a_column_of_names(tmp_path):
+def test_single_images_with_a_column_of_names(tmp_path: Path) -> None:
     path = written(tmp_path, FRAME.assign(grade=["mild", "none", "mild"]))
     pairs = Table(
         path, left="od", right=None, labels=["none", "mild"], label_column="grade", kind="grades"
@@ -57,35 +60,35 @@ def test_single_images_with_a_column_of_names(tmp_path):
         ).read()
 
 
-def test_a_table_without_labels_can_be_predicted(tmp_path):
+def test_a_table_without_labels_can_be_predicted(tmp_path: Path) -> None:
     pairs = Table(written(tmp_path), left="os", right="od", labels=[]).read()
     assert pairs.targets.shape == (3, 0)
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "a/../../secret.png", "/etc/secret.png"])
-def test_paths_stay_within_the_folder(tmp_path, path):
+def test_paths_stay_within_the_folder(tmp_path: Path, path: str) -> None:
     frame = FRAME.assign(od=["b/1.png", path, "b/3.png"])
     with pytest.raises(DataError, match=r"row 3: a path must stay within"):
         Table(written(tmp_path, frame), **PAIRED).read()
 
 
-def test_paths_start_at_the_image_folder(tmp_path):
+def test_paths_start_at_the_image_folder(tmp_path: Path) -> None:
     frame = FRAME.assign(od=["b/../b/1.png", str(tmp_path / "shots/b/2.png"), "b/3.png"])
     pairs = Table(written(tmp_path, frame), **PAIRED, image_folder="shots").read()
     assert [right for _, right in pairs.keys] == ["b/1.png", "b/2.png", "b/3.png"]
 
 
-def test_missing_columns_are_named_with_the_nearest(tmp_path):
+def test_missing_columns_are_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"`wo` \(did you mean `who`\?\)"):
         Table(written(tmp_path), **PAIRED, patient="wo").read()
 
 
-def test_labels_must_be_given_and_typed():
+def test_labels_must_be_given_and_typed() -> None:
     with pytest.raises(SpecError, match=r"data.dataset.table.labels`: must be given"):
         parse("dataset", "table", "data.dataset")
 
 
-def test_an_empty_or_broken_sheet_is_refused(tmp_path):
+def test_an_empty_or_broken_sheet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must hold at least one row"):
         Table(written(tmp_path, FRAME[:0]), **PAIRED).read()
     (tmp_path / "broken.parquet").write_text("no")

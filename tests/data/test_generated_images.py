@@ -16,7 +16,7 @@ from PIL import Image
 from models.generators.dcgan import Dcgan
 from study.data.cache import ImageCache
 from study.data.generated_images import TrainingImages, check_generated, training_images
-from study.data.generator_training import SEEN
+from study.data.generator_training import TRAINED_ON
 from study.data.pairs import Pairs, one_hot, pairs_table
 from study.data.preprocessing import Preprocessing
 from study.spec.components import Component
@@ -41,10 +41,8 @@ def draw(key: str) -> np.ndarray:
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageCache:
-    names, targets = (
-        [str(i) for i in range(NUM)],
-        one_hot(np.arange(NUM) % 3 // 2, 2),
-    )  # twice as many of the first class
+    names = [str(i) for i in range(NUM)]
+    targets = one_hot(np.arange(NUM) % 3 // 2, 2)  # the first class has twice as many
     pairs = Pairs(
         dataset="drawn",
         labels=("dots", "membrane"),
@@ -58,7 +56,7 @@ def images(tmp_path: Path) -> ImageCache:
         fingerprint="drawn",
         load=draw,
     )
-    return ImageCache.build(pairs, Preprocessing(PX, "none"), tmp_path / "cache")
+    return ImageCache.build(pairs, Preprocessing(image_px=PX, crop="none"), tmp_path / "cache")
 
 
 def wanted(**changes: Any) -> GeneratedSpec:
@@ -66,7 +64,7 @@ def wanted(**changes: Any) -> GeneratedSpec:
     return GeneratedSpec(**{"generator": dcgan, "epochs": 1, **changes})
 
 
-def side(images: ImageCache, split_hash: str = "split", **changes: Any) -> TrainingImages:
+def with_generated(images: ImageCache, split_hash: str = "split", **changes: Any) -> TrainingImages:
     return training_images(images, TRAINING, split_hash, wanted(**changes), CPU)
 
 
@@ -86,14 +84,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
 def test_generators_see_every_training_image_of_their_class_and_no_other(
     images: ImageCache, seen: list[torch.Tensor]
 ) -> None:
-    made = side(images)
+    training = with_generated(images)
     classes = images.pairs.targets.argmax(axis=1)
     assert [len(batch) for batch in seen] == [8, 4]
     for number, batch in enumerate(seen):
         pixels = ((batch + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         assert (pixels[:, 0, 0] == MARKER).sum() == 0
         assert np.array_equal(pixels, np.stack([draw(str(i)) for i in TRAINING if classes[i] == number]))
-    noted = json.loads((made.sheet.parent / SEEN).read_text())
+    noted = json.loads((training.sheet.parent / TRAINED_ON).read_text())
     assert sorted(int(s) for label in noted.values() for s in label["samples"]) == TRAINING.tolist()
 
 
@@ -106,10 +104,10 @@ def test_the_marker_would_be_found(images: ImageCache, seen: list[torch.Tensor])
 def test_with_share_one_only_generated_images_train_as_many_as_there_are_real_ones(
     images: ImageCache,
 ) -> None:
-    made = side(images)
-    pairs = made.images.pairs
-    assert made.generated.all()
-    assert made.counts() == {"dots": 8, "membrane": 4}
+    training = with_generated(images)
+    pairs = training.images.pairs
+    assert training.generated.all()
+    assert training.counts() == {"dots": 8, "membrane": 4}
     assert pairs.table["sample"].iloc[[0, 7, 8]].tolist() == [
         "generated-dots-00000",
         "generated-dots-00007",
@@ -118,59 +116,59 @@ def test_with_share_one_only_generated_images_train_as_many_as_there_are_real_on
     assert pairs.table["patient"].tolist() == pairs.table["sample"].tolist()
     assert pairs.targets.sum(axis=0).tolist() == [8, 4]
     assert np.array_equal(pairs.view_targets[:, 0], pairs.targets)
-    assert made.images.images.shape == (12, PX, PX, 3)
-    assert not made.images.images.flags.writeable
+    assert training.images.images.shape == (12, PX, PX, 3)
+    assert not training.images.images.flags.writeable
 
 
 @pytest.mark.parametrize(("share", "numbers"), [(0.25, [3, 1]), (0.5, [8, 4]), (0.75, [24, 12])])
 def test_below_one_the_real_samples_stay_and_the_share_is_kept(
     images: ImageCache, share: float, numbers: list[int]
 ) -> None:
-    made = side(images, share=share)
-    real = made.images.pairs.table[~made.generated]
+    training = with_generated(images, share=share)
+    real = training.images.pairs.table[~training.generated]
     assert real["sample"].tolist() == [str(i) for i in TRAINING]
-    assert list(made.counts().values()) == numbers
-    assert made.generated.mean() == pytest.approx(share, abs=0.01)
-    kept = made.images.images[made.images.index[~made.generated, 0]]
+    assert list(training.counts().values()) == numbers
+    assert training.generated.mean() == pytest.approx(share, abs=0.01)
+    kept = training.images.images[training.images.index[~training.generated, 0]]
     assert np.array_equal(kept, np.stack([draw(str(i)) for i in TRAINING]))
-    assert np.array_equal(made.images.pairs.targets[~made.generated], images.pairs.targets[TRAINING])
+    assert np.array_equal(training.images.pairs.targets[~training.generated], images.pairs.targets[TRAINING])
 
 
 def test_keys_of_samples_load_their_own_images(images: ImageCache) -> None:
-    made = side(images, share=0.5)
+    training = with_generated(images, share=0.5)
     for row in (0, 11, 12, 23):
-        key = made.images.pairs.table["left"].iloc[row]
-        assert np.array_equal(made.images.pairs.load(key), made.images.images[row])
+        key = training.images.pairs.table["left"].iloc[row]
+        assert np.array_equal(training.images.pairs.load(key), training.images.images[row])
 
 
 def test_the_same_seed_makes_the_same_images(images: ImageCache) -> None:
-    first = np.array(side(images, epochs=2).images.images)
+    first = np.array(with_generated(images, epochs=2).images.images)
     random = torch.get_rng_state()
     for folder in images.folder.parent.glob("generat*"):
         shutil.rmtree(folder)
-    assert np.array_equal(np.array(side(images, epochs=2).images.images), first)
+    assert np.array_equal(np.array(with_generated(images, epochs=2).images.images), first)
     assert torch.equal(torch.get_rng_state(), random)
-    assert not np.array_equal(side(images, epochs=2, seed=1).images.images, first)
-    assert not np.array_equal(side(images, epochs=3).images.images, first)
+    assert not np.array_equal(with_generated(images, epochs=2, seed=1).images.images, first)
+    assert not np.array_equal(with_generated(images, epochs=3).images.images, first)
     assert not np.array_equal(first[0], first[1])
 
 
 def test_generators_are_trained_once_for_all_shares(
     images: ImageCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = side(images)
+    whole = with_generated(images)
 
     def again(*_: Any, **__: Any) -> None:
         raise AssertionError("trained again")
 
     monkeypatch.setattr(Dcgan, "train_on", again)
-    assert side(images).images.folder == whole.images.folder
-    half = side(images, share=0.5)
+    assert with_generated(images).images.folder == whole.images.folder
+    half = with_generated(images, share=0.5)
     assert np.array_equal(half.images.images[12:], whole.images.images)
     assert half.sheet == whole.sheet
     for other in ({"epochs": 2}, {"seed": 1}, {"split_hash": "other"}):
         with pytest.raises(AssertionError, match="trained again"):
-            side(images, **other)
+            with_generated(images, **other)
 
 
 def test_of_two_at_once_one_trains_and_the_other_waits(images: ImageCache) -> None:
@@ -191,14 +189,14 @@ def test_of_two_at_once_one_trains_and_the_other_waits(images: ImageCache) -> No
 
 
 def test_the_sheet_shows_real_above_generated_images(images: ImageCache) -> None:
-    made = side(images)
-    sheet = np.asarray(Image.open(made.sheet))
+    training = with_generated(images)
+    sheet = np.asarray(Image.open(training.sheet))
     assert sheet.shape == (4 * PX, 8 * PX, 3)
     assert np.array_equal(sheet[:PX, :PX], draw("0"))
-    assert np.array_equal(sheet[PX : 2 * PX, :PX], made.images.images[0])
+    assert np.array_equal(sheet[PX : 2 * PX, :PX], training.images.images[0])
     assert np.array_equal(sheet[2 * PX : 3 * PX, :PX], draw("2"))
     assert sheet[2 * PX : 3 * PX, 4 * PX :].sum() == 0  # the class has four images
-    assert np.array_equal(sheet[3 * PX :, :PX], made.images.images[8])
+    assert np.array_equal(sheet[3 * PX :, :PX], training.images.images[8])
 
 
 def test_progress_counts_the_epochs_of_all_classes(images: ImageCache) -> None:
@@ -225,11 +223,11 @@ def test_an_argument_out_of_its_range_is_an_error(images: ImageCache) -> None:
     with pytest.raises(
         SpecError, match=r"`data\.generated\.generator`: `dcgan`: latent and width must be at least 1"
     ):
-        side(images, generator=Component(name="dcgan", args={"width": 0}))
+        with_generated(images, generator=Component(name="dcgan", args={"width": 0}))
 
 
 def test_a_generator_that_diverges_is_an_error(images: ImageCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dcgan, "train_on", lambda *_, **__: iter([(float("nan"), 1.0)]))
     with pytest.raises(DataError, match="generator of dots must stay finite"):
-        side(images)
+        with_generated(images)
     assert not list(images.folder.parent.glob("generator-*"))

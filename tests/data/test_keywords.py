@@ -22,11 +22,11 @@ from study.data.keywords import LABELS, UNUSABLE, eye_labels
         (" Normal  Fundus ", "N"),
     ],
 )
-def test_rule(keywords, labels):
+def test_rule(keywords: str, labels: str) -> None:
     assert "".join(np.array(LABELS)[eye_labels(keywords) == 1]) == labels
 
 
-def test_an_eye_without_a_usable_keyword_is_unknown():
+def test_an_eye_without_a_usable_keyword_is_unknown() -> None:
     assert (eye_labels("low image quality，lens dust") == -1).all()
     assert (eye_labels("") == -1).all()
 
@@ -35,7 +35,7 @@ def test_an_eye_without_a_usable_keyword_is_unknown():
     st.lists(st.sampled_from(["normal fundus", "drusen", "cataract", *sorted(UNUSABLE)]), min_size=1),
     st.sampled_from([",", "，"]),
 )
-def test_n_never_meets_a_disease_and_order_does_not_matter(parts, comma):
+def test_n_never_meets_a_disease_and_order_does_not_matter(parts: list[str], comma: str) -> None:
     labels = eye_labels(comma.join(parts))
     assert (labels == eye_labels(comma.join(reversed(parts)))).all()
     assert not (labels[0] == 1 and labels[1:].any())

@@ -1,16 +1,21 @@
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from study.data.datasets.phantom import Phantom
-from study.data.pairs import fingerprint, one_hot, pairs_table, single_eyes
+from study.data.pairs import Pairs, fingerprint, one_hot, pairs_table, single_eyes
 from study.spec.errors import DataError
 
 TABLE = pairs_table(["a", "b"], ["p", "q"], ["a.png", None], ["b.png", "c.png"])
 
 
-def test_subset_by_mask_and_by_positions_agree_and_change_the_fingerprint(make_pairs):
+def test_subset_by_mask_and_by_positions_agree_and_change_the_fingerprint(
+    make_pairs: Callable[..., Pairs],
+) -> None:
     pairs = make_pairs([[1, 0], [0, 1], [1, 1]])
     by_mask, by_position = pairs.subset(np.array([True, False, True])), pairs.subset(np.array([0, 2]))
     assert by_mask.table["sample"].tolist() == ["s0", "s2"]
@@ -19,7 +24,7 @@ def test_subset_by_mask_and_by_positions_agree_and_change_the_fingerprint(make_p
     assert by_mask.keys == [("s0_left.png", "s0_right.png"), ("s2_left.png", "s2_right.png")]
 
 
-def test_missing_eye_is_none_among_the_keys(make_pairs):
+def test_missing_eye_is_none_among_the_keys(make_pairs: Callable[..., Pairs]) -> None:
     assert make_pairs([[1], [0]], table=TABLE).keys == [("a.png", "b.png"), (None, "c.png")]
 
 
@@ -29,7 +34,7 @@ def test_missing_eye_is_none_among_the_keys(make_pairs):
         ({"table": TABLE.assign(sample=["a", "a"])}, "each sample must stand once, got 'a'"),
         ({"table": TABLE.assign(patient=["p", ""])}, "sample and patient must be non-empty text"),
         (
-            {"table": TABLE.assign(left=[None, None], right=["b.png", None])},
+            {"table": pairs_table(["a", "b"], ["p", "q"], [None, None], ["b.png", None])},
             "each sample must name an image, got none for 'b'",
         ),
         ({"table": TABLE.drop(columns="age")}, "got none named age"),
@@ -42,12 +47,14 @@ def test_missing_eye_is_none_among_the_keys(make_pairs):
         ),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(make_pairs, changes, message):
+def test_parts_that_do_not_fit_are_refused(
+    make_pairs: Callable[..., Pairs], changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         make_pairs(**{"targets": [[1], [0]], **changes})
 
 
-def test_classes_need_exactly_one_label_or_none_known(make_pairs):
+def test_classes_need_exactly_one_label_or_none_known(make_pairs: Callable[..., Pairs]) -> None:
     pairs = make_pairs([[1, 0], [-1, -1]], kind="classes")
     with pytest.raises(
         DataError, match="exactly one label a sample where the kind is `grades`, got 2 for 's1'"
@@ -55,11 +62,11 @@ def test_classes_need_exactly_one_label_or_none_known(make_pairs):
         replace(pairs, kind="grades", targets=np.array([[1, 0], [1, 1]], dtype=np.int8))
 
 
-def test_one_hot_of_unknown_is_unknown():
+def test_one_hot_of_unknown_is_unknown() -> None:
     assert one_hot(np.array([[2, -1]]), 3).tolist() == [[[0, 0, 1], [-1, -1, -1]]]
 
 
-def test_fingerprint_follows_files_and_labels(tmp_path):
+def test_fingerprint_follows_files_and_labels(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one")
     first = fingerprint(tmp_path, ["a", None, "absent"], np.array([0, 1]))
     assert first == fingerprint(tmp_path, ["a", "absent"], np.array([0, 1]))
@@ -68,7 +75,7 @@ def test_fingerprint_follows_files_and_labels(tmp_path):
     assert first != fingerprint(tmp_path, ["a", "absent"], np.array([0, 1]))
 
 
-def test_eyes_become_samples_of_their_patient():
+def test_eyes_become_samples_of_their_patient() -> None:
     pairs = Phantom(None, variant="grades", num_patients=20).read()
     eyes = single_eyes(pairs)
     assert (eyes.num_views, len(eyes)) == (1, 40)
@@ -79,7 +86,7 @@ def test_eyes_become_samples_of_their_patient():
     assert single_eyes(eyes) is eyes
 
 
-def test_eyes_without_image_or_label_are_left_out():
+def test_eyes_without_image_or_label_are_left_out() -> None:
     pairs = Phantom(None, variant="grades", num_patients=20).read()
     pairs.table.loc[3, "right"] = None
     pairs.view_targets[5, 0] = -1

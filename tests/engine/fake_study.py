@@ -1,8 +1,7 @@
-"""A study without networks: a conductor over a real run folder, and a worker whose learning curves are a formula."""
+"""A study without networks: a conductor over a real run folder, and a worker whose curves are a formula."""
 
-import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +9,25 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
+from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import publish_once, retry_write
-from study.engine.orders.trial_order import Site, TrialOrder, trial_columns
+from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.search.conductor import Conductor
 from study.engine.search.plan import Plan
+from study.evidence.records import (
+    EpochRecord,
+    FinishedTrial,
+    Role,
+    State,
+    epochs_table,
+    finished_trials,
+    learning_curves,
+    trial_table,
+)
 from study.evidence.store import Store
 from study.spec.errors import StorageError
+from study.spec.holes import Scalar
 from study.spec.reading import override
 from study.spec.study_file import StudySpec
 
@@ -34,62 +45,117 @@ class Silent:
     """A watcher that shows nothing."""
 
     def started(self, order: TrialOrder) -> None: ...
-    def epoch(self, order: TrialOrder, row: dict[str, Any]) -> None: ...
+
+    def epoch(self, order: TrialOrder, record: EpochRecord) -> None: ...
+
     def ended(
-        self, order: TrialOrder, state: str, values: Sequence[float], message: str, rows: list[dict[str, Any]]
+        self,
+        order: TrialOrder,
+        state: State,
+        values: Sequence[float],
+        message: str,
+        epochs: Sequence[EpochRecord],
     ) -> None: ...
 
 
 def conduct(store: Store, **settings: Any) -> Conductor:
     """A conductor that goes on from what the run folder holds, as `study.run` makes one."""
     spec = StudySpec.read(override(STUDY, settings))
-    records = store.read_table("trial").to_pylist()
-    interrupted = PendingOrders(store).unfinished({row["trial"] for row in records})
-    plan = Plan(spec, records, store.read_table("epochs").to_pylist(), interrupted)
-    site = Site(spec.study, store.where, "", "{}", "", "")
-    return Conductor(plan, store, site, True, 3, spec.resources.on_out_of_memory == "halve", [Silent()], None)
+    finished = finished_trials(store)
+    interrupted = PendingOrders(store).unfinished({trial.trial for trial in finished})
+    plan = Plan(spec, finished, learning_curves(store), interrupted)
+    return Conductor(
+        plan,
+        store,
+        Site(
+            study=spec.study, run=store.where, cache="", provenance="{}", data_fingerprint="", split_hash=""
+        ),
+        synthetic=True,
+        keep_weights=3,
+        halves=spec.resources.on_out_of_memory == "halve",
+        watchers=[Silent()],
+        stop_group=None,
+    )
 
 
-def row_of(order: TrialOrder, epoch: int) -> dict[str, Any]:
+def finished_trial(
+    number: int,
+    params: Mapping[str, Scalar],
+    state: State = State.COMPLETE,
+    value: float = 0.5,
+) -> FinishedTrial:
+    """A recorded trial of the search."""
+    complete = state is State.COMPLETE
+    return FinishedTrial(
+        trial=f"search-{number:05d}",
+        role=Role.SEARCH,
+        number=number,
+        state=state,
+        value=value if complete else None,
+        objectives={"macro_average_precision": value} if complete else {},
+        params=params,
+        epochs=30,
+    )
+
+
+def epoch_of(key: str, epoch: int, value: float) -> EpochRecord:
+    """An epoch of a trial."""
+    return EpochRecord(
+        trial=key,
+        epoch=epoch,
+        train_loss=1.0,
+        val_loss=1.0,
+        value=value,
+        lr=1e-3,
+        seconds=1.0,
+        pairs_per_second=9.0,
+        synthetic=True,
+    )
+
+
+def learnt(order: TrialOrder, epoch: int) -> EpochRecord:
     """An epoch of a trial: better with the epochs, best at a rate of 0.001."""
     distance = abs(np.log10(order.spec["optimiser"]["lr"]) + 3)
-    value = float(1 - 0.3 * distance - 0.5 / epoch)
-    return {
-        "epoch": epoch,
-        "train_loss": 1.0,
-        "val_loss": 1.0,
-        "value": value,
-        "lr": 1e-3,
-        "seconds": 1.0,
-        "pairs_per_second": 9.0,
-    }
+    return epoch_of(order.key, epoch, float(1 - 0.3 * distance - 0.5 / epoch))
 
 
 def train(conductor: Conductor, order: TrialOrder, killed: Callable[[], None] = lambda: None) -> None:
     """What the worker of an order does; `killed` may end it at any moment."""
-    rows = []
+    epochs = []
     for epoch in range(1, order.spec["training"]["epochs"] + 1 if order.trains else 1):
         killed()
-        rows.append(row_of(order, epoch))
-        if conductor.result(order.key, {**rows[-1], "state": "running"}):
-            conductor.ended(order.key, {"state": "running"})
+        epochs.append(learnt(order, epoch))
+        if conductor.epoch(order.key, epochs[-1], judged=True):
+            conductor.ended(order.key, EndMessage(Ending.INTERRUPTED))
             return
     killed()
-    value = rows[-1]["value"] if rows else 0.1
-    now, objectives = datetime.now(UTC), json.dumps({"macro_average_precision": value})
-    record = {**trial_columns(order, conductor.site, order.trial_spec()), "state": "complete", "objective": "macro_average_precision",
-              "value": value, "objectives": objectives, "best_epoch": len(rows), "num_epochs": len(rows), "num_parameters": 1,
-              "seconds_training": 1.0, "seconds_total": 1.0, "device": "cpu", "started": now, "ended": now, "synthetic": True}  # fmt: skip
-    epochs = [{"trial": order.key, **row, "synthetic": True} for row in rows]
+    value = epochs[-1].value if epochs else 0.1
+    now, objectives = datetime.now(UTC), {"macro_average_precision": value}
+    record = trial_record(
+        order,
+        conductor.site,
+        state=State.COMPLETE,
+        objective="macro_average_precision",
+        value=value,
+        objectives=objectives,
+        best_epoch=len(epochs),
+        num_epochs=len(epochs),
+        num_parameters=1,
+        seconds_training=1.0,
+        seconds_total=1.0,
+        device="cpu",
+        started=now,
+        ended=now,
+        synthetic=True,
+    )
+    tables = {"trial": trial_table(record), "epochs": epochs_table(epochs)}
     try:
-        retry_write(
-            lambda: publish_once(conductor.store, order.key, {"trial": [record], "epochs": epochs}), order.key
-        )
+        retry_write(lambda: publish_once(conductor.store, order.key, tables), order.key)
     except StorageError as error:
-        conductor.ended(order.key, {"state": "unsaved", "message": str(error)})
+        conductor.ended(order.key, EndMessage(Ending.UNSAVED, message=str(error)))
         return
     killed()
-    conductor.ended(order.key, {"state": "complete", "objectives": objectives})
+    conductor.ended(order.key, EndMessage(Ending.COMPLETE, objectives=objectives))
 
 
 def run(
@@ -121,16 +187,17 @@ def require_whole(store: Store) -> None:
     counts = epochs.groupby("trial").size()
     for row in trials.itertuples():
         assert counts.get(row.trial, 0) == row.num_epochs
-        assert list(epochs[epochs["trial"] == row.trial]["epoch"]) == list(range(1, row.num_epochs + 1))
+        num_epochs = int(str(row.num_epochs))
+        assert epochs[epochs["trial"] == row.trial]["epoch"].tolist() == list(range(1, num_epochs + 1))
     assert PendingOrders(store).orders() == []
 
 
-class Failing(fs.FileSystemHandler):
+class Failing(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow's compiled classes have no types
     """A storage without renames that refuses the writes that `refuses` names by their number.
 
     Args:
-        folder: where the files really are.
-        refuses: by number of the write, from 1.
+        folder: Folder of the real files.
+        refuses: Says of the number of a write, from 1, whether it is refused.
     """
 
     def __init__(self, folder: str, refuses: Callable[[int], bool]) -> None:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,15 +25,15 @@ SCORE = np.array(
     ]
 )
 FOUND = Predictions(
-    "search-00000",
-    "network",
-    "",
-    "test",
-    [f"s{i}" for i in range(8)],
-    ["p"] * 8,
-    TARGET,
-    SCORE.astype(np.float32),
-    True,
+    trial="search-00000",
+    head="network",
+    setting="",
+    split="test",
+    sample=[f"s{i}" for i in range(8)],
+    patient=["p"] * 8,
+    target=TARGET,
+    score=SCORE.astype(np.float32),
+    synthetic=True,
 )
 RIGHT, WRONG = {"s0", "s1", "s2", "s4"}, {"s3", "s5", "s6", "s7"}
 
@@ -47,7 +50,7 @@ def test_right_and_wrong_ones_are_drawn_and_always_the_same() -> None:
 
 
 def test_where_one_kind_is_short_the_other_fills_up() -> None:
-    good = Predictions(**{**vars(FOUND), "score": TARGET.astype(np.float32)})
+    good = replace(FOUND, score=TARGET.astype(np.float32))
     assert len(pick_cases(good, TARGET > 0, LABELS, (), 6, None)) == 6
 
 
@@ -78,6 +81,6 @@ def test_with_a_label_its_hits_misses_and_false_alarms_are_drawn() -> None:
         ({"num_random": 0}, r"must find a sample to show"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(arguments: dict, message: str) -> None:  # type: ignore[type-arg]
+def test_what_cannot_be_shown_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         cases(**arguments)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,33 @@ from study.evidence.store import Store
 
 def rows(step: str = "") -> dict[str, list[dict[str, Any]]]:
     """One trial, one sample, both eyes."""
-    sample = {"trial": "a", "sample": "s", "patient": "p", "chosen": "random", "label": "D", "target": [0, 1], "score": [0.2, 0.8],
-              "decided": [False, True], "images": [b"left", b"right"], "synthetic": True}  # fmt: skip
-    maps = [{"trial": "a", "sample": "s", "view": view, "method": GRAD_CAM, "name": "D", "step": step, "height": 2, "width": 3,
-             "values": [float(6 * view + i) for i in range(6)], "synthetic": True} for view in (0, 1)]  # fmt: skip
-    checks = [
-        {
-            "trial": "a",
-            "place": 0,
-            "step": "head",
-            "rank_correlation": 0.1,
-            "ssim": 0.2,
-            "num_maps": 2,
-            "synthetic": True,
-        }
+    sample = {
+        "trial": "a",
+        "sample": "s",
+        "patient": "p",
+        "chosen": "random",
+        "label": "D",
+        "target": [0, 1],
+        "score": [0.2, 0.8],
+        "decided": [False, True],
+        "images": [b"left", b"right"],
+        "synthetic": True,
+    }
+    shared = {"trial": "a", "sample": "s", "method": GRAD_CAM, "name": "D", "step": step, "synthetic": True}
+    maps = [
+        {**shared, "view": view, "height": 2, "width": 3, "values": [6.0 * view + i for i in range(6)]}
+        for view in (0, 1)
     ]
-    return {"samples": [sample], "maps": maps, "checks": checks}
+    check = {
+        "trial": "a",
+        "place": 0,
+        "step": "head",
+        "rank_correlation": 0.1,
+        "ssim": 0.2,
+        "num_maps": 2,
+        "synthetic": True,
+    }
+    return {"samples": [sample], "maps": maps, "checks": [check]}
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -35,12 +47,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     write_heatmaps(store, rows())
     found = read_heatmaps(store)
     assert found is not None
-    assert (found.trials, found.cases, found.names("a", GRAD_CAM), found.names("a", ATTENTION)) == (
-        ["a"],
-        ["s"],
-        ["D"],
-        [],
-    )
+    assert (found.trials, found.cases) == (["a"], ["s"])
+    assert (found.names("a", GRAD_CAM), found.names("a", ATTENTION)) == (["D"], [])
     maps = found.of("a", "s", GRAD_CAM, "D")
     assert maps.keys() == {0, 1}
     assert maps[1].tolist() == [[6, 7, 8], [9, 10, 11]]
@@ -61,27 +69,35 @@ def test_the_next_ones_replace_them(tmp_path: Path) -> None:
 
 def test_others_can_read_them(tmp_path: Path) -> None:
     write_heatmaps(Store(tmp_path), rows())
-    values = duckdb.sql(
-        f"select view, list_sum(values) from '{tmp_path}/heatmaps/maps.parquet' order by view"
-    ).fetchall()
-    assert values == [(0, 15.0), (1, 51.0)]
+    maps = tmp_path / "heatmaps" / "maps.parquet"
+    found = duckdb.sql(f"select view, list_sum(values) from '{maps}' order by view")
+    assert found is not None
+    assert found.fetchall() == [(0, 15.0), (1, 51.0)]
+
+
+def cut_off(folder: Path) -> None:
+    (folder / "maps.parquet").write_bytes(b"PAR1 no")
+
+
+def exchange(folder: Path) -> None:
+    (folder / "maps.parquet").write_bytes((folder / "checks.parquet").read_bytes())
+
+
+def forget_samples(folder: Path) -> None:
+    write_heatmaps(Store(folder.parent), {**rows(), "samples": []})
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: (folder / "maps.parquet").write_bytes(b"PAR1 no"), "cannot be read"),
-        (
-            lambda folder: (folder / "maps.parquet").write_bytes((folder / "checks.parquet").read_bytes()),
-            "other columns",
-        ),
-        (
-            lambda folder: write_heatmaps(Store(folder.parent), {**rows(), "samples": []}),
-            "do not belong together",
-        ),
+        (cut_off, "cannot be read"),
+        (exchange, "other columns"),
+        (forget_samples, "do not belong together"),
     ],
 )
-def test_damaged_ones_are_named_and_skipped(tmp_path: Path, damage: Any, said: str) -> None:
+def test_damaged_ones_are_named_and_skipped(
+    tmp_path: Path, damage: Callable[[Path], None], said: str
+) -> None:
     store = Store(tmp_path)
     write_heatmaps(store, rows())
     damage(tmp_path / "heatmaps")

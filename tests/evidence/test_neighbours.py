@@ -2,19 +2,22 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from study.evidence.neighbours import nearest, votes_for_all_k
+from study.evidence.neighbours import DistanceName, Votes, nearest, votes_for_all_k
+
+Points = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.fixture
-def points():
+def points() -> Points:
+    """References and queries."""
     rng = np.random.default_rng(0)
-    return rng.normal(size=(80, 5)).astype(np.float32) + 3, rng.normal(size=(300, 5)).astype(np.float32)[
-        :70
-    ] + 3
+    references = rng.normal(size=(80, 5)).astype(np.float32) + 3
+    queries = rng.normal(size=(300, 5)).astype(np.float32)[:70] + 3
+    return references, queries
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_the_neighbours_are_scikit_learns(points, metric):
+def test_the_neighbours_are_scikit_learns(points: Points, metric: DistanceName) -> None:
     references, queries = points
     found = nearest(references, queries, metric, k=7)
     distance, index = NearestNeighbors(n_neighbors=7, metric=metric).fit(references).kneighbors(queries)
@@ -22,18 +25,17 @@ def test_the_neighbours_are_scikit_learns(points, metric):
     np.testing.assert_allclose(found.distance, distance, rtol=1e-4, atol=1e-6)
 
 
-def test_many_blocks_of_queries_are_as_one(points):
+def test_many_blocks_of_queries_are_as_one(points: Points) -> None:
     references, queries = points
     many = np.tile(queries, (8, 1))
     whole = nearest(references, many, "euclidean", k=3)
-    np.testing.assert_array_equal(
-        whole.index, np.tile(nearest(references, queries, "euclidean", k=3).index, (8, 1))
-    )
+    once = nearest(references, queries, "euclidean", k=3)
+    np.testing.assert_array_equal(whole.index, np.tile(once.index, (8, 1)))
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("votes", ["uniform", "distance"])
-def test_all_k_vote_as_scikit_learn_does(points, metric, votes):
+def test_all_k_vote_as_scikit_learn_does(points: Points, metric: DistanceName, votes: Votes) -> None:
     references, queries = points
     rng = np.random.default_rng(1)
     classes = rng.integers(0, 4, len(references))
@@ -53,7 +55,7 @@ def test_all_k_vote_as_scikit_learn_does(points, metric, votes):
         )
 
 
-def test_equal_votes_go_to_the_smaller_summed_distance():
+def test_equal_votes_go_to_the_smaller_summed_distance() -> None:
     references = np.array([[0.0], [1.0], [3.0]])
     classes = np.eye(3)[[2, 0, 1]]
     queries = np.array([[0.4], [0.6]])
@@ -65,7 +67,7 @@ def test_equal_votes_go_to_the_smaller_summed_distance():
     np.testing.assert_allclose(broken, first, atol=2e-6)
 
 
-def test_half_of_the_votes_for_a_label_is_decided_by_the_summed_distance():
+def test_half_of_the_votes_for_a_label_is_decided_by_the_summed_distance() -> None:
     references = np.array([[0.0], [1.0]])
     target = np.array([[1, 0], [0, 1]], dtype=np.int8)
     near = nearest(references, np.array([[0.4], [0.6]]), "euclidean", k=2)
@@ -76,7 +78,7 @@ def test_half_of_the_votes_for_a_label_is_decided_by_the_summed_distance():
     ]
 
 
-def test_a_reference_at_the_same_place_votes_alone_by_distance():
+def test_a_reference_at_the_same_place_votes_alone_by_distance() -> None:
     references = np.array([[0.1, 0.2], [0.1, 0.2], [0.5, 0.5]], dtype=np.float32)
     near = nearest(references, references[:1], "euclidean", k=3)
     assert near.distance[0, :2].tolist() == [0, 0]
@@ -85,14 +87,14 @@ def test_a_reference_at_the_same_place_votes_alone_by_distance():
     np.testing.assert_allclose(score[:, 0, 0], [1, 0.5, 0.5])
 
 
-def test_fewer_references_than_k_are_all_taken_and_zero_vectors_have_a_cosine():
+def test_fewer_references_than_k_are_all_taken_and_zero_vectors_have_a_cosine() -> None:
     references = np.array([[0.0, 0.0], [1.0, 0.0]])
     near = nearest(references, np.array([[2.0, 0.0]]), "cosine", k=50)
     assert near.index.tolist() == [[1, 0]]
     np.testing.assert_allclose(near.distance, [[0, 1]])
 
 
-def test_forbidden_references_come_last_with_infinite_distance(points):
+def test_forbidden_references_come_last_with_infinite_distance(points: Points) -> None:
     references, queries = points
     allowed = np.random.default_rng(0).random((len(queries), len(references))) < 0.05
     near = nearest(references, queries, "euclidean", k=20, allowed=allowed)

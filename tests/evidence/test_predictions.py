@@ -3,11 +3,12 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from study.evidence.predictions import embeddings_of, predictions_of
+from study.evidence.predictions import Embeddings, Predictions, embeddings_of, predictions_of
 from study.evidence.schema import EMBEDDINGS, PREDICTIONS
+from tests.evidence.fakes import fake_embeddings, fake_predictions
 
 
-def same(a, b):
+def same(a: Predictions | Embeddings, b: Predictions | Embeddings) -> bool:
     for field in dataclasses.fields(a):
         left, right = getattr(a, field.name), getattr(b, field.name)
         if isinstance(left, np.ndarray):
@@ -17,11 +18,11 @@ def same(a, b):
     return True
 
 
-def test_predictions_survive_the_way_through_a_table(predictions):
+def test_predictions_survive_the_way_through_a_table() -> None:
     parts = [
-        predictions("search-00002", "val"),
-        predictions("search-00001", "test"),
-        predictions("search-00002", "test", num_samples=5),
+        fake_predictions("search-00002", "val"),
+        fake_predictions("search-00001", "test"),
+        fake_predictions("search-00002", "test", num_samples=5),
     ]
     parts[0].target[1, 2] = -1
     table = pa.concat_tables([p.table() for p in parts])
@@ -35,17 +36,17 @@ def test_predictions_survive_the_way_through_a_table(predictions):
     }
 
 
-def test_embeddings_survive_the_way_through_a_table(embeddings):
-    parts = [embeddings("train"), embeddings("val", 7)]
+def test_embeddings_survive_the_way_through_a_table() -> None:
+    parts = [fake_embeddings("train"), fake_embeddings("val", 7)]
     table = pa.concat_tables([p.table() for p in parts])
     assert table.schema.equals(EMBEDDINGS)
     assert all(same(part, back) for part, back in zip(parts, embeddings_of(table), strict=True))
     assert predictions_of(PREDICTIONS.empty_table()) == []
 
 
-def test_generated_samples_are_synthetic_among_real_ones(embeddings):
+def test_generated_samples_are_synthetic_among_real_ones() -> None:
     some = dataclasses.replace(
-        embeddings("train", 4), synthetic=False, generated=np.array([False, True, True, False])
+        fake_embeddings("train", 4), synthetic=False, generated=np.array([False, True, True, False])
     )
     some.target[1, 0] = -1
     table = some.table()
@@ -54,8 +55,8 @@ def test_generated_samples_are_synthetic_among_real_ones(embeddings):
     assert some.known().table()["synthetic"].to_pylist() == [False, True, False]
 
 
-def test_only_samples_without_unknown_labels_are_known(predictions):
-    some = predictions(num_samples=6)
+def test_only_samples_without_unknown_labels_are_known() -> None:
+    some = fake_predictions(num_samples=6)
     some.target[2, 1] = -1
     known = some.known()
     assert known.sample == [s for i, s in enumerate(some.sample) if i != 2]

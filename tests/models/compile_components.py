@@ -1,24 +1,42 @@
-"""Compiles every component without a graph break; run as a script, because the shape checks of the tests cannot be traced.
+"""Compiles every component without a graph break.
 
-Prints one line per component, `ok` or the first line of what went wrong.
-"""
+It is a script, because the shape checks of the tests cannot be traced. It prints one line for each component:
+`ok`, or the first line of the error."""
 
 import sys
 
 import torch
 from torch import Tensor, nn
 
+from models.attentions.cbam import Cbam
+from models.attentions.mirror import Mirror
+from models.attentions.none import NoAttention
 from models.backbones import build_backbone
-from models.siamese import Output, SiameseNet
+from models.contexts.none import NoContext
+from models.contexts.osim import Osim
+from models.contracts import Contract, Fusion, Head, Loss, MapBlock
+from models.fusions.concat import Concat
+from models.fusions.difference import Difference
+from models.fusions.late import Late
+from models.heads.multi_label import MultiLabel
+from models.heads.powerset import Powerset
+from models.output import Output
+from models.poolings.gem import Gem
+from models.siamese import SiameseNet
 from study.spec import components
+from tests.models.parts import Spec, build, label_sets_for, specs_of
 
 CHANNELS, LABELS = 8, 4
-VARIANTS = {
+LABEL_SETS = torch.eye(LABELS)
+LEVELS: list[Spec] = [
+    {"name": name, "level": "feature_map"} for name in ("concat", "difference", "gated", "max")
+]
+VARIANTS: dict[str, list[Spec]] = {
     "attention": [{"name": "mirror", "norm": "rows"}, {"name": "mirror", "flips": "image"}],
     "context": [{"name": "osim", "scale_mode": "window"}, {"name": "mirror", "flips": "image"}],
     "pooling": [],
     "fusion": [
-        *({"name": name, "level": "feature_map"} for name in ("concat", "difference", "gated", "max")),
+        *LEVELS,
         {"name": "late", "rule": "noisy_or"},
         {"name": "casfm", "cross_mode": "standard", "dim": 16, "share_eyes": True, "combine": "sum"},
         {"name": "dual_synergy", "cafm": "mhca", "discrepancy": "signed", "similarity": "cosine", "dim": 16},
@@ -27,8 +45,8 @@ VARIANTS = {
     "head": [],
 }
 BACKBONES = [
-    "tiny", "resnet18", "alexnet", "vgg11", "squeezenet1_1", "mobilenet_v2", "resnext50_32x4d", "swin_t", "vit_b_32",
-    "timm/resnet10t", "convnext_atto", "tf_efficientnet_b0", "vit_tiny_patch16_224",
+    "tiny", "resnet18", "alexnet", "vgg11", "squeezenet1_1", "mobilenet_v2", "resnext50_32x4d", "swin_t",
+    "vit_b_32", "timm/resnet10t", "convnext_atto", "tf_efficientnet_b0", "vit_tiny_patch16_224",
 ]  # fmt: skip
 
 
@@ -57,23 +75,29 @@ def first(y: object) -> Tensor:
     return tensor
 
 
-def build(kind: str, spec: dict[str, object], *wired: object) -> nn.Module:
-    module: nn.Module = components.build(kind, components.parse(kind, spec, kind), *wired)
-    return module
+def fresh(kind: str, spec: Spec) -> Contract:
+    if kind == "fusion":
+        return build(kind, spec, CHANNELS, 2)
+    if kind == "head":
+        return build(kind, spec, CHANNELS, LABELS, *label_sets_for(spec["name"], LABEL_SETS))
+    return build(kind, spec, CHANNELS)
+
+
+def inputs(module: Contract) -> list[Tensor]:
+    if isinstance(module, Head):
+        return [torch.randn(4, CHANNELS)]
+    pair = torch.randn(4, 2, CHANNELS, 5, 6)
+    if isinstance(module, Fusion) or (isinstance(module, MapBlock) and module.binocular):
+        return [pair]
+    return [pair[:, 0]] * (3 if isinstance(module, MapBlock) and module.image_flips else 1)
 
 
 def check_blocks() -> list[bool]:
     results = []
     for kind, variants in VARIANTS.items():
-        for spec in [*({"name": name} for name in components.names(kind)), *variants]:
-            sets = (torch.eye(LABELS),) if spec["name"] == "powerset" else ()
-            wired = {"fusion": (CHANNELS, 2), "head": (CHANNELS, LABELS, *sets)}.get(kind, (CHANNELS,))
-            module = build(kind, spec, *wired)
-            x = torch.randn(4, 2, CHANNELS, 5, 6)
-            paired = kind == "fusion" or getattr(module, "binocular", False)
-            inputs = [torch.randn(4, CHANNELS)] if kind == "head" else [x if paired else x[:, 0]]
-            inputs *= 3 if getattr(module, "image_flips", False) else 1
-            results.append(check(f"{kind} {spec}", module, *inputs))
+        for spec in specs_of(kind, variants):
+            module = fresh(kind, spec)
+            results.append(check(f"{kind} {spec}", module, *inputs(module)))
     return results
 
 
@@ -82,46 +106,42 @@ def check_networks() -> list[bool]:
     for name in BACKBONES:
         backbone = build_backbone(name, image_px=64)
         channels = backbone.out_channels
-        blocks = (
-            build("context", {"name": "osim"}, channels),
-            build("attention", {"name": "mirror", "flips": "image"}, channels // 2),
-        )
-        fusion = build("fusion", {"name": "difference"}, channels // 2, 2)
         net = SiameseNet(
             backbone,
-            *blocks,
-            fusion,
-            build("head", {"name": "multi_label"}, 16, LABELS),
+            Osim(channels),
+            Mirror(channels // 2, flips="image"),
+            Difference(channels // 2, 2),
+            MultiLabel(16, LABELS),
             embedding_dim=16,
             l2norm=True,
         )
         results.append(check(f"network {name}", net, torch.randn(2, 2, 3, 64, 64)))
-    results.append(check("network with a head for each eye", per_eye("concat"), torch.randn(2, 2, 3, 32, 32)))
-    results.append(check("network that joins logits", per_eye("late"), torch.randn(2, 2, 3, 32, 32)))
+    images = torch.randn(2, 2, 3, 32, 32)
+    results.append(check("network with a head for each eye", per_eye(Concat), images))
+    results.append(check("network that joins logits", per_eye(Late), images))
     return results
 
 
-def per_eye(fusion: str) -> SiameseNet:
+def per_eye(fusion: type[Concat | Late]) -> SiameseNet:
     """Both kinds of networks that give logits of each eye; the attention stands inside the backbone."""
-    backbone = build_backbone("tiny", image_px=32).attend(
-        lambda c: build("attention", {"name": "cbam"}, c), "every_stage"
-    )
+    backbone = build_backbone("tiny", image_px=32).attend(Cbam, "every_stage")
     channels = backbone.out_channels
-    fused = build("fusion", {"name": fusion}, channels, 2)
-    sets = torch.eye(LABELS)
-    heads = [
-        build("head", {"name": "powerset"}, width, LABELS, sets) for width in (fused.out_features, channels)
-    ]
+    fused = fusion(channels, 2)
     return SiameseNet(
-        backbone, build("context", {"name": "none"}, channels), build("attention", {"name": "none"}, channels), fused, heads[0],
-        pooling=build("pooling", {"name": "gem"}, channels), view_head=heads[1],
-    )  # fmt: skip
+        backbone,
+        NoContext(channels),
+        NoAttention(channels),
+        fused,
+        Powerset(fused.out_features, LABELS, LABEL_SETS),
+        pooling=Gem(channels),
+        view_head=Powerset(channels, LABELS, LABEL_SETS),
+    )
 
 
 class Cost(nn.Module):
     """A loss as a function of the embedding alone."""
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: Loss) -> None:
         super().__init__()
         self.loss = loss
 
@@ -134,10 +154,12 @@ def check_losses() -> list[bool]:
     targets = torch.eye(LABELS).repeat(2, 1)
     fused = torch.randn(8, CHANNELS).requires_grad_()
     prevalence = torch.full((LABELS,), 0.25)
-    return [
-        check(f"loss {name}", Cost(build("loss", {"name": name}, prevalence)), fused, targets)
-        for name in components.names("loss")
-    ]
+    results = []
+    for name in components.names("loss"):
+        loss = build("loss", {"name": name}, prevalence)
+        assert isinstance(loss, Loss)
+        results.append(check(f"loss {name}", Cost(loss), fused, targets))
+    return results
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Each attention against its formula, recomputed slowly."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attentions._mirror import MirrorBranch, Norm, Projection, ValueFrom
 from models.attentions.cbam import Cbam
 from models.attentions.channel import Channel
 from models.attentions.coordinate import Coordinate
@@ -20,52 +22,44 @@ from models.attentions.se import SqueezeExcitation
 from models.attentions.spatial import Spatial
 from models.attentions.spatial_channel import SpatialChannel
 from models.contexts.mirror import MirrorPair
+from models.contracts import Attention
+from tests.models.parts import conv_and_norm, scramble
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 X = torch.randn(3, 16, 4, 5)
 
 
-def scramble(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, 0.1, 0.4)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-    return module.eval()
-
-
 def norm(x: Tensor, bn: nn.BatchNorm2d) -> Tensor:
-    """Batch norm in evaluation, channel by channel."""
+    """Batch norm in evaluation mode, channel by channel."""
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     y = torch.empty_like(x)
     for c in range(x.shape[1]):
-        y[:, c] = (x[:, c] - bn.running_mean[c]) / math.sqrt(bn.running_var[c] + bn.eps) * bn.weight[
-            c
-        ] + bn.bias[c]
+        standard = (x[:, c] - bn.running_mean[c]) / math.sqrt(bn.running_var[c] + bn.eps)
+        y[:, c] = standard * bn.weight[c] + bn.bias[c]
     return y
 
 
 def channel_gate(x: Tensor, gate: nn.Module) -> Tensor:
-    def mlp(v: Tensor) -> Tensor:
-        return gate.fc2.weight[:, :, 0, 0] @ (gate.fc1.weight[:, :, 0, 0] @ v).clamp(min=0)
+    first, second = (gate.get_parameter(f"{layer}.weight")[:, :, 0, 0] for layer in ("fc1", "fc2"))
 
-    return torch.stack([1 / (1 + torch.exp(-(mlp(s.mean((1, 2))) + mlp(s.amax((1, 2)))))) for s in x])[
-        :, :, None, None
-    ]
+    def mlp(v: Tensor) -> Tensor:
+        return second @ (first @ v).clamp(min=0)
+
+    logits = torch.stack([mlp(sample.mean((1, 2))) + mlp(sample.amax((1, 2))) for sample in x])
+    return (1 / (1 + torch.exp(-logits)))[:, :, None, None]
 
 
 def spatial_gate(x: Tensor, gate: nn.Module) -> Tensor:
-    conv, bn = gate.conv.conv, gate.conv.bn
-    pad = conv.weight.shape[-1] // 2
-    both = F.pad(torch.stack([x.mean(1), x.amax(1)], 1), [pad] * 4)
+    conv, bn = conv_and_norm(gate.get_submodule("conv"))
+    side = conv.weight.shape[-1]
+    both = F.pad(torch.stack([x.mean(1), x.amax(1)], 1), [side // 2] * 4)
     out = torch.zeros(len(x), 1, *x.shape[2:])
     for i in range(x.shape[2]):
         for j in range(x.shape[3]):
-            out[:, 0, i, j] = (both[:, :, i : i + 2 * pad + 1, j : j + 2 * pad + 1] * conv.weight[0]).sum(
-                (1, 2, 3)
-            )
+            window = both[:, :, i : i + side, j : j + side]
+            out[:, 0, i, j] = (window * conv.weight[0]).sum((1, 2, 3))
     return norm(out, bn).sigmoid()
 
 
@@ -91,23 +85,22 @@ def test_channel_spatial_and_their_orders() -> None:
     [Cbam, lambda c, **a: SpatialChannel(c, order="channel_spatial", **a)],
     ids=["cbam", "channel_spatial"],
 )
-def test_cbam_gates_channels_then_positions(make: type[Cbam]) -> None:
+def test_cbam_gates_channels_then_positions(make: Callable[..., Attention]) -> None:
     module = scramble(make(16, reduction=4, kernel=5))
-    channel, spatial = (
-        (module.block.channel, module.block.spatial) if isinstance(module, Cbam) else module.gates
-    )
-    assert channel.fc1.weight.shape[0] == 4
+    (gates,) = module.children()
+    channel, spatial = gates.children()
+    assert channel.get_parameter("fc1.weight").shape[0] == 4
     y = X * channel_gate(X, channel)
     torch.testing.assert_close(module(X), y * spatial_gate(y, spatial))
 
 
 def test_squeeze_excitation() -> None:
     module = scramble(SqueezeExcitation(16, reduction=4))
-    one, two = module.gate.fc1, module.gate.fc2
-    hidden = (X.mean((2, 3)) @ one.weight[:, :, 0, 0].T + one.bias).clamp(min=0)
-    torch.testing.assert_close(
-        module(X), X * (hidden @ two.weight[:, :, 0, 0].T + two.bias).sigmoid()[:, :, None, None]
-    )
+    weights = [module.gate.get_parameter(f"{layer}.weight")[:, :, 0, 0] for layer in ("fc1", "fc2")]
+    biases = [module.gate.get_parameter(f"{layer}.bias") for layer in ("fc1", "fc2")]
+    hidden = (X.mean((2, 3)) @ weights[0].T + biases[0]).clamp(min=0)
+    gate = (hidden @ weights[1].T + biases[1]).sigmoid()
+    torch.testing.assert_close(module(X), X * gate[:, :, None, None])
 
 
 @pytest.mark.parametrize(("channels", "kernel"), [(16, 3), (64, 3), (256, 5), (2048, 7)])
@@ -128,6 +121,7 @@ def test_coordinate_attention() -> None:
     g = module.gate
 
     def hidden(mean: Tensor) -> Tensor:
+        assert isinstance(g.bn1, nn.BatchNorm2d)
         y = norm(F.conv2d(mean, g.conv1.weight, g.conv1.bias), g.bn1)
         return y * (y + 3).clamp(0, 6) / 6
 
@@ -139,21 +133,29 @@ def test_coordinate_attention() -> None:
 
 def test_residual_attention_gates_the_branch_only() -> None:
     module = scramble(Residual(16, reduction=4, squeeze=2))
-    conv1, bn1, _, conv2, bn2, _, conv3, bn3, se, spatial = module.branch
+    conv1, bn1 = conv_and_norm(module.branch[:2])
+    conv2, bn2 = conv_and_norm(module.branch[3:5])
+    conv3, bn3 = conv_and_norm(module.branch[6:8])
+    se, spatial = module.branch[8:]
     y = norm(F.conv2d(X, conv1.weight), bn1).relu()
     y = norm(F.conv2d(y, conv2.weight, padding=1), bn2).relu()
-    y = norm(F.conv2d(y, conv3.weight), bn3)
-    y = se(y)
+    y = se(norm(F.conv2d(y, conv3.weight), bn3))
     torch.testing.assert_close(module(X), (X + y * spatial_gate(y, spatial)).relu())
 
 
 def gathered(
-    branch: nn.Module, query: nn.Module, x: Tensor, mirrored: Tensor, norm_over: str, value_from: str
+    branch: MirrorBranch,
+    query: Projection,
+    x: Tensor,
+    mirrored: Tensor,
+    norm_over: Norm,
+    value_from: ValueFrom,
 ) -> Tensor:
     """y_j = x_j + W Σ_i g_i A_ij, position by position."""
 
-    def theta(projection: nn.Module, m: Tensor) -> Tensor:
-        return norm(F.conv2d(m, projection.net[0].weight), projection.net[1]).relu().flatten(2)
+    def theta(projection: Projection, m: Tensor) -> Tensor:
+        conv, bn = conv_and_norm(projection.net)
+        return norm(F.conv2d(m, conv.weight), bn).relu().flatten(2)
 
     q, k = theta(query, x), theta(branch.key, mirrored)
     source = mirrored if value_from == "mirror" else x
@@ -169,7 +171,7 @@ def gathered(
 
 @pytest.mark.parametrize("norm_over", ["cols", "rows"])
 @pytest.mark.parametrize("value_from", ["original", "mirror"])
-def test_mirror_attention_gathers_from_both_flips(norm_over: str, value_from: str) -> None:
+def test_mirror_attention_gathers_from_both_flips(norm_over: Norm, value_from: ValueFrom) -> None:
     module = scramble(Mirror(16, norm=norm_over, value_from=value_from))
     views = module.views
     across = gathered(views.horizontal, views.query, X, X.flip(3), norm_over, value_from)
@@ -183,17 +185,16 @@ def test_mirror_attention_gathers_from_both_flips(norm_over: str, value_from: st
 
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("norm_over", ["cols", "rows"])
-def test_binocular_mirror_gathers_from_the_fellow_eye(norm_over: str, flip: bool) -> None:
+def test_binocular_mirror_gathers_from_the_fellow_eye(norm_over: Norm, flip: bool) -> None:
     module = scramble(MirrorBinocular(16, norm=norm_over, flip=flip))
     left, right = torch.randn(2, 3, 16, 4, 5)
     turned = [eye.flip(3) if flip else eye for eye in (right, left)]
     expected = [
-        gathered(module.branch, module.query, x, m, norm_over, "mirror")
-        for x, m in zip((left, right), turned, strict=True)
+        gathered(module.branch, module.query, eye, fellow, norm_over, "mirror")
+        for eye, fellow in zip((left, right), turned, strict=True)
     ]
-    torch.testing.assert_close(
-        module(torch.stack([left, right], 1)), torch.stack(expected, 1), rtol=1e-4, atol=1e-4
-    )
+    found = module(torch.stack([left, right], 1))
+    torch.testing.assert_close(found, torch.stack(expected, 1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +211,6 @@ def test_mirror_attention_starts_as_the_identity(module: Mirror) -> None:
 
 @pytest.mark.parametrize("norm_over", ["cols", "rows"])
 @pytest.mark.parametrize("axis", [2, 3])
-def test_mirror_attention_commutes_with_flips(norm_over: str, axis: int) -> None:
+def test_mirror_attention_commutes_with_flips(norm_over: Norm, axis: int) -> None:
     module = scramble(Mirror(16, norm=norm_over))
     torch.testing.assert_close(module(X.flip(axis)), module(X).flip(axis), rtol=1e-4, atol=1e-5)

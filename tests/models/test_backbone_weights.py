@@ -1,4 +1,4 @@
-"""Weights from local files: every form that fits, and a clear message for every one that does not."""
+"""Weights from local files: every form that fits, and a clear message for every form that does not."""
 
 from pathlib import Path
 
@@ -7,26 +7,29 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.backbones import build_backbone
-from models.backbones._stages import Backbone
+from models.backbones import StagedBackbone, build_backbone
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture
 def state() -> dict[str, Tensor]:
+    return state_of("tiny", "net.")
+
+
+def state_of(name: str, prefix: str) -> dict[str, Tensor]:
+    """The weights of a backbone with names as in a file of its authors."""
     torch.manual_seed(3)
-    return {
-        name.removeprefix("net."): t for name, t in build_backbone("tiny", image_px=32).state_dict().items()
-    }
+    state = build_backbone(name, image_px=32).state_dict()
+    return {key.removeprefix(prefix): value for key, value in state.items()}
 
 
-def load(path: Path) -> Backbone:
+def load(path: Path) -> StagedBackbone:
     return build_backbone("tiny", weights=str(path), image_px=32)
 
 
-def first(backbone: Backbone) -> Tensor:
-    return backbone.net[0][0].weight
+def first(backbone: StagedBackbone) -> Tensor:
+    return backbone.get_parameter("net.stage0.0.weight")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
@@ -49,17 +52,14 @@ def test_checkpoints_of_training_scripts_are_unpacked(
 
 
 def test_classifier_and_counters_may_be_missing_or_strange(tmp_path: Path) -> None:
-    torch.manual_seed(3)
-    state = {
-        k.removeprefix("net."): v
-        for k, v in build_backbone("timm/resnet10t", image_px=32).state_dict().items()
-    }
-    state = {k.removeprefix("net."): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    for classifier in (
+    whole = state_of("timm/resnet10t", "net.net.")
+    state = {key: value for key, value in whole.items() if not key.endswith("num_batches_tracked")}
+    classifiers: list[dict[str, Tensor]] = [
         {},
         {"fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)},
         {"decoder.x": torch.zeros(1)},
-    ):
+    ]
+    for classifier in classifiers:
         save_file(state | classifier, tmp_path / "w.safetensors")
         backbone = build_backbone("timm/resnet10t", weights=str(tmp_path / "w.safetensors"), image_px=32)
         torch.testing.assert_close(
@@ -114,13 +114,12 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="holds no state dict"):
+    with pytest.raises(ValueError, match="must hold a state dict, got dict"):
         load(tmp_path / "w.pth")
 
 
 def test_positions_are_resized_for_another_image_size(tmp_path: Path) -> None:
-    small = build_backbone("vit_tiny_patch16_224", image_px=32)
-    state = {k.removeprefix("net.net."): v for k, v in small.state_dict().items()}
+    state = state_of("vit_tiny_patch16_224", "net.net.")
     save_file(state, tmp_path / "vit.safetensors")
     large = build_backbone("vit_tiny_patch16_224", weights=str(tmp_path / "vit.safetensors"), image_px=64)
     assert large(torch.randn(1, 3, 64, 64)).shape == (1, 192, 4, 4)

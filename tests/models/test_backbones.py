@@ -1,30 +1,36 @@
 """Backbones give the maps of the networks they are made from, freeze, and take attentions."""
 
+from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
+from typing import Any, Literal
 
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model
+from torchvision.models import VisionTransformer, get_model
+from torchvision.models.resnet import BasicBlock
 
 from models.attentions.mirror_binocular import MirrorBinocular
 from models.attentions.se import SqueezeExcitation
-from models.backbones import build_backbone
-from models.backbones._info import FOUNDATIONS, backbone_info
-from models.backbones._stages import Backbone
+from models.backbones import StagedBackbone, build_backbone
+from models.contracts import Attention
 
 torch.set_num_threads(1)
 X = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
 
 
 def pooled_head(net: nn.Module, y: Tensor) -> Tensor:
-    head = next(getattr(net, name) for name in ("fc", "head", "classifier") if hasattr(net, name))
-    return head(y.mean((2, 3)))
+    children = dict(net.named_children())
+    (head,) = (children[name] for name in ("fc", "head", "classifier") if name in children)
+    logits: Tensor = head(y.mean((2, 3)))
+    return logits
 
 
-TORCHVISION = {
+Rest = Callable[[Any, Tensor], Tensor]
+"""What follows the last map of a torchvision network: from the network and the map to its logits."""
+
+TORCHVISION: dict[str, Rest] = {
     "resnet18": pooled_head,
     "mobilenet_v2": pooled_head,
     "shufflenet_v2_x0_5": pooled_head,
@@ -34,7 +40,7 @@ TORCHVISION = {
     "squeezenet1_1": lambda net, y: net.classifier(y).flatten(1),
     "alexnet": lambda net, y: net.classifier(net.avgpool(net.features[-1](y)).flatten(1)),
 }
-SLOW = {
+SLOW: dict[str, Rest] = {
     "resnext50_32x4d": pooled_head,
     "wide_resnet50_2": pooled_head,
     "efficientnet_b0": pooled_head,
@@ -73,6 +79,7 @@ def test_a_torchvision_backbone_gives_its_networks_last_map(name: str, tmp_path:
 @pytest.mark.slow
 def test_a_vision_transformers_patches_go_back_to_their_grid(tmp_path: Path) -> None:
     net = get_model("vit_b_32", weights=None, image_size=96).eval()
+    assert isinstance(net, VisionTransformer)
     nn.init.normal_(net.encoder.pos_embedding)
     torch.save(net.state_dict(), tmp_path / "vit.pth")
     backbone = build_backbone("vit_b_32", weights=str(tmp_path / "vit.pth"), image_px=96).eval()
@@ -100,8 +107,10 @@ def test_a_vision_transformers_patches_go_back_to_their_grid(tmp_path: Path) -> 
 )
 def test_a_timm_backbone_gives_its_networks_features(name: str, px: int, tmp_path: Path) -> None:
     plain = name.removeprefix("timm/")
-    size = {"img_size": px} if timm.get_pretrained_cfg(plain).fixed_input_size else {}
-    net = timm.create_model(plain, **size).eval()
+    config = timm.get_pretrained_cfg(plain)
+    assert config is not None
+    size: dict[str, Any] = {"img_size": px} if config.fixed_input_size else {}
+    net: Any = timm.create_model(plain, **size).eval()
     torch.save(net.state_dict(), tmp_path / "net.pt")
     backbone = build_backbone(name, weights=str(tmp_path / "net.pt"), image_px=px).eval()
     x = torch.randn(2, 3, px, px)
@@ -160,21 +169,21 @@ def test_an_image_size_that_does_not_fit_the_patches_is_refused() -> None:
         build_backbone("vit_b_16", image_px=100)
 
 
-def frozen_names(backbone: Backbone) -> set[str]:
+def frozen_names(backbone: StagedBackbone) -> set[str]:
     return {name.split(".")[1] for name, p in backbone.named_parameters() if not p.requires_grad}
 
 
-def norms(backbone: Backbone) -> list[nn.BatchNorm2d]:
-    return [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+def running_means(backbone: StagedBackbone) -> list[Tensor]:
+    return [buffer for name, buffer in backbone.named_buffers() if name.endswith("running_mean")]
 
 
 @pytest.mark.parametrize(("freeze", "num"), [("none", 0), (0, 0), (2, 2), (5, 5), ("all", 5)])
-def test_frozen_stages_keep_weights_and_statistics(freeze: object, num: int) -> None:
+def test_frozen_stages_keep_weights_and_statistics(freeze: Literal["none", "all"] | int, num: int) -> None:
     backbone = build_backbone("tiny", image_px=32, freeze=freeze).train()
     assert frozen_names(backbone) == {f"stage{i}" for i in range(num)}
-    before = [m.running_mean.clone() for m in norms(backbone)]
+    before = [mean.clone() for mean in running_means(backbone)]
     backbone(torch.randn(4, 3, 32, 32) + 1)
-    moved = [not torch.equal(m.running_mean, b) for m, b in zip(norms(backbone), before, strict=True)]
+    moved = [not torch.equal(*means) for means in zip(running_means(backbone), before, strict=True)]
     assert moved == [i >= num for i in range(5)]
     assert backbone.eval().training is False
 
@@ -182,17 +191,18 @@ def test_frozen_stages_keep_weights_and_statistics(freeze: object, num: int) -> 
 @pytest.mark.parametrize(("name", "num"), [("vit_tiny_patch16_224", 3), ("timm/resnet10t", 2)])
 def test_leading_stages_of_timm_networks_freeze(name: str, num: int) -> None:
     backbone = build_backbone(name, image_px=32, freeze=num).train()
-    stage = [name.removeprefix("net.") for name in backbone.stages]
+    stages = [name.removeprefix("net.") for name in backbone.stages]
+    last, later = f"{stages[num - 1]}.", tuple(f"{stage}." for stage in stages[num:])
     frozen = {n.removeprefix("net.net.") for n, p in backbone.named_parameters() if not p.requires_grad}
     free = {n.removeprefix("net.net.") for n, p in backbone.named_parameters() if p.requires_grad}
-    assert any(n.startswith(f"{stage[num - 1]}.") for n in frozen)
-    assert not any(n.startswith(f"{stage[num - 1]}.") for n in free)
-    assert not any(n.startswith(f"{later}.") for n in frozen for later in stage[num:])
+    assert any(name.startswith(last) for name in frozen)
+    assert not any(name.startswith(last) for name in free)
+    assert not any(name.startswith(later) for name in frozen)
     if "vit" in name:
         assert {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= frozen
-    assert all(
-        not m.training for n, m in backbone.named_modules() if n.startswith(f"net.net.{stage[num - 1]}")
-    )
+    inside = [module for n, module in backbone.named_modules() if n.startswith(f"net.net.{last}")]
+    assert inside
+    assert not any(module.training for module in inside)
 
 
 def test_more_stages_than_there_are_cannot_be_frozen_or_dropped() -> None:
@@ -210,14 +220,14 @@ def test_the_last_stages_can_be_dropped() -> None:
     assert backbone(torch.randn(1, 3, 64, 64)).shape == (1, 256, 4, 4)
 
 
-def gate(channels: int) -> nn.Module:
+def gate(channels: int) -> Attention:
     return SqueezeExcitation(channels, reduction=4)
 
 
 def test_an_attention_after_every_stage() -> None:
     backbone = build_backbone("tiny", image_px=32, freeze=2).eval()
     x = torch.randn(2, 3, 32, 32)
-    stages = list(backbone.net)
+    stages = list(backbone.net.children())
     backbone.attend(gate, "every_stage")
     made = [m for m in backbone.modules() if isinstance(m, SqueezeExcitation)]
     expected = x
@@ -226,13 +236,13 @@ def test_an_attention_after_every_stage() -> None:
     torch.testing.assert_close(backbone(x), expected)
     backbone.train()
     assert all(m.training and all(p.requires_grad for p in m.parameters()) for m in made)
-    assert not stages[0][1].training
+    assert not any(module.training for module in stages[0].modules())
 
 
 @pytest.mark.parametrize(("where", "num"), [("every_block", 8), ("last_block", 1)])
-def test_an_attention_on_residual_branches(where: str, num: int) -> None:
+def test_an_attention_on_residual_branches(where: Literal["every_block", "last_block"], num: int) -> None:
     backbone = build_backbone("resnet18", image_px=32).eval()
-    block = backbone.net[-1][-1][-1]
+    block = [module for module in backbone.modules() if isinstance(module, BasicBlock)][-1]
     bn = block.bn2
     backbone.attend(gate, where)
     made = [m for m in backbone.modules() if isinstance(m, SqueezeExcitation)]
@@ -247,81 +257,14 @@ def test_an_attention_on_residual_branches(where: str, num: int) -> None:
     [
         ("tiny", gate, "every_block", "residual network of torchvision"),
         ("vit_tiny_patch16_224", gate, "every_stage", "convolutional"),
-        ("tiny", MirrorBinocular, "every_stage", "one map only"),
+        ("tiny", MirrorBinocular, "every_stage", "needs an attention that works on one map"),
     ],
 )
 def test_attentions_that_do_not_fit_are_refused(
-    name: str, make: type[nn.Module], where: str, message: str
+    name: str,
+    make: Callable[[int], Attention],
+    where: Literal["every_block", "every_stage"],
+    message: str,
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_backbone(name, image_px=32).attend(make, where)
-
-
-def offline(*_args: object, **_kwargs: object) -> None:
-    raise URLError("no network")
-
-
-def test_without_a_network_the_message_says_which_file_to_put_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(
-        ValueError,
-        match=r"imagenet weights of resnet18 could not be fetched.*resnet18-f37072fd.pth into .*/checkpoints/",
-    ):
-        build_backbone("resnet18", weights="imagenet", image_px=32)
-    monkeypatch.setattr("timm.create_model", offline)
-    with pytest.raises(ValueError, match=r"hf download timm/resnet10t.*weights: /path/to/model.safetensors"):
-        build_backbone("timm/resnet10t", weights="imagenet", image_px=32)
-    with pytest.raises(ValueError, match="tiny has no pretrained weights"):
-        build_backbone("tiny", weights="imagenet", image_px=32)
-    with pytest.raises(
-        ValueError,
-        match=r"dinov3 could not be fetched.*form at huggingface.co/timm/.* token: `hf auth login`",
-    ):
-        build_backbone("timm/vit_small_patch16_dinov3", weights="imagenet", image_px=32)
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("retfound_mae", "RETFound_mae_natureCFP.pth"),
-        ("retfound_dinov2", "RETFound_dinov2_meh.pth"),
-        ("flair", "pytorch_model.bin"),
-    ],
-)
-@pytest.mark.parametrize("weights", ["imagenet", "/nowhere/model.pth"])
-def test_a_foundation_model_says_which_file_it_needs_and_whether_a_form_is_in_the_way(
-    name: str, file: str, weights: str
-) -> None:
-    message = rf"`backbone.weights`.*{name}.*Fetch {file} of huggingface.co/.*weights: /path/to/{file}"
-    with pytest.raises(ValueError, match=message) as caught:
-        build_backbone(name, weights=weights, image_px=32)
-    assert ("form there and a token" in str(caught.value)) == backbone_info(name).gated
-
-
-@pytest.mark.parametrize(
-    ("name", "licence", "gated", "seen", "commercial"),
-    [
-        ("resnet50", "BSD-3-Clause", False, "imagenet1k", True),
-        ("vit_small_patch14_dinov2.lvd142m", "apache-2.0", False, "lvd142m", True),
-        ("timm/vit_small_patch16_dinov3", "dinov3-license", True, "lvd1689m", True),
-        ("retfound_mae", "CC-BY-NC-4.0", True, "eyepacs", False),
-        ("retfound_green", "non-commercial, custom", False, "odir5k", False),
-        ("flair", "Apache-2.0", False, "odir5k", True),
-    ],
-)
-def test_what_is_known_of_weights(name: str, licence: str, gated: bool, seen: str, commercial: bool) -> None:
-    info = backbone_info(name)
-    assert (info.licence, info.gated, info.commercial) == (licence, gated, commercial)
-    assert seen in info.pretrained_on
-
-
-def test_a_network_without_weights_has_seen_nothing() -> None:
-    assert backbone_info("tiny").pretrained_on == ()
-    with pytest.raises(ValueError, match=r"backbone\.name"):
-        backbone_info("nonsense")
-
-
-@pytest.mark.parametrize("name", FOUNDATIONS)
-def test_foundation_models_name_networks_that_exist(name: str) -> None:
-    with torch.device("meta"):
-        assert build_backbone(name, image_px=112).out_channels >= 384

@@ -1,6 +1,7 @@
 """CASFM and the dual synergy fusion against their equations, recomputed slowly."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -9,24 +10,14 @@ from torch import Tensor, nn
 
 from models.fusions._cafm import ChannelSpatialCross, HeadsCross, cosine_map
 from models.fusions._dense_path import DensePath
-from models.fusions._synergy import Ccam, Ciam
+from models.fusions._synergy import Ccam, Ciam, Discrepancy, Similarity
 from models.fusions.casfm import Casfm
 from models.fusions.dual_synergy import DualSynergy
+from tests.models.parts import build, conv_and_norm, scramble
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 PAIR = torch.randn(2, 2, 8, 7, 5)
-
-
-def scramble(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, 0.1, 0.3)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-    return module.eval()
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -36,13 +27,14 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     return torch.cat([(q[:, p] @ k[:, p].T / math.sqrt(d)).softmax(1) @ v[:, p] for p in parts], 1)
 
 
-def slow_casfm(m: Casfm, pair: Tensor, literal: bool, scale: float) -> Tensor:
+def slow_casfm(m: Casfm, pair: Tensor, *, literal: bool, scale: float) -> Tensor:
     """Equations 8 to 13 for one pair, eye by eye."""
 
     def of(t: Tensor, eye: int) -> Tensor:
         return t[min(eye, len(t) - 1)]  # one set of weights serves both eyes where they are shared
 
-    reduced, tokens, grid = [], [], (3, 2)
+    reduced, tokens = [], []
+    grid = (3, 2)
     for eye in (0, 1):
         f = F.conv2d(pair[eye], m.reduce.weight, m.reduce.bias)
         share = of(m.mix.raw, eye).sigmoid()
@@ -58,11 +50,8 @@ def slow_casfm(m: Casfm, pair: Tensor, literal: bool, scale: float) -> Tensor:
     )
     maps = []
     for eye in (0, 1):
-        z = (
-            attention(q[1 - eye], k[eye], v[eye], 2)
-            if literal
-            else attention(q[eye], k[1 - eye], v[1 - eye], 2)
-        )
+        asking, answering = (1 - eye, eye) if literal else (eye, 1 - eye)
+        z = attention(q[asking], k[answering], v[answering], 2)
         t = of(m.alpha.raw, eye).sigmoid() * m.out(z) + of(m.beta.raw, eye).sigmoid() * tokens[eye]
         t = t + m.mlp(t)
         maps.append(reduced[eye] + F.interpolate(t.T.unflatten(1, grid)[None], (7, 5), mode="bilinear")[0])
@@ -71,32 +60,29 @@ def slow_casfm(m: Casfm, pair: Tensor, literal: bool, scale: float) -> Tensor:
 
 @pytest.mark.parametrize("cross_mode", ["literal", "standard"])
 @pytest.mark.parametrize("share_eyes", [False, True])
-def test_casfm_follows_its_equations(cross_mode: str, share_eyes: bool) -> None:
-    scale = 0.25 if share_eyes else 1.0
-    m = scramble(
-        Casfm(
-            8,
-            2,
-            dim=8,
-            heads=2,
-            pos_grid=4,
-            cross_mode=cross_mode,
-            share_eyes=share_eyes,
-            literal_scale=share_eyes,
-        )
+def test_casfm_follows_its_equations(cross_mode: Literal["literal", "standard"], share_eyes: bool) -> None:
+    built = Casfm(
+        8,
+        2,
+        dim=8,
+        heads=2,
+        pos_grid=4,
+        cross_mode=cross_mode,
+        share_eyes=share_eyes,
+        literal_scale=share_eyes,
     )
-    eyes = torch.stack([slow_casfm(m, pair, cross_mode == "literal", scale) for pair in PAIR])
+    m = scramble(built)
+    literal, scale = cross_mode == "literal", 0.25 if share_eyes else 1.0
+    eyes = torch.stack([slow_casfm(m, pair, literal=literal, scale=scale) for pair in PAIR])
     torch.testing.assert_close(m.exchange(PAIR), eyes, rtol=1e-4, atol=1e-4)
-    conv, norm, _ = m.join
+    conv, norm = conv_and_norm(m.join)
     joined = F.silu(norm(F.conv2d(eyes.flatten(1, 2), conv.weight)))
     torch.testing.assert_close(m(PAIR), joined.mean((2, 3)), rtol=1e-4, atol=1e-4)
 
 
 def test_literal_and_standard_exchange_differ() -> None:
-    literal, standard = (
-        scramble(Casfm(8, 2, dim=8, heads=2)),
-        Casfm(8, 2, dim=8, heads=2, cross_mode="standard").eval(),
-    )
+    literal = scramble(Casfm(8, 2, dim=8, heads=2))
+    standard = Casfm(8, 2, dim=8, heads=2, cross_mode="standard").eval()
     standard.load_state_dict(literal.state_dict())
     assert not torch.allclose(literal.exchange(PAIR), standard.exchange(PAIR), atol=1e-3)
 
@@ -133,9 +119,8 @@ def test_channel_spatial_cross_reweighs_positions() -> None:
     for b in range(2):
         a = [m.mean_mlp(eye.mean((1, 2))) + m.max_mlp(eye.amax((1, 2))) for eye in maps[b]]
         for eye in (0, 1):
-            mixed = (torch.outer(a[eye], a[1 - eye]).softmax(1) @ maps[b, eye].flatten(1)).unflatten(
-                1, (7, 5)
-            )
+            alike = torch.outer(a[eye], a[1 - eye]).softmax(1)
+            mixed = (alike @ maps[b, eye].flatten(1)).unflatten(1, (7, 5))
             seen = torch.stack([mixed.mean(0), mixed.amax(0)])[None]
             place = m.place(seen)[0, 0]
             place = place.exp() / place.exp().sum()
@@ -145,15 +130,11 @@ def test_channel_spatial_cross_reweighs_positions() -> None:
 def test_heads_cross_adds_what_the_other_eye_shows() -> None:
     m = scramble(HeadsCross(8, 2, 0.0))
     t = m.norm(PAIR.flatten(3).transpose(2, 3))
+    query = m.cross.query(t)
     key, value = m.cross.key_value(t).chunk(2, 3)
-    z = torch.stack(
-        [
-            torch.stack(
-                [attention(m.cross.query(t)[b, e], key[b, 1 - e], value[b, 1 - e], 2) for e in (0, 1)]
-            )
-            for b in (0, 1)
-        ]
-    )
+    z = torch.zeros_like(query)
+    for b, eye in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        z[b, eye] = attention(query[b, eye], key[b, 1 - eye], value[b, 1 - eye], 2)
     expected = PAIR + m.cross.out(z).transpose(2, 3).unflatten(3, (7, 5))
     torch.testing.assert_close(m(PAIR), expected, rtol=1e-4, atol=1e-4)
 
@@ -168,18 +149,19 @@ def test_dense_path_hands_on_all_earlier_maps() -> None:
     m = scramble(DensePath(8, 6, layers=2, growth=4))
     x = PAIR[:, 0]
     for layer, width in zip(m.layers, (8, 12), strict=True):
-        norm1, _, conv1, norm2, _, conv3 = layer
-        assert conv1.weight.shape == (16, width, 1, 1)
-        assert conv3.weight.shape == (4, 16, 3, 3)
-        x = torch.cat(
-            [x, F.conv2d(norm2(F.conv2d(norm1(x).relu(), conv1.weight)).relu(), conv3.weight, padding=1)], 1
-        )
+        norm1, _, conv1, norm2, _, conv3 = layer.children()
+        narrow, wide = conv1.get_parameter("weight"), conv3.get_parameter("weight")
+        assert narrow.shape == (16, width, 1, 1)
+        assert wide.shape == (4, 16, 3, 3)
+        hidden = norm2(F.conv2d(norm1(x).relu(), narrow)).relu()
+        x = torch.cat([x, F.conv2d(hidden, wide, padding=1)], 1)
     norm, _, conv = m.leave
-    torch.testing.assert_close(m(PAIR[:, 0]), F.conv2d(norm(x).relu(), conv.weight), rtol=1e-4, atol=1e-4)
+    expected = F.conv2d(norm(x).relu(), conv.get_parameter("weight"))
+    torch.testing.assert_close(m(PAIR[:, 0]), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("discrepancy", ["absolute", "signed", "cosine"])
-def test_ccam_gates_by_differences(discrepancy: str) -> None:
+def test_ccam_gates_by_differences(discrepancy: Discrepancy) -> None:
     m = scramble(Ccam(8, discrepancy, 2, 4))
     f, g = PAIR, torch.randn_like(PAIR)
     for eye in (0, 1):
@@ -191,14 +173,11 @@ def test_ccam_gates_by_differences(discrepancy: str) -> None:
 
 
 @pytest.mark.parametrize("similarity", ["product", "cosine"])
-def test_ciam_gates_by_similarities_and_keeps_a_residual(similarity: str) -> None:
+def test_ciam_gates_by_similarities_and_keeps_a_residual(similarity: Similarity) -> None:
     m = scramble(Ciam(8, similarity, 2, 4))
     f, g = PAIR, torch.randn_like(PAIR)
-    s = (
-        g[:, 0] * g[:, 1]
-        if similarity == "product"
-        else F.cosine_similarity(g[:, 0], g[:, 1], dim=1)[:, None]
-    )
+    cosine = F.cosine_similarity(g[:, 0], g[:, 1], dim=1)[:, None]
+    s = g[:, 0] * g[:, 1] if similarity == "product" else cosine
     for eye in (0, 1):
         expected = m.path(f[:, eye] * m.gate[0](s).sigmoid()) + f[:, eye]
         torch.testing.assert_close(m(f, g)[:, eye], expected, rtol=1e-4, atol=1e-4)
@@ -206,23 +185,26 @@ def test_ciam_gates_by_similarities_and_keeps_a_residual(similarity: str) -> Non
 
 @pytest.mark.parametrize("cafm", ["channel_spatial", "mhca", "none"])
 @pytest.mark.parametrize(("combine", "width"), [("concat", 5), ("sum", 3), ("max", 3)])
-def test_dual_synergy_lays_its_parts_side_by_side(cafm: str, combine: str, width: int) -> None:
+def test_dual_synergy_lays_its_parts_side_by_side(
+    cafm: Literal["channel_spatial", "mhca", "none"], combine: Literal["concat", "sum", "max"], width: int
+) -> None:
     m = scramble(DualSynergy(8, 2, dim=8, heads=2, layers=1, growth=4, cafm=cafm, combine=combine))
-    f = torch.stack([m.reduce(PAIR[:, eye]) for eye in (0, 1)], 1)
-    g = m.cafm(f)
-    parts = [m.casfm(PAIR)]
-    for path in (m.ccam, m.ciam):
-        left, right = path(f, g).mean((3, 4)).unbind(1)
-        parts.append(
-            {"concat": torch.cat([left, right], 1), "sum": left + right, "max": left.maximum(right)}[combine]
-        )
+    part = dict(m.named_children())
+    f = torch.stack([part["reduce"](PAIR[:, eye]) for eye in (0, 1)], 1)
+    g = part["cafm"](f)
+    parts = [part["casfm"](PAIR)]
+    for path in ("ccam", "ciam"):
+        left, right = part[path](f, g).mean((3, 4)).unbind(1)
+        joined = {"concat": torch.cat([left, right], 1), "sum": left + right, "max": left.maximum(right)}
+        parts.append(joined[combine])
     torch.testing.assert_close(m(PAIR), torch.cat(parts, 1), rtol=1e-4, atol=1e-4)
     assert m.out_features == width * 8
 
 
 @pytest.mark.parametrize(("off", "features"), [("casfm", 4), ("ccam", 3), ("ciam", 3)])
 def test_the_switches_of_table_2_leave_a_part_out(off: str, features: int) -> None:
-    m = DualSynergy(8, 2, dim=8, heads=2, **{off: False}).eval()
+    m = build("fusion", {"name": "dual_synergy", "dim": 8, "heads": 2, off: False}, 8, 2).eval()
+    assert isinstance(m, DualSynergy)
     assert m.out_features == features * 8
     assert m(PAIR).shape == (2, features * 8)
     assert not any(name.startswith(f"{off}.") for name, _ in m.named_parameters())

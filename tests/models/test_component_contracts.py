@@ -1,20 +1,27 @@
-"""Every attention, context, pooling, fusion and head keeps its folder's contract."""
+"""Every attention, context, pooling, fusion and head of the registry does what its contract says."""
 
 import copy
 import pickle
+import sys
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.contracts import Context, Contract, Fusion, Head, MapBlock
 from study.spec import components
+from tests.models.parts import Spec, label, label_sets_for, specs_of
+from tests.models.parts import build as build_component
 
 torch.set_num_threads(1)
 CHANNELS, LABELS = 16, 4
 SETS = torch.tensor(
     [[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1]]
 )
-VARIANTS = {
+LEVELS: list[Spec] = [
+    {"name": name, "level": "feature_map"} for name in ("concat", "difference", "gated", "max")
+]
+VARIANTS: dict[str, list[Spec]] = {
     "attention": [
         {"name": "spatial_channel", "order": "channel_spatial"},
         {"name": "eca", "kernel": 5},
@@ -33,7 +40,7 @@ VARIANTS = {
     ],
     "pooling": [],
     "fusion": [
-        *({"name": name, "level": "feature_map"} for name in ("concat", "difference", "gated", "max")),
+        *LEVELS,
         {"name": "bilinear", "level": "pooled", "rank": 8},
         {"name": "late", "rule": "noisy_or"},
         {"name": "sum", "average": True},
@@ -55,83 +62,100 @@ VARIANTS = {
     ],
     "head": [{"name": "multi_label", "dropout": 0.5}],
 }
-CASES = [
-    (kind, spec)
-    for kind in VARIANTS
-    for spec in [*({"name": n} for n in components.names(kind)), *VARIANTS[kind]]
+CASES = [(kind, spec) for kind, variants in VARIANTS.items() for spec in specs_of(kind, variants)]
+FUSIONS = specs_of("fusion", VARIANTS["fusion"])
+MAPS = [(kind, spec) for kind, spec in CASES if kind != "head"]
+BINOCULAR = [
+    (kind, name)
+    for kind in ("attention", "context")
+    for name in components.names(kind)
+    if components.load(kind, name).binocular
 ]
-FUSIONS = [spec for kind, spec in CASES if kind == "fusion"]
-MAPS = [(k, s) for k, s in CASES if k != "head"]
 
 
-def label(case: object) -> str:
-    return "-".join(map(str, case.values())) if isinstance(case, dict) else str(case)
+def fresh(kind: str, spec: Spec, channels: int) -> Contract:
+    """The component as it starts, with what the platform gives to its constructor."""
+    if kind == "fusion":
+        return build_component(kind, spec, channels, 2)
+    if kind == "head":
+        return build_component(kind, spec, channels, LABELS, *label_sets_for(spec["name"], SETS))
+    return build_component(kind, spec, channels)
 
 
-def fresh(kind: str, spec: dict[str, object], channels: int) -> nn.Module:
-    """The component with what the platform wires."""
-    sets = (SETS,) if getattr(components.load(kind, str(spec["name"])), "wants_label_sets", False) else ()
-    wired = {"fusion": (channels, 2), "head": (channels, LABELS, *sets)}.get(kind, (channels,))
-    module: nn.Module = components.build(kind, components.parse(kind, spec, kind), *wired)
-    return module
-
-
-def build(kind: str, spec: dict[str, object], channels: int = CHANNELS) -> nn.Module:
-    """The component with weights and statistics far from their start, so that what starts as the identity shows."""
+def build(kind: str, spec: Spec, channels: int = CHANNELS) -> Contract:
+    """The component with weights and statistics far from their start, so that it is no identity."""
     torch.manual_seed(0)
     module = fresh(kind, spec, channels)
     for parameter in module.parameters():
         nn.init.uniform_(parameter, 0.05, 0.3) if parameter.ndim < 2 else nn.init.normal_(parameter, 0, 0.2)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.uniform_(-0.2, 0.2)
-            norm.running_var.uniform_(0.5, 1.5)
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.uniform_(-0.2, 0.2)
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
     return module.eval()
 
 
-def inputs(kind: str, module: nn.Module, num: int, h: int = 5, w: int = 6) -> list[Tensor]:
+def inputs(module: Contract, num: int, h: int = 5, w: int = 6) -> list[Tensor]:
+    """What the component gets for a batch of `num` samples."""
     torch.manual_seed(1)
-    if kind == "head":
+    if isinstance(module, Head):
         return [torch.randn(num, CHANNELS)]
-    if kind == "fusion" or getattr(module, "binocular", False):
+    if isinstance(module, Fusion) or (isinstance(module, MapBlock) and module.binocular):
         return [torch.randn(num, 2, CHANNELS, h, w)]
-    return [
-        torch.randn(num, CHANNELS, h, w) for _ in range(3 if getattr(module, "image_flips", False) else 1)
-    ]
+    num_maps = 3 if isinstance(module, MapBlock) and module.image_flips else 1
+    return [torch.randn(num, CHANNELS, h, w) for _ in range(num_maps)]
 
 
-def out_shape(kind: str, module: nn.Module, x: Tensor) -> tuple[int, ...]:
-    if kind == "attention":
-        return tuple(x.shape)
-    if kind == "context":
+def out_shape(module: Contract, x: Tensor) -> tuple[int, ...]:
+    """The shape that the contract promises."""
+    if isinstance(module, Context):
         return (*x.shape[:-3], module.out_channels, *x.shape[-2:])
-    if kind == "head":
-        return (len(x), len(module.sets) if hasattr(module, "sets") else LABELS)
-    return (len(x), module.out_features if kind == "fusion" else CHANNELS)
+    if isinstance(module, MapBlock):
+        return tuple(x.shape)
+    if isinstance(module, Head):
+        return (len(x), LABELS if module.label_sets is None else len(module.label_sets))
+    return (len(x), module.out_features if isinstance(module, Fusion) else CHANNELS)
 
 
 @pytest.mark.parametrize(("h", "w"), [(7, 7), (5, 9), (2, 2), (1, 1), (1, 3)])
 @pytest.mark.parametrize(("kind", "spec"), MAPS, ids=label)
-def test_any_size_of_map_gives_the_promised_shape(kind: str, spec: dict[str, object], h: int, w: int) -> None:
+def test_any_size_of_map_gives_the_promised_shape(kind: str, spec: Spec, h: int, w: int) -> None:
     module = build(kind, spec)
-    x = inputs(kind, module, 2, h, w)
+    x = inputs(module, 2, h, w)
     y = module(*x)
-    assert tuple(y.shape) == out_shape(kind, module, x[0])
+    assert tuple(y.shape) == out_shape(module, x[0])
     assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("spec", specs_of("head", VARIANTS["head"]), ids=label)
+def test_a_head_gives_logits_scores_and_targets_of_the_promised_shapes(spec: Spec) -> None:
+    module = build("head", spec)
+    assert isinstance(module, Head)
+    (x,) = inputs(module, 3)
+    logits = module(x)
+    assert tuple(logits.shape) == out_shape(module, x)
+    scores = module.scores(logits)
+    assert scores.shape == (3, LABELS)
+    assert 0 <= scores.min() <= scores.max() <= 1
+    encoded = module.encode(SETS if module.multilabel_data else torch.eye(LABELS))
+    assert encoded.shape[1] == logits.shape[1]
+    assert (encoded.sum(1) == 1).all().item() == module.exclusive
+    assert module.wants_label_sets == (module.label_sets is not None)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 20])
 @pytest.mark.parametrize(("kind", "spec"), MAPS, ids=label)
-def test_any_number_of_channels_works(kind: str, spec: dict[str, object], channels: int) -> None:
+def test_any_number_of_channels_works(kind: str, spec: Spec, channels: int) -> None:
     module = build(kind, spec, channels)
-    x = [part.repeat_interleave(2, -3)[..., :channels, :, :] for part in inputs(kind, module, 2)]
+    x = [part.repeat_interleave(2, -3)[..., :channels, :, :] for part in inputs(module, 2)]
     assert module(*x).isfinite().all()
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_gradients_reach_every_sample_and_eye(kind: str, spec: dict[str, object]) -> None:
+def test_gradients_reach_every_sample_and_eye(kind: str, spec: Spec) -> None:
     module = build(kind, spec).train()
-    x = [part.requires_grad_() for part in inputs(kind, module, 4)]
+    x = [part.requires_grad_() for part in inputs(module, 4)]
     y = module(*x)
     (y * torch.randn_like(y)).sum().backward()
     for part in x:
@@ -144,21 +168,21 @@ def test_gradients_reach_every_sample_and_eye(kind: str, spec: dict[str, object]
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_a_sample_gives_the_same_alone_and_in_a_batch(kind: str, spec: dict[str, object]) -> None:
+def test_a_sample_gives_the_same_alone_and_in_a_batch(kind: str, spec: Spec) -> None:
     module = build(kind, spec)
-    x = inputs(kind, module, 5)
+    x = inputs(module, 5)
     with torch.no_grad():
         whole, alone = module(*x), module(*(part[2:3] for part in x))
     torch.testing.assert_close(alone, whole[2:3], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_copies_and_restored_weights_give_the_same(kind: str, spec: dict[str, object]) -> None:
+def test_copies_and_restored_weights_give_the_same(kind: str, spec: Spec) -> None:
     module = build(kind, spec)
     torch.manual_seed(7)
     other = fresh(kind, spec, CHANNELS).eval()
     other.load_state_dict(module.state_dict())
-    x = inputs(kind, module, 2)
+    x = inputs(module, 2)
     with torch.no_grad():
         y = module(*x)
         for same in (other, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
@@ -166,9 +190,9 @@ def test_copies_and_restored_weights_give_the_same(kind: str, spec: dict[str, ob
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_bfloat16_autocast_is_close_to_full_precision(kind: str, spec: dict[str, object]) -> None:
+def test_bfloat16_autocast_is_close_to_full_precision(kind: str, spec: Spec) -> None:
     module = build(kind, spec)
-    x = inputs(kind, module, 2)
+    x = inputs(module, 2)
     with torch.no_grad():
         full = module(*x)
         with torch.autocast("cpu", torch.bfloat16):
@@ -178,26 +202,41 @@ def test_bfloat16_autocast_is_close_to_full_precision(kind: str, spec: dict[str,
 
 
 @pytest.mark.parametrize("spec", FUSIONS, ids=label)
-def test_a_fusion_that_calls_itself_symmetric_is(spec: dict[str, object]) -> None:
+def test_a_fusion_that_calls_itself_symmetric_is(spec: Spec) -> None:
     module = build("fusion", spec)
-    (x,) = inputs("fusion", module, 3)
+    (x,) = inputs(module, 3)
     with torch.no_grad():
         same = torch.allclose(module(x), module(x.flip(1)), rtol=1e-4, atol=1e-5)
     assert same == module.symmetric
 
 
 @pytest.mark.parametrize("spec", FUSIONS, ids=label)
-def test_a_fusion_takes_one_view_or_says_that_it_needs_two(spec: dict[str, object]) -> None:
-    component = components.parse("fusion", spec, "fusion")
-    if component.name in ("concat", "sum", "max", "gated", "late"):
-        module = components.build("fusion", component, CHANNELS, 1).eval()
-        assert module(torch.randn(3, 1, CHANNELS, 4, 4)).shape == (3, module.out_features)
+def test_a_fusion_takes_one_view_or_says_that_it_needs_two(spec: Spec) -> None:
+    refusal = refusal_of_one_view(spec)
+    if refusal:
+        assert f"{spec['name']} needs both eyes, got 1" in refusal
     else:
-        with pytest.raises(ValueError, match=f"{component.name} needs both eyes, got 1"):
-            components.build("fusion", component, CHANNELS, 1)
+        module = build_component("fusion", spec, CHANNELS, 1).eval()
+        assert module(torch.randn(3, 1, CHANNELS, 4, 4)).shape == (3, module.out_features)
 
 
-@pytest.mark.parametrize(("kind", "name"), [("attention", "mirror_binocular"), ("context", "osim_per_eye")])
+def refusal_of_one_view(spec: Spec) -> str:
+    """What a fusion says against single images; nothing where it takes them."""
+    try:
+        build_component("fusion", spec, CHANNELS, 1)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def test_the_fusions_that_are_offered_for_single_images_take_them() -> None:
+    remedy = refusal_of_one_view({"name": "difference"}).partition("Use ")[2]
+    offered = remedy.removesuffix(".").replace(" or ", ", ").split(", ")
+    taking = [name for name in components.names("fusion") if not refusal_of_one_view({"name": name})]
+    assert sorted(offered) == taking == ["concat", "gated", "late", "max", "sum"]
+
+
+@pytest.mark.parametrize(("kind", "name"), BINOCULAR)
 def test_a_binocular_block_needs_both_eyes(kind: str, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} needs both eyes, got 1"):
         build(kind, {"name": name})(torch.randn(2, 1, CHANNELS, 4, 4))
@@ -222,14 +261,14 @@ def test_a_binocular_block_needs_both_eyes(kind: str, name: str) -> None:
     ],
     ids=label,
 )
-def test_an_argument_outside_its_range_is_refused(kind: str, spec: dict[str, object], message: str) -> None:
+def test_an_argument_outside_its_range_is_refused(kind: str, spec: Spec, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(kind, spec)
 
 
-@pytest.mark.parametrize("kind", ["attention", "context", "pooling", "fusion", "head", "loss"])
+@pytest.mark.parametrize("kind", components.CONTRACTS)
 def test_every_component_says_its_source_and_what_differs(kind: str) -> None:
     for name in components.names(kind):
-        text = __import__(components.load(kind, name).__module__, fromlist=["_"]).__doc__
+        text = sys.modules[components.load(kind, name).__module__].__doc__ or ""
         assert "\nSource: " in text, name
         assert "\nDiffers: " in text, name

@@ -1,5 +1,8 @@
 """Each context module against its formula, recomputed slowly."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,21 +18,11 @@ from models.contexts.rfb import Rfb
 from models.contexts.simsppf import SimSppf
 from models.contexts.spp import Spp
 from models.contexts.sppf import Sppf
+from tests.models.parts import conv_and_norm, scramble
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 X = torch.randn(3, 16, 7, 9)
-
-
-def scramble(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, 0.1, 0.3)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-    return module.eval()
 
 
 def grid_average(x: Tensor, k: int) -> Tensor:
@@ -65,11 +58,12 @@ def test_none_is_the_identity() -> None:
 
 
 @pytest.mark.parametrize("mode", ["output_size", "window"])
-def test_osim_concatenates_five_maps_and_gates_them(mode: str) -> None:
+def test_osim_concatenates_five_maps_and_gates_them(mode: Literal["output_size", "window"]) -> None:
     module = scramble(Osim(16, scale_mode=mode, kernel=3))
     coarse = [grid_average(X, k) if mode == "output_size" else F.avg_pool2d(X, k) for k in (2, 4)]
-    spread = [resize(m, 7, 9) for m in (X.amax((2, 3), keepdim=True), X.mean((2, 3), keepdim=True), *coarse)]
-    wide = torch.cat([X, *spread], 1)
+    coarse += [X.amax((2, 3), keepdim=True), X.mean((2, 3), keepdim=True)]
+    two, four, largest, mean = (resize(part, 7, 9) for part in coarse)
+    wide = torch.cat([X, largest, mean, two, four], 1)
     assert wide.shape[1] == 5 * 16
     f = module.norm(F.conv2d(wide, module.reduce.weight)).relu()
     gate = F.conv2d(f, module.gate.weight, module.gate.bias, padding=1).sigmoid()
@@ -89,7 +83,7 @@ def test_osim_per_eye_bypasses_and_shares() -> None:
     assert isinstance(left_only.left, Osim)
     torch.testing.assert_close(left_only(pair)[:, 0], left_only.left(pair[:, 0]))
     torch.testing.assert_close(left_only(pair)[:, 1], left_only.right(pair[:, 1]))
-    conv, norm, _ = left_only.right
+    conv, norm = conv_and_norm(left_only.right)
     torch.testing.assert_close(left_only.right(pair[:, 1]), norm(F.conv2d(pair[:, 1], conv.weight)).relu())
     one, two = OsimPerEye(16, share=True), OsimPerEye(16)
     assert one.left is one.right
@@ -103,11 +97,14 @@ def test_sppf_is_spp_exactly() -> None:
 
 
 @pytest.mark.parametrize(("make", "activation"), [(Spp, F.silu), (SimSppf, F.relu)])
-def test_spp_pools_windows_of_5_9_13(make: type[Spp], activation: object) -> None:
+def test_spp_pools_windows_of_5_9_13(
+    make: type[Spp | SimSppf], activation: Callable[[Tensor], Tensor]
+) -> None:
     module = scramble(make(16)).pyramid
 
     def unit(layers: nn.Sequential, x: Tensor) -> Tensor:
-        return activation(layers[1](F.conv2d(x, layers[0].weight)))
+        conv, norm = conv_and_norm(layers)
+        return activation(norm(F.conv2d(x, conv.weight)))
 
     u = unit(module.enter, X)
     maps = [u]
@@ -115,30 +112,27 @@ def test_spp_pools_windows_of_5_9_13(make: type[Spp], activation: object) -> Non
         pooled = torch.empty_like(u)
         for i in range(7):
             for j in range(9):
-                pooled[:, :, i, j] = u[
-                    :, :, max(0, i - side) : i + side + 1, max(0, j - side) : j + side + 1
-                ].amax((2, 3))
+                rows, columns = slice(max(0, i - side), i + side + 1), slice(max(0, j - side), j + side + 1)
+                pooled[:, :, i, j] = u[:, :, rows, columns].amax((2, 3))
         maps.append(pooled)
-    torch.testing.assert_close(make(16).out_channels, 8)
+    assert make(16).out_channels == 8
     torch.testing.assert_close(module(X), unit(module.leave, torch.cat(maps, 1)), rtol=1e-4, atol=1e-4)
 
 
 def test_aspp_branches() -> None:
     module = scramble(Aspp(16, rates=(1, 2, 3), width=6))
     maps = [module.own(X)]
-    for rate, (conv, norm, _) in zip((1, 2, 3), module.dilated, strict=True):
+    for rate, branch in zip((1, 2, 3), module.dilated, strict=True):
+        conv, norm = conv_and_norm(branch)
         padded = F.pad(X, [rate] * 4)
-        taps = sum(
-            F.conv2d(
-                padded[:, :, a * rate : a * rate + 7, b * rate : b * rate + 9],
-                conv.weight[:, :, a, b, None, None],
-            )
-            for a in range(3)
-            for b in range(3)
-        )
+        taps = torch.zeros(3, 6, 7, 9)
+        for a in range(3):
+            for b in range(3):
+                shifted = padded[:, :, a * rate : a * rate + 7, b * rate : b * rate + 9]
+                taps += F.conv2d(shifted, conv.weight[:, :, a, b, None, None])
         maps.append(norm(taps).relu())
     maps.append(module.mean(X.mean((2, 3), keepdim=True)).repeat(1, 1, 7, 9))
-    conv, norm, _ = module.leave[0]
+    conv, norm = conv_and_norm(module.leave[0])
     torch.testing.assert_close(
         module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4
     )
@@ -146,20 +140,22 @@ def test_aspp_branches() -> None:
 
 def test_an_aspp_dilation_beyond_the_map_leaves_the_centre_tap() -> None:
     module = scramble(Aspp(16, rates=(9, 12, 18), width=6))
-    for conv, norm, _ in module.dilated:
+    for branch in module.dilated:
+        conv, norm = conv_and_norm(branch)
         expected = norm(F.conv2d(X, conv.weight[:, :, 1:2, 1:2])).relu()
         torch.testing.assert_close(nn.Sequential(conv, norm, nn.ReLU())(X), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_rfb_scales_its_branches_and_adds_a_shortcut() -> None:
     module = scramble(Rfb(16, scale=0.3))
-    dilations = [branch[-1][0].dilation[0] for branch in (module.near, module.middle, module.far)]
-    assert dilations == [1, 2, 3]
+    last = [conv_and_norm(branch[-1])[0] for branch in (module.near, module.middle, module.far)]
+    assert [conv.dilation[0] for conv in last] == [1, 2, 3]
     y = X
-    for conv, norm, *activation in module.far:
+    for unit in module.far:
+        conv, norm = conv_and_norm(unit)
         side = conv.kernel_size[0] // 2 * conv.dilation[0]
         y = norm(F.conv2d(F.pad(y, [side] * 4), conv.weight, dilation=conv.dilation))
-        y = y.relu() if activation else y
+        y = y.relu() if unit is not module.far[-1] else y
     joined = module.join(torch.cat([module.near(X), module.middle(X), y], 1))
     torch.testing.assert_close(module(X), (0.3 * joined + module.shortcut(X)).relu(), rtol=1e-4, atol=1e-4)
 
@@ -167,9 +163,10 @@ def test_rfb_scales_its_branches_and_adds_a_shortcut() -> None:
 def test_ppm_resizes_four_grids() -> None:
     module = scramble(Ppm(16))
     maps = [X]
-    for k, (conv, norm, _) in zip((1, 2, 3, 6), module.branches, strict=True):
+    for k, branch in zip((1, 2, 3, 6), module.branches, strict=True):
+        conv, norm = conv_and_norm(branch)
         maps.append(resize(norm(F.conv2d(grid_average(X, k), conv.weight)).relu(), 7, 9))
-    conv, norm, _ = module.join
+    conv, norm = conv_and_norm(module.join)
     torch.testing.assert_close(
         module(X), norm(F.conv2d(torch.cat(maps, 1), conv.weight)).relu(), rtol=1e-4, atol=1e-4
     )

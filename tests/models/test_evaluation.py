@@ -1,4 +1,4 @@
-"""In evaluation a pair gives the same output whatever else is in the batch; small maps, single pairs and swapped eyes."""
+"""Networks in evaluation mode: other samples of a batch, small maps, single pairs and exchanged eyes."""
 
 import pytest
 import torch
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from models.attentions.none import NoAttention
 from models.backbones import build_backbone
-from models.backbones._stages import Backbone
 from models.contexts.none import NoContext
+from models.contracts import Backbone, Fusion
 from models.heads.multi_label import MultiLabel
 from models.siamese import SiameseNet
-from study.spec import components
+from tests.models.parts import Module, Spec, build, label
 
 torch.set_num_threads(1)
 QUICK = [
@@ -23,26 +23,31 @@ QUICK = [
     "vit_tiny_patch16_224",
 ]
 SLOW = [
-    "alexnet", "vgg11", "resnext50_32x4d", "densenet121", "efficientnet_b0", "googlenet", "swin_t", "vit_b_32", "convnext_tiny",
-    "regnet_x_400mf", "convnext_atto", "tf_efficientnet_b0", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3",
+    "alexnet", "vgg11", "resnext50_32x4d", "densenet121", "efficientnet_b0", "googlenet", "swin_t",
+    "vit_b_32", "convnext_tiny", "regnet_x_400mf", "convnext_atto", "tf_efficientnet_b0",
+    "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3",
 ]  # fmt: skip
 BACKBONES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
-SYMMETRIC = [
-    *(
-        {"name": name, "level": level}
-        for name in ("difference", "gated", "max", "bilinear")
-        for level in ("pooled", "feature_map")
-    ),
-    *({"name": "late", "rule": rule} for rule in ("max", "mean", "noisy_or")),
+SYMMETRIC: list[Spec] = [
+    {"name": "difference", "level": "pooled"},
+    {"name": "difference", "level": "feature_map"},
+    {"name": "gated", "level": "pooled"},
+    {"name": "gated", "level": "feature_map"},
+    {"name": "max", "level": "pooled"},
+    {"name": "max", "level": "feature_map"},
+    {"name": "bilinear", "level": "pooled"},
+    {"name": "bilinear", "level": "feature_map"},
+    {"name": "late", "rule": "max"},
+    {"name": "late", "rule": "mean"},
+    {"name": "late", "rule": "noisy_or"},
     {"name": "sum"},
     {"name": "cross_attention", "combine": "sum", "dim": 32},
-    *({"name": "dual_synergy", "casfm": False, "combine": combine, "dim": 32} for combine in ("sum", "max")),
-    *(
-        {"name": "dual_synergy", "casfm": False, "cafm": cafm, "combine": "sum", "dim": 32}
-        for cafm in ("mhca", "none")
-    ),
+    {"name": "dual_synergy", "casfm": False, "combine": "sum", "dim": 32},
+    {"name": "dual_synergy", "casfm": False, "combine": "max", "dim": 32},
+    {"name": "dual_synergy", "casfm": False, "cafm": "mhca", "combine": "sum", "dim": 32},
+    {"name": "dual_synergy", "casfm": False, "cafm": "none", "combine": "sum", "dim": 32},
 ]
-ORDERED = [
+ORDERED: list[Spec] = [
     {"name": "concat"},
     {"name": "ffm"},
     {"name": "casfm", "dim": 32},
@@ -50,12 +55,8 @@ ORDERED = [
 ]
 
 
-def label(case: object) -> str:
-    return "-".join(map(str, case.values())) if isinstance(case, dict) else str(case)
-
-
-def settled(net: nn.Module, x: Tensor) -> nn.Module:
-    """The network in evaluation, with running statistics that are those of the batch."""
+def settled(net: Module, x: Tensor) -> Module:
+    """The network in evaluation mode, with the statistics of the batch as its running statistics."""
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -66,10 +67,11 @@ def settled(net: nn.Module, x: Tensor) -> nn.Module:
     return net.eval()
 
 
-def network(backbone: Backbone, fusion: dict[str, object]) -> SiameseNet:
+def network(backbone: Backbone, fusion: Spec) -> SiameseNet:
     torch.manual_seed(0)
     channels = backbone.out_channels
-    fused = components.build("fusion", components.parse("fusion", fusion, "fusion"), channels, 2)
+    fused = build("fusion", fusion, channels, 2)
+    assert isinstance(fused, Fusion)
     return SiameseNet(
         backbone, NoContext(channels), NoAttention(channels), fused, MultiLabel(fused.out_features, 3)
     )
@@ -120,8 +122,8 @@ def test_images_of_one_channel_are_refused_with_the_remedy() -> None:
     assert net(grey.expand(-1, -1, 3, -1, -1)).logits.isfinite().all()
 
 
-def mirror_blind(fusion: dict[str, object], x: Tensor) -> SiameseNet:
-    """A network whose maps of mirrored images are the mirrored maps: symmetric kernels, and an odd image size."""
+def mirror_blind(fusion: Spec, x: Tensor) -> SiameseNet:
+    """A network with mirrored maps for mirrored images: its kernels are symmetric, the image size is odd."""
     net = network(build_backbone("tiny", image_px=33), fusion)
     with torch.no_grad():
         for module in net.modules():
@@ -134,7 +136,7 @@ def mirror_blind(fusion: dict[str, object], x: Tensor) -> SiameseNet:
 
 
 @pytest.mark.parametrize("fusion", SYMMETRIC, ids=label)
-def test_exchanged_and_mirrored_eyes_change_nothing_for_a_symmetric_fusion(fusion: dict[str, object]) -> None:
+def test_exchanged_and_mirrored_eyes_change_nothing_for_a_symmetric_fusion(fusion: Spec) -> None:
     x = torch.randn(4, 2, 3, 33, 33, generator=torch.Generator().manual_seed(1))
     net = mirror_blind(fusion, x)
     assert net.fusion.symmetric
@@ -145,7 +147,7 @@ def test_exchanged_and_mirrored_eyes_change_nothing_for_a_symmetric_fusion(fusio
 
 
 @pytest.mark.parametrize("fusion", ORDERED, ids=label)
-def test_exchanged_and_mirrored_eyes_change_the_others(fusion: dict[str, object]) -> None:
+def test_exchanged_and_mirrored_eyes_change_the_others(fusion: Spec) -> None:
     x = torch.randn(4, 2, 3, 33, 33, generator=torch.Generator().manual_seed(1))
     net = mirror_blind(fusion, x)
     assert not net.fusion.symmetric

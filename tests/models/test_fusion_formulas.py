@@ -1,11 +1,12 @@
 """The simple fusions against their formulas, recomputed slowly."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.fusions.bilinear import Bilinear
 from models.fusions.concat import Concat
@@ -17,22 +18,12 @@ from models.fusions.late import Late
 from models.fusions.max import Max
 from models.fusions.sum import Sum
 from models.poolings.gem import Gem
+from tests.models.parts import conv_and_norm, scramble
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 L, R = torch.randn(2, 3, 8, 4, 5)
 PAIR = torch.stack([L, R], 1)
-
-
-def scramble(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, 0.1, 0.3)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-    return module.eval()
 
 
 def mean(x: Tensor) -> Tensor:
@@ -42,7 +33,8 @@ def mean(x: Tensor) -> Tensor:
 def test_concat() -> None:
     torch.testing.assert_close(Concat(8, 2)(PAIR), torch.cat([mean(L), mean(R)], 1))
     module = scramble(Concat(8, 2, level="feature_map"))
-    mixed = module.mix[1](F.conv2d(torch.cat([L, R], 1), module.mix[0].weight)).relu()
+    conv, norm = conv_and_norm(module.mix)
+    mixed = norm(F.conv2d(torch.cat([L, R], 1), conv.weight)).relu()
     torch.testing.assert_close(module(PAIR), mean(mixed))
 
 
@@ -91,7 +83,7 @@ def test_noisy_or_has_finite_gradients_far_out(extreme: float) -> None:
 
 
 @pytest.mark.parametrize("level", ["pooled", "feature_map"])
-def test_bilinear_multiplies_projections(level: str) -> None:
+def test_bilinear_multiplies_projections(level: Literal["pooled", "feature_map"]) -> None:
     module = scramble(Bilinear(8, 2, rank=6, level=level))
     weight, bias = module.project.weight, module.project.bias
     if level == "pooled":
@@ -104,12 +96,11 @@ def test_bilinear_multiplies_projections(level: str) -> None:
 
 def test_ffm_mixes_both_maps() -> None:
     module = scramble(Ffm(8, 2, width=6, hidden=5))
-    conv3, norm, _, conv1 = module.mix
+    conv3, norm = conv_and_norm(module.mix)
     y = norm(F.conv2d(torch.cat([L, R], 1), conv3.weight, padding=1)).relu()
-    y = module.scale * F.conv2d(y, conv1.weight, conv1.bias)
-    torch.testing.assert_close(
-        module(PAIR), (mean(y) @ module.leave[0].weight.T + module.leave[0].bias).relu()
-    )
+    y = module.scale * module.mix[3](y)
+    weight, bias = module.leave[0].parameters()
+    torch.testing.assert_close(module(PAIR), (mean(y) @ weight.T + bias).relu())
     assert Ffm(8, 2).scale == 0.5
 
 
@@ -126,11 +117,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
 
 @pytest.mark.parametrize("combine", ["concat", "sum"])
-def test_cross_attention_lets_each_eye_query_the_other(combine: str) -> None:
+def test_cross_attention_lets_each_eye_query_the_other(combine: Literal["concat", "sum"]) -> None:
     module = scramble(CrossAttentionFusion(8, 2, dim=8, heads=2, combine=combine))
-    reduced = [
-        F.conv2d(eye, module.reduce.weight, module.reduce.bias).flatten(2).transpose(1, 2) for eye in (L, R)
-    ]
+    reduced = [module.reduce(eye).flatten(2).transpose(1, 2) for eye in (L, R)]
     vectors = []
     for own, other in (reduced, reduced[::-1]):
         a, b = module.norms[0](own), module.norms[0](other)

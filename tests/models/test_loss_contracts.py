@@ -1,50 +1,53 @@
-"""Every loss keeps its folder's contract, on batches of every kind."""
+"""Every loss of the registry does what its contract says, on batches of every kind."""
 
 import copy
 import pickle
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.siamese import Output
+from models.contracts import Loss
+from models.output import Output
 from study.spec import components
+from tests.models.parts import Spec, label, specs_of
+from tests.models.parts import build as build_component
 
 torch.set_num_threads(1)
 LABELS = 4
-VARIANTS = [
+PAIRS: list[Spec] = [{"name": "contrastive", "pairs": pairs} for pairs in ("random", "balanced", "hard")]
+MININGS: list[Spec] = [{"name": "triplet", "mining": mining} for mining in ("semihard", "hard")]
+VARIANTS: list[Spec] = [
     {"name": "bce", "pos_weight": "balanced"},
     {"name": "cross_entropy", "weight": "balanced", "label_smoothing": 0.1},
     {"name": "focal", "alpha": None, "gamma": 0.0},
-    *({"name": "contrastive", "pairs": pairs} for pairs in ("random", "balanced", "hard")),
+    *PAIRS,
     {"name": "contrastive", "form": "linear", "min_jaccard": 0.5},
-    *({"name": "triplet", "mining": mining} for mining in ("semihard", "hard")),
+    *MININGS,
     {"name": "circle", "scope": "batch"},
     {"name": "fine_triplet", "degree": "none"},
     {"name": "fine_triplet", "degree": "ratio_literal", "detach_degree": True},
 ]
-SPECS = [*({"name": n} for n in components.names("loss")), *VARIANTS]
+SPECS = specs_of("loss", VARIANTS)
+METRIC = [spec for spec in SPECS if not components.load("loss", str(spec["name"])).trains_head]
 ONE, TWO = [1.0, 0, 0, 0], [0, 1.0, 0, 0]
 BATCHES = {
-    "mixed": [ONE, TWO, ONE, [0, 0, 1.0, 0], TWO, [0, 0, 0, 1.0]],
-    "one class": [ONE] * 6,
-    "all different": torch.eye(4).tolist(),
-    "one sample": [ONE],
+    "mixed": torch.tensor([ONE, TWO, ONE, [0, 0, 1.0, 0], TWO, [0, 0, 0, 1.0]]),
+    "one class": torch.tensor([ONE] * 6),
+    "all different": torch.eye(4),
+    "one sample": torch.tensor([ONE]),
 }
+MIXED = BATCHES["mixed"]
 
 
-def label(case: object) -> str:
-    return "-".join(map(str, case.values())) if isinstance(case, dict) else str(case)
-
-
-def build(spec: dict[str, object]) -> nn.Module:
-    module: nn.Module = components.build(
-        "loss", components.parse("loss", spec, "loss"), torch.tensor([0.5, 0.3, 0.2, 0.0])
-    )
-    return module
+def build(spec: Spec) -> Loss:
+    loss = build_component("loss", spec, torch.tensor([0.5, 0.3, 0.2, 0.0]))
+    assert isinstance(loss, Loss)
+    return loss
 
 
 def leaves(num: int) -> tuple[Tensor, Tensor]:
+    """Logits and embeddings that take a gradient."""
     torch.manual_seed(0)
     return torch.randn(num, LABELS).requires_grad_(), (0.2 * torch.randn(num, 6)).requires_grad_()
 
@@ -55,8 +58,8 @@ def output(logits: Tensor, fused: Tensor) -> Output:
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("spec", SPECS, ids=label)
-def test_the_loss_and_its_gradient_are_finite(spec: dict[str, object], batch: str) -> None:
-    targets = torch.tensor(BATCHES[batch])
+def test_the_loss_and_its_gradient_are_finite(spec: Spec, batch: str) -> None:
+    targets = BATCHES[batch]
     logits, fused = leaves(len(targets))
     value = build(spec)(output(logits, fused), targets)
     assert value.shape == ()
@@ -67,61 +70,51 @@ def test_the_loss_and_its_gradient_are_finite(spec: dict[str, object], batch: st
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=label)
-def test_the_loss_trains_what_it_says(spec: dict[str, object]) -> None:
-    targets = torch.tensor(BATCHES["mixed"])
-    logits, fused = leaves(len(targets))
+def test_the_loss_trains_what_it_says(spec: Spec) -> None:
+    logits, fused = leaves(len(MIXED))
     loss = build(spec)
-    loss(output(logits, fused), targets).backward()
+    loss(output(logits, fused), MIXED).backward()
     trained, other = (logits, fused) if loss.trains_head else (fused, logits)
     assert trained.grad is not None
     assert trained.grad.abs().sum() > 0
     assert other.grad is None
-    assert loss.exclusive in (True, False, None)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=label)
-def test_equal_embeddings_and_far_logits_stay_finite(spec: dict[str, object]) -> None:
-    targets = torch.tensor(BATCHES["mixed"])
+def test_equal_embeddings_and_far_logits_stay_finite(spec: Spec) -> None:
     logits = torch.full((6, LABELS), 60.0, requires_grad=True)
     fused = torch.ones(6, 6, requires_grad=True)
-    value = build(spec)(output(logits, fused), targets)
+    value = build(spec)(output(logits, fused), MIXED)
     value.backward()
     assert value.isfinite()
     assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in (logits, fused))
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=label)
-def test_copies_give_the_same(spec: dict[str, object]) -> None:
-    targets = torch.tensor(BATCHES["mixed"])
+def test_copies_give_the_same(spec: Spec) -> None:
     out = output(*leaves(6))
     loss = build(spec)
     values = []
     for other in (loss, copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         torch.manual_seed(3)
-        values.append(other(out, targets))
+        values.append(other(out, MIXED))
     assert values[0] == values[1] == values[2]
 
 
-@pytest.mark.parametrize(
-    "spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label
-)
-def test_bfloat16_autocast_changes_no_metric_loss(spec: dict[str, object]) -> None:
-    targets = torch.tensor(BATCHES["mixed"])
+@pytest.mark.parametrize("spec", METRIC, ids=label)
+def test_bfloat16_autocast_changes_no_metric_loss(spec: Spec) -> None:
     out = output(*leaves(6))
     torch.manual_seed(3)
-    full = build(spec)(out, targets)
+    full = build(spec)(out, MIXED)
     torch.manual_seed(3)
     with torch.autocast("cpu", torch.bfloat16):
-        half = build(spec)(out, targets)
+        half = build(spec)(out, MIXED)
     torch.testing.assert_close(half, full)
 
 
-@pytest.mark.parametrize(
-    "spec", [s for s in SPECS if s["name"] not in ("bce", "focal", "cross_entropy", "asymmetric")], ids=label
-)
-def test_no_pair_no_loss(spec: dict[str, object]) -> None:
-    targets = torch.tensor(BATCHES["one sample"])
-    assert build(spec)(output(*leaves(1)), targets) == 0
+@pytest.mark.parametrize("spec", METRIC, ids=label)
+def test_a_batch_without_a_pair_has_no_loss(spec: Spec) -> None:
+    assert build(spec)(output(*leaves(1)), BATCHES["one sample"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -140,6 +133,6 @@ def test_no_pair_no_loss(spec: dict[str, object]) -> None:
     ],
     ids=label,
 )
-def test_an_argument_outside_its_range_is_refused(spec: dict[str, object], message: str) -> None:
+def test_an_argument_outside_its_range_is_refused(spec: Spec, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(spec)

@@ -1,6 +1,8 @@
 """Each loss against its formula, recomputed pair by pair, and against the field's libraries."""
 
 import math
+from functools import partial
+from typing import Literal
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from models.losses.fine_triplet import FineTriplet
 from models.losses.focal import Focal
 from models.losses.supcon import SupCon
 from models.losses.triplet import Triplet
-from models.siamese import Output
+from models.output import Output
 
 torch.manual_seed(0)
 N = 8
@@ -40,7 +42,7 @@ def sigmoid(z: float) -> float:
 
 
 @pytest.mark.parametrize("balanced", ["none", "balanced"])
-def test_bce(balanced: str) -> None:
+def test_bce(balanced: Literal["none", "balanced"]) -> None:
     total = 0.0
     for z, t in zip(LOGITS, MULTI, strict=True):
         for j in range(3):
@@ -49,8 +51,9 @@ def test_bce(balanced: str) -> None:
     assert float(Bce(P, pos_weight=balanced)(OUT, MULTI)) == pytest.approx(total / (3 * N), rel=1e-5)
 
 
-def test_the_weight_of_a_label_that_nobody_carries_is_bounded() -> None:
+def test_the_weight_of_a_label_that_nobody_has_is_bounded() -> None:
     loss = Bce(torch.tensor([0.0, 0.5]), pos_weight="balanced")
+    assert loss.pos_weight is not None
     assert loss.pos_weight.tolist() == [100.0, 1.0]
 
 
@@ -81,7 +84,7 @@ def test_asymmetric(gamma_neg: float, gamma_pos: float, clip: float) -> None:
 
 
 @pytest.mark.parametrize("weight", ["none", "balanced"])
-def test_cross_entropy(weight: str) -> None:
+def test_cross_entropy(weight: Literal["none", "balanced"]) -> None:
     w = 1 / P / (P * (1 / P)).sum() if weight == "balanced" else torch.ones(3)
     total = sum(-float(w[c]) * float(z.log_softmax(0)[c]) for z, c in zip(LOGITS, CLASSES, strict=True))
     assert float(CrossEntropy(P, weight=weight)(OUT, TARGETS)) == pytest.approx(total / N, rel=1e-5)
@@ -91,7 +94,7 @@ def test_jaccard_matches() -> None:
     for tau in (0.3, 0.5, 2 / 3, 1.0):
         for i in range(N):
             for j in range(N):
-                a, b = set(MULTI[i].nonzero().flatten().tolist()), set(MULTI[j].nonzero().flatten().tolist())
+                a, b = (set(MULTI[row].nonzero().flatten().tolist()) for row in (i, j))
                 expected = len(a & b) / len(a | b) >= tau - 1e-6 if a | b else True
                 assert bool(matches(MULTI, tau)[i, j]) == expected
 
@@ -108,7 +111,7 @@ def pair_loss(i: int, j: int, margin: float, form: str) -> float:
 
 
 @pytest.mark.parametrize("form", ["squared", "linear"])
-def test_contrastive_over_all_pairs(form: str) -> None:
+def test_contrastive_over_all_pairs(form: Literal["squared", "linear"]) -> None:
     pairs = [(i, j) for i in range(N) for j in range(i)]
     expected = sum(pair_loss(i, j, 1.2, form) for i, j in pairs) / len(pairs)
     assert float(Contrastive(P, margin=1.2, form=form)(OUT, TARGETS)) == pytest.approx(expected, rel=1e-5)
@@ -128,16 +131,15 @@ def test_contrastive_hard_pairs() -> None:
     for i in range(N):
         same = [j for j in range(N) if j != i and CLASSES[i] == CLASSES[j]]
         other = [j for j in range(N) if CLASSES[i] != CLASSES[j]]
-        chosen += [
-            (i, max(same, key=lambda j: distance(i, j))),
-            (i, min(other, key=lambda j: distance(i, j))),
-        ]
+        farthest = max(same, key=partial(distance, i))
+        nearest = min(other, key=partial(distance, i))
+        chosen += [(i, farthest), (i, nearest)]
     expected = sum(pair_loss(i, j, 1.0, "squared") for i, j in chosen) / len(chosen)
     assert float(Contrastive(P, pairs="hard")(OUT, TARGETS)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("pairs", "per_sample"), [("random", 1), ("balanced", 2)])
-def test_contrastive_draws_pairs(pairs: str, per_sample: int) -> None:
+def test_contrastive_draws_pairs(pairs: Literal["random", "balanced"], per_sample: int) -> None:
     torch.manual_seed(1)
     loss = Contrastive(P, pairs=pairs)
     match = matches(TARGETS, 1.0)
@@ -177,7 +179,7 @@ def test_contrastive_linear_is_the_librarys_up_to_its_averaging() -> None:
 
 
 @pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
-def test_triplet(mining: str) -> None:
+def test_triplet(mining: Literal["all", "semihard", "hard"]) -> None:
     costs = []
     for a in range(N):
         pos = [distance(a, p) for p in range(N) if p != a and CLASSES[p] == CLASSES[a]]
@@ -235,7 +237,7 @@ def test_fine_triplet_without_degrees_is_circle_over_the_batch() -> None:
 
 
 @pytest.mark.parametrize("degree", ["ratio_literal", "symmetric"])
-def test_fine_triplet_degrees(degree: str) -> None:
+def test_fine_triplet_degrees(degree: Literal["ratio_literal", "symmetric"]) -> None:
     deg = []
     for z in FUSED:
         a, b = z[:3], z[3:]
@@ -252,11 +254,9 @@ def test_symmetric_degrees_do_not_depend_on_the_order_of_the_batch() -> None:
     positive = FUSED.abs()
     given = Output(LOGITS, positive, positive[:, None])
     turned = Output(LOGITS.flip(0), positive.flip(0), positive.flip(0)[:, None])
-    for degree, same in (("symmetric", True), ("ratio_literal", False)):
-        loss = FineTriplet(P, degree=degree)
-        assert (
-            float(loss(given, TARGETS)) == pytest.approx(float(loss(turned, TARGETS.flip(0))), rel=1e-5)
-        ) == same
+    for loss, same in ((FineTriplet(P), True), (FineTriplet(P, degree="ratio_literal"), False)):
+        value = float(loss(given, TARGETS))
+        assert (float(loss(turned, TARGETS.flip(0))) == pytest.approx(value, rel=1e-5)) == same
 
 
 def gradient(loss: torch.nn.Module) -> Tensor:
@@ -272,10 +272,8 @@ def test_degrees_can_be_held_fixed() -> None:
 
 
 def test_fine_triplet_lets_the_weights_move_and_circle_does_not() -> None:
-    fine, circle = (
-        gradient(FineTriplet(P, degree="none")),
-        gradient(Circle(P, margin=0.25, gamma=1.0, scope="batch")),
-    )
+    fine = gradient(FineTriplet(P, degree="none"))
+    circle = gradient(Circle(P, margin=0.25, gamma=1.0, scope="batch"))
     assert not torch.allclose(fine, circle, atol=1e-6)
 
 

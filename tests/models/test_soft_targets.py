@@ -1,25 +1,24 @@
-"""A loss that says so gives for mixed labels the mix of its values, as CutMix wants; the others and the heads say what is true."""
+"""Whether losses and heads take labels between 0 and 1, as CutMix makes them, is what they declare."""
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.siamese import Output
+from models.contracts import Head, Loss
+from models.output import Output
 from study.spec import components
+from tests.models.parts import build, label_sets_for
 
 A = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0]])
 B = A[[1, 4, 0, 2, 3]]
-
-
-def build(kind: str, name: str, *wired: object) -> nn.Module:
-    module: nn.Module = components.build(kind, components.parse(kind, name, kind), *wired)
-    return module
+MIXED = 0.3 * A + 0.7 * B
 
 
 @pytest.mark.parametrize("name", components.names("loss"))
-def test_a_loss_that_takes_shares_is_linear_in_its_targets(name: str) -> None:
+def test_a_loss_that_takes_soft_targets_is_linear_in_them(name: str) -> None:
     torch.manual_seed(0)
-    loss = build("loss", name, torch.tensor([0.4, 0.2, 0.2, 0.2]))
+    loss = build("loss", {"name": name}, torch.tensor([0.4, 0.2, 0.2, 0.2]))
+    assert isinstance(loss, Loss)
     output = Output(torch.randn(5, 4), torch.randn(5, 6), torch.randn(5, 2, 6))
 
     def value(targets: Tensor) -> Tensor:
@@ -27,16 +26,13 @@ def test_a_loss_that_takes_shares_is_linear_in_its_targets(name: str) -> None:
         found: Tensor = loss(output, targets)
         return found
 
-    linear = torch.allclose(value(0.3 * A + 0.7 * B), 0.3 * value(A) + 0.7 * value(B), atol=1e-5)
-    assert linear == getattr(loss, "soft_targets", False)
+    linear = torch.allclose(value(MIXED), 0.3 * value(A) + 0.7 * value(B), atol=1e-5)
+    assert linear == loss.soft_targets
 
 
 @pytest.mark.parametrize("name", components.names("head"))
-def test_a_head_that_takes_shares_encodes_them_as_they_are(name: str) -> None:
-    cls = components.load("head", name)
-    head = build(
-        "head", name, 6, 4, *((torch.unique(A, dim=0),) if getattr(cls, "wants_label_sets", False) else ())
-    )
-    encode = head.encode
-    linear = torch.allclose(encode(0.3 * A + 0.7 * B), 0.3 * encode(A) + 0.7 * encode(B))  # type: ignore[operator]
-    assert linear == getattr(cls, "soft_targets", True)
+def test_a_head_that_takes_soft_targets_encodes_them_linearly(name: str) -> None:
+    head = build("head", {"name": name}, 6, 4, *label_sets_for(name, torch.unique(A, dim=0)))
+    assert isinstance(head, Head)
+    linear = torch.allclose(head.encode(MIXED), 0.3 * head.encode(A) + 0.7 * head.encode(B))
+    assert linear == head.soft_targets

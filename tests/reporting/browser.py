@@ -14,8 +14,18 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
     None,
 )
-QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe")  # fmt: skip
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 
 
 class Tab:
@@ -105,7 +115,7 @@ def browser(profile: Path) -> Iterator[Tab]:
     assert CHROMIUM is not None
     to_browser, from_browser = os.pipe(), os.pipe()
     command = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
-    arguments = [CHROMIUM, *QUIET, f"--user-data-dir={profile}"]
+    arguments = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}"]
     process = subprocess.Popen(
         ["bash", "-c", command, *arguments],
         pass_fds=(to_browser[0], from_browser[1]),
@@ -121,4 +131,4 @@ def browser(profile: Path) -> Iterator[Tab]:
         tab._write.close()
         tab._read.close()
         process.terminate()
-        process.wait(20)
+        process.wait(120)

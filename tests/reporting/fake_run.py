@@ -1,4 +1,4 @@
-"""A run folder as the engine would have left it, with numbers from a random generator: small, quick, and nasty where asked."""
+"""A small run folder as the engine would have left it, with numbers from a random generator."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from study.evidence.baselines import prior_predictions
 from study.evidence.heads import FittedHeads, fit_heads
-from study.evidence.metrics import DEFAULT_OBJECTIVE, LabelKind
+from study.evidence.metrics import DEFAULT_OBJECTIVE
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import STUDY, TRIAL
 from study.evidence.score import score_rows, swap_row
 from study.evidence.store import Store
+from study.spec.task import LabelKind
 
 ODIR = ("N", "D", "G", "C", "A", "H", "M", "O")
 PREVALENCE = np.array([0.33, 0.32, 0.06, 0.06, 0.05, 0.03, 0.05, 0.28])
@@ -36,6 +37,16 @@ BY_NAME = {  # settings of a profile that are too long to write out
         "choices": [{"name": "none"}, {"name": "local", "data.illumination": "msr"}],
     },
 }
+LABELS: dict[LabelKind, tuple[str, ...]] = {
+    "multilabel": ODIR,
+    "classes": ("VO", "PVD"),
+    "grades": ("0", "1", "2", "3", "4"),
+}
+SEARCH_SPACE = {
+    "optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "step": None, "log": True},
+    "model.backbone": {"type": "categorical", "choices": list(BACKBONES)},
+    "model.fusion": {"type": "categorical", "choices": list(FUSIONS)},
+}
 TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 
 
@@ -52,15 +63,9 @@ class FakeRun:
         seed: int = 0,
     ) -> None:
         self.store = Store(folder)
-        self._swept: FittedHeads | None = None
+        self._fitted: FittedHeads | None = None
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind
-        self.labels = (
-            ODIR
-            if kind == "multilabel"
-            else ("VO", "PVD")
-            if kind == "classes"
-            else ("0", "1", "2", "3", "4")
-        )
+        self.labels = LABELS[kind]
         self.objective = DEFAULT_OBJECTIVE[kind]
         self.random = np.random.default_rng(seed)
         self.truth = {split: self._truth(patients) for split in ("train", "val", "test")}
@@ -83,20 +88,31 @@ class FakeRun:
             for s in self.truth
         }
         row = dict.fromkeys(STUDY.names) | {
-            "study": self.folder.name, "title": "Which fusion reads both eyes best?", "identity": "f" * 64, "profile": "laptop",
+            "study": self.folder.name,
+            "title": "Which fusion reads both eyes best?",
+            "identity": "f" * 64,
+            "profile": "laptop",
             "profile_changes": json.dumps({"training.epochs": 5, "data.image_px": 96, **BY_NAME}),
             "spec": json.dumps({"search": {"trials": 12}}),
-            "dataset": "odir5k", "root": "" if self.synthetic else "/data/odir5k", "synthetic": self.synthetic, "kind": self.kind,
+            "dataset": "odir5k",
+            "root": "" if self.synthetic else "/data/odir5k",
+            "synthetic": self.synthetic,
+            "kind": self.kind,
             "cautions": [],
-            "labels": list(self.labels), "num_views": 2, "data_fingerprint": "a" * 64, "split_hash": "b" * 64,
-            "split_counts": json.dumps(counts), "skipped": json.dumps({"one eye only": ["p1", "p2"]}), "generated": "[]",
-            "objective": self.objective, "num_trials": 12,
-            "search_space": json.dumps({"optimiser.lr": {"type": "float", "low": 1e-5, "high": 1e-2, "step": None, "log": True},
-                                        "model.backbone": {"type": "categorical", "choices": list(BACKBONES)},
-                                        "model.fusion": {"type": "categorical", "choices": list(FUSIONS)}}),
-            "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}), "extensions": "[]", **overrides,
-        }  # fmt: skip
-        self.store.write_study(row)
+            "labels": list(self.labels),
+            "num_views": 2,
+            "data_fingerprint": "a" * 64,
+            "split_hash": "b" * 64,
+            "split_counts": json.dumps(counts),
+            "skipped": json.dumps({"one eye only": ["p1", "p2"]}),
+            "generated": "[]",
+            "objective": self.objective,
+            "num_trials": 12,
+            "search_space": json.dumps(SEARCH_SPACE),
+            "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}),
+            "extensions": "[]",
+        }
+        self.store.write_study(row | overrides)
 
     def _label_counts(self, split: str) -> dict[str, int]:
         return dict(zip(self.labels, map(int, self.truth[split].sum(axis=0)), strict=True))
@@ -109,27 +125,37 @@ class FakeRun:
             + 0.3 * self.random.normal(size=self.noise[split].shape)
         )
         if self.kind != "multilabel":
-            return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        return 1 / (1 + np.exp(1.2 - logits))
+            return np.asarray(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+        return np.asarray(1 / (1 + np.exp(1.2 - logits)))
 
     def predictions(self, key: str, strength: float) -> list[Predictions]:
         """What a network of that strength says about validation and test."""
-        scores = {split: self.scores_of(split, strength).astype(np.float32) for split in ("val", "test")}
         return [
-            Predictions(key, "network", "", s, *self._who(s), self.truth[s], scores[s], self.synthetic)
-            for s in scores
+            Predictions(
+                trial=key,
+                head="network",
+                setting="",
+                score=self.scores_of(split, strength).astype(np.float32),
+                **self.samples_of(split),
+            )
+            for split in ("val", "test")
         ]
 
-    def _who(self, split: str) -> tuple[list[str], list[str]]:
-        return [f"{split}-{i}" for i in range(self.patients)], [
-            f"{split}-patient-{i}" for i in range(self.patients)
-        ]
+    def samples_of(self, split: str) -> dict[str, Any]:
+        """Who is in a split, as the keywords of `Predictions` and `Embeddings`."""
+        return {
+            "split": split,
+            "sample": [f"{split}-{i}" for i in range(self.patients)],
+            "patient": [f"{split}-patient-{i}" for i in range(self.patients)],
+            "target": self.truth[split],
+            "synthetic": self.synthetic,
+        }
 
     def prior(self, key: str) -> list[Predictions]:
         """The class prior for everyone."""
         return [
-            prior_predictions(key, self.truth["train"], s, *self._who(s), self.truth[s], self.synthetic)
-            for s in ("val", "test")
+            prior_predictions(trial=key, train_target=self.truth["train"], **self.samples_of(split))
+            for split in ("val", "test")
         ]
 
     def trial(
@@ -143,115 +169,132 @@ class FakeRun:
     ) -> None:
         """A trial with its epochs, predictions and scores; without the last two unless it is complete."""
         scores = score_rows(predicted, self.kind, self.labels) if state == "complete" else []
-        value = next(
-            (
-                r["value"]
-                for r in scores
-                if r["split"] == "val" and r["metric"] == self.objective and not r["label"]
-            ),
-            0.3,
-        )
-        self.clock += timedelta(minutes=3)
-        own = predicted[0].head if state == "complete" else ""
-        trial = dict.fromkeys(TRIAL.names) | {
-            "study": self.folder.name, "trial": key, "role": role, "number": None, "table": "", "variant": "", "seed": 0, "fold": 0,
-            "state": state, "outcome": "", "message": "", "params": "{}", "spec": "{}", "objective": self.objective, "value": value,
-            "best_epoch": 3, "num_epochs": 5, "num_parameters": 11_200_000, "seconds_training": 42.0, "seconds_total": 44.5,
-            "head": own, "setting": "", "device": "cpu", "device_kind": "cpu", "num_devices": 2.0, "host": "node-1",
-            "started": self.clock, "ended": self.clock + timedelta(seconds=44),
-            "provenance": json.dumps(PROVENANCE),
-            "data_fingerprint": "a" * 64, "split_hash": "b" * 64, "synthetic": self.synthetic, **row,
-        }  # fmt: skip
-        tables: dict[str, Any] = {
-            "trial": [trial],
-            "epochs": self._epochs(key, float(value)),
-            "scores": scores,
-        }
+        values = [
+            score["value"]
+            for score in scores
+            if score["split"] == "val" and score["metric"] == self.objective and not score["label"]
+        ]
+        value = float(values[0] if values else 0.3)
+        head = predicted[0].head if state == "complete" else ""
+        trial = {**self._trial_row(key), "role": role, "state": state, "value": value, "head": head, **row}
+        tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, value), "scores": scores}
         if state == "complete" and role != "baseline":
             fitted = self.fit_heads(key)
             predicted = [*predicted, *fitted.predictions]
-            tables["scores"] = [
-                *scores,
-                *fitted.scores,
-                swap_row(predicted[1], predicted[1].score * np.float32(0.9)),
-            ]
+            swapped = swap_row(predicted[1], predicted[1].score * np.float32(0.9))
+            tables["scores"] = [*scores, *fitted.scores, swapped]
             tables["embeddings"] = pa.concat_tables([e.table() for e in self.embeddings(key)])
             tables["neighbours"] = fitted.neighbours
         if state == "complete":
             tables["predictions"] = pa.concat_tables([p.table() for p in predicted])
         self.store.publish(key, tables)
 
+    def _trial_row(self, key: str) -> dict[str, Any]:
+        """What is the same for every trial, and when it ended, three minutes after the one before."""
+        self.clock += timedelta(minutes=3)
+        return dict.fromkeys(TRIAL.names) | {
+            "study": self.folder.name,
+            "trial": key,
+            "table": "",
+            "variant": "",
+            "seed": 0,
+            "fold": 0,
+            "outcome": "",
+            "message": "",
+            "params": "{}",
+            "spec": "{}",
+            "objective": self.objective,
+            "best_epoch": 3,
+            "num_epochs": 5,
+            "num_parameters": 11_200_000,
+            "seconds_training": 42.0,
+            "seconds_total": 44.5,
+            "setting": "",
+            "device": "cpu",
+            "device_kind": "cpu",
+            "num_devices": 2.0,
+            "host": "node-1",
+            "started": self.clock,
+            "ended": self.clock + timedelta(seconds=44),
+            "provenance": json.dumps(PROVENANCE),
+            "data_fingerprint": "a" * 64,
+            "split_hash": "b" * 64,
+            "synthetic": self.synthetic,
+        }
+
     def embeddings(self, key: str) -> list[Embeddings]:
         """Embeddings in which samples of equal labels lie near each other; the same for every trial."""
         return [
             Embeddings(
-                key,
-                s,
-                *self._who(s),
-                self.truth[s],
-                (2.0 * self.truth[s] + self.noise[s]).astype(np.float32),
-                self.synthetic,
+                trial=key,
+                embedding=(2.0 * self.truth[split] + self.noise[split]).astype(np.float32),
+                **self.samples_of(split),
             )
-            for s in self.truth
+            for split in self.truth
         ]
 
     def fit_heads(self, key: str) -> FittedHeads:
         """Nearest neighbours on those embeddings; computed once, since they never change."""
-        if self._swept is None:
+        if self._fitted is None:
             train, *queries = self.embeddings(key)
-            self._swept = fit_heads(train, queries, self.kind, self.labels, heads=("knn",))
-        found = self._swept
+            self._fitted = fit_heads(train, queries, self.kind, self.labels, ("knn",), self.objective)
+        found = self._fitted
         neighbours = found.neighbours.set_column(0, "trial", pa.repeat(pa.scalar(key), len(found.neighbours)))
         rows = [{**row, "trial": key} for row in found.scores]
         return FittedHeads([replace(p, trial=key) for p in found.predictions], rows, neighbours, found.best)
 
     def _epochs(self, key: str, value: float) -> list[dict[str, Any]]:
         return [
-            {"trial": key, "epoch": e, "train_loss": 0.6 / e, "val_loss": 0.65 / e + 0.02 * e, "value": value * (1 - 0.5 / e),
-             "lr": 1e-3 / e, "seconds": 8.0, "pairs_per_second": 40.0, "synthetic": self.synthetic}
-            for e in range(1, 6)
-        ]  # fmt: skip
+            {
+                "trial": key,
+                "epoch": epoch,
+                "train_loss": 0.6 / epoch,
+                "val_loss": 0.65 / epoch + 0.02 * epoch,
+                "value": value * (1 - 0.5 / epoch),
+                "lr": 1e-3 / epoch,
+                "seconds": 8.0,
+                "pairs_per_second": 40.0,
+                "synthetic": self.synthetic,
+            }
+            for epoch in range(1, 6)
+        ]
 
 
 def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **options: Any) -> Path:
-    """A whole run: a search with every outcome, an ablation with two seeds a variant, and both baselines."""
+    """A whole run: a search with every outcome, an ablation with two seeds each, and both baselines."""
     run = FakeRun(folder, **options)
-    run.study(**({"title": HOSTILE, "profile_changes": json.dumps({HOSTILE: HOSTILE})} if hostile else {}))
-    for i in range(num_search):
-        lr = float(10 ** run.random.uniform(-5, -2))
-        params = {"optimiser.lr": lr, "model.backbone": BACKBONES[i % 3], "model.fusion": FUSIONS[i % 2]}
-        if FUSIONS[i % 2] == "difference":
-            params["model.fusion.difference.signed"] = bool(i % 4 == 1)
-        state, extra = "complete", {}
-        if i % 6 == 4:
-            state = "pruned"
-        elif i % 6 == 5:
-            message = HOSTILE if hostile else "loss was nan in epoch 2"
-            state, extra = "failed", {"outcome": "non_finite_loss", "message": message, "value": None}
-        strength = 1.5 - 0.4 * abs(np.log10(lr) + 3.5) + 0.2 * (i % 2)
-        key = f"search-{i:05d}"
-        run.trial(
-            key, run.predictions(key, strength), state=state, number=i, params=json.dumps(params), **extra
-        )
+    if hostile:
+        run.study(title=HOSTILE, profile_changes=json.dumps({HOSTILE: HOSTILE}))
+    else:
+        run.study()
+    _search(run, num_search, hostile=hostile)
     for variant, strength in TABLE3.items():
         for seed in (0, 1):
             key = f"ablation-dmsnet_table3-{variant}-s{seed}"
-            run.trial(
-                key,
-                run.predictions(key, strength),
-                role="ablation",
-                table="dmsnet_table3",
-                variant=variant,
-                seed=seed,
-            )
+            of_variant: dict[str, Any] = {"table": "dmsnet_table3", "variant": variant, "seed": seed}
+            run.trial(key, run.predictions(key, strength), role="ablation", **of_variant)
     for variant in ("small", HOSTILE if hostile else "large"):
         key = f"ablation-sizes-{variant[:5].strip('<')}-s0"
         run.trial(key, run.predictions(key, 1.0), role="ablation", table="sizes", variant=variant)
     run.trial("baseline-prior", run.prior("baseline-prior"), role="baseline", variant="prior")
-    run.trial(
-        "baseline-untrained",
-        run.predictions("baseline-untrained", 0.15),
-        role="baseline",
-        variant="untrained",
-    )
+    untrained = run.predictions("baseline-untrained", 0.15)
+    run.trial("baseline-untrained", untrained, role="baseline", variant="untrained")
     return folder
+
+
+def _search(run: FakeRun, num: int, *, hostile: bool) -> None:
+    """Trials of the search; of six of them one is pruned and one fails."""
+    for i in range(num):
+        lr = float(10 ** run.random.uniform(-5, -2))
+        params = {"optimiser.lr": lr, "model.backbone": BACKBONES[i % 3], "model.fusion": FUSIONS[i % 2]}
+        if FUSIONS[i % 2] == "difference":
+            params["model.fusion.difference.signed"] = bool(i % 4 == 1)
+        end: dict[str, Any] = {"state": "complete"}
+        if i % 6 == 4:
+            end = {"state": "pruned"}
+        elif i % 6 == 5:
+            message = HOSTILE if hostile else "loss was nan in epoch 2"
+            end = {"state": "failed", "outcome": "non_finite_loss", "message": message, "value": None}
+        strength = 1.5 - 0.4 * abs(np.log10(lr) + 3.5) + 0.2 * (i % 2)
+        key = f"search-{i:05d}"
+        run.trial(key, run.predictions(key, strength), number=i, params=json.dumps(params), **end)

@@ -8,6 +8,8 @@ from tests.reporting.browser import CHROMIUM, Tab, browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
+ROWS = "[...document.querySelectorAll('#table-leaderboard tbody tr')]"
+
 
 @pytest.fixture(scope="module")
 def pages(
@@ -46,7 +48,7 @@ def test_the_page_is_whole_at_both_widths_and_says_nothing(
 
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it(tab: Tab, pages: dict[str, Path]) -> None:
     tab.open(pages["plain"], 1400)
-    column = "[...document.querySelectorAll('#table-leaderboard tbody tr')].map(r => parseFloat(r.cells[5].dataset.value))"
+    column = f"{ROWS}.map(r => parseFloat(r.cells[5].dataset.value))"
     tab.run("document.querySelectorAll('#table-leaderboard thead button')[5].click()")
     falling = tab.run(column)
     assert falling == sorted(falling, reverse=True)
@@ -60,11 +62,9 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it(tab: Tab, pages: d
 
 def test_the_filter_keeps_the_rows_with_every_word(tab: Tab, pages: dict[str, Path]) -> None:
     tab.open(pages["plain"], 1400)
-    typed = "const i = document.querySelector('.filter input'); i.value = 'difference resnet18'; i.dispatchEvent(new Event('input'));"
-    tab.run(f"(() => {{ {typed} }})()")
-    shown = tab.run(
-        "[...document.querySelectorAll('#table-leaderboard tbody tr')].filter(r => !r.hidden).map(r => r.textContent)"
-    )
+    typed = "i.value = 'difference resnet18'; i.dispatchEvent(new Event('input'));"
+    tab.run(f"(() => {{ const i = document.querySelector('.filter input'); {typed} }})()")
+    shown = tab.run(f"{ROWS}.filter(r => !r.hidden).map(r => r.textContent)")
     assert shown
     assert all("difference" in text and "resnet18" in text for text in shown)
     assert tab.run("document.querySelector('.filter span').textContent").startswith(f"{len(shown)} of ")

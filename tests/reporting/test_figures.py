@@ -1,15 +1,21 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from study.evidence.statistics.importance import DUMMY
 from study.reporting.figure import draw
 from study.reporting.other_settings import split_setting
 from study.reporting.page import SECTIONS
-from study.reporting.run import Run
+from study.reporting.row_trials import compared_variants
+from study.reporting.run import Run, load_run
 from study.spec import components
-from tests.reporting.fake_run import TABLE3
+from tests.reporting.fake_run import TABLE3, fake_run
 
 
-def data(name: str, run: Run):  # type: ignore[no-untyped-def]
+def data(name: str, run: Run) -> Any:
     return components.load("figure", name)().data(run)
 
 
@@ -45,12 +51,11 @@ def test_learning_curves_mark_the_best_epoch(run: Run) -> None:
     found = data("learning_curves", run)
     assert (found.key, found.best_epoch) == (run.best, 3)
     assert list(found.best["epoch"]) == [1, 2, 3, 4, 5]
-    assert sorted(state for state, _, _ in found.others).count("pruned") == 2
+    assert [curve.state for curve in found.others].count("pruned") == 2
 
 
 def test_slices_show_a_conditional_parameter_only_where_it_exists(run: Run) -> None:
-    _, slices = data("slices", run)
-    by_name = {s.name: s for s in slices}
+    by_name = {part.name: part for part in data("slices", run).slices}
     assert set(by_name) == {"lr", "backbone", "fusion", "signed"}
     assert by_name["lr"].log
     assert by_name["fusion"].choices == ("concat", "difference")
@@ -69,24 +74,24 @@ def test_reliability_counts_every_decision_once(run: Run) -> None:
 
 def test_confusion_counts_every_sample_once_a_label(run: Run) -> None:
     found = data("confusion", run)
-    assert [title for title, _, _ in found.panels] == list(run.labels)
-    assert {int(counts.sum()) for _, _, counts in found.panels} == {50}
+    assert [panel.title for panel in found.panels] == list(run.labels)
+    assert {int(panel.counts.sum()) for panel in found.panels} == {50}
     label = run.labels.index("D")
-    assert found.panels[label][2][1].sum() == run.study["split_counts"]["test"]["D"]
+    assert found.panels[label].counts[1].sum() == run.study["split_counts"]["test"]["D"]
 
 
 def test_confusion_of_classes_is_one_matrix(ultrasound: Run) -> None:
     found = data("confusion", ultrasound)
-    (_, names, counts) = found.panels[0]
-    assert names == ultrasound.labels
-    assert np.trace(counts) / counts.sum() == pytest.approx(
+    panel = found.panels[0]
+    assert panel.names == ultrasound.labels
+    assert np.trace(panel.counts) / panel.counts.sum() == pytest.approx(
         ultrasound.score(str(ultrasound.best), "accuracy")
     )
 
 
 def test_roc_has_the_stored_auc_as_its_area(run: Run) -> None:
-    for label, false_positive, sensitivity, auc in data("roc", run).curves:
-        assert np.trapezoid(sensitivity, false_positive) == pytest.approx(auc), label
+    for curve in data("roc", run).curves:
+        assert np.trapezoid(curve.sensitivity, curve.false_positive) == pytest.approx(curve.auc), curve.label
 
 
 def test_budget_counts_pruned_and_failed_trials_as_cost(run: Run) -> None:
@@ -97,11 +102,12 @@ def test_budget_counts_pruned_and_failed_trials_as_cost(run: Run) -> None:
 
 
 def test_parallel_axes_end_with_the_value_and_leave_gaps(run: Run) -> None:
-    _, axes, rank = data("parallel", run)
-    assert [a.name for a in axes] == ["lr", "backbone", "fusion", "signed", "mAP, validation"]
+    found = data("parallel", run)
+    axes = found.axes
+    assert [axis.name for axis in axes] == ["lr", "backbone", "fusion", "signed", "mAP, validation"]
     assert np.isnan(axes[3].place).any()
     assert axes[-1].place[0] == 1
-    assert list(rank) == sorted(rank, reverse=True)
+    assert list(found.rank) == sorted(found.rank, reverse=True)
 
 
 def test_the_k_curve_rings_the_setting_chosen_on_validation(run: Run) -> None:
@@ -117,6 +123,16 @@ def test_the_k_curve_rings_the_setting_chosen_on_validation(run: Run) -> None:
 def test_importance_needs_ten_complete_trials(run: Run) -> None:
     assert len(run.ranked) < 10
     assert data("importance", run) is None
+
+
+def test_importance_is_drawn_from_complete_trials_beside_a_parameter_without_effect(tmp_path: Path) -> None:
+    run = load_run(str(fake_run(tmp_path / "long", num_search=20)))
+    found = data("importance", run)
+    assert found.num_trials == len(run.ranked) >= 10
+    assert {"lr", "backbone", "fusion", DUMMY} <= set(found.rows["name"])
+    drawing = draw("importance", run)
+    assert drawing is not None
+    assert f"From {found.num_trials} complete trials" in drawing.caption
 
 
 def test_variant_curves_average_the_seeds(run: Run) -> None:
@@ -146,9 +162,17 @@ def test_a_setting_splits_into_k_and_the_way(setting: str, parts: tuple[int, str
     assert split_setting(setting) == parts
 
 
+def test_the_ablation_of_a_table_that_asks_for_it_is_drawn_together_else_the_first(retina: Run) -> None:
+    assert compared_variants(retina)[0] == "dmsnet_table3"
+    renamed = replace(retina, trials=retina.trials.replace({"table": {"sizes": "svkma_table8"}}))
+    ablation, variants = compared_variants(renamed)
+    assert ablation == "svkma_table8"
+    assert list(variants) == ["small", "large"]
+
+
 def test_variants_are_drawn_beside_each_other(retina: Run, run: Run) -> None:
     confusion, roc = data("variant_confusion", retina), data("variant_roc", retina)
-    assert confusion.table == roc.table == "dmsnet_table3"
+    assert confusion.ablation == roc.ablation == "dmsnet_table3"
     assert list(confusion.panels) == list(roc.curves) == list(TABLE3)
     counts = sum(
         (found.target > 0).T.astype(int) @ np.eye(5, dtype=int)[found.score.argmax(axis=1)]

@@ -5,10 +5,10 @@ import pytest
 
 from study.report import main
 from study.reporting.figures.budget import costs
+from study.reporting.paper_table import paper_table
 from study.reporting.run import load_run
 from study.reporting.table import Value
 from study.reporting.tables.heads import Heads
-from study.reporting.tables.svkma_table7 import SvkmaTable7
 from tests.reporting.fake_run import fake_run
 
 
@@ -23,7 +23,7 @@ def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(
     assert main([str(folder), "--heads", "gaussian_nb, svm"]) == 0
     assert "fitting gaussian_nb on the embedding of search-0000" in capsys.readouterr().out
     run = load_run(str(folder))
-    table = SvkmaTable7().build(run)
+    table = paper_table(run, "svkma_table7")
     assert table is not None
     cell = table.cell("gaussian_nb", "accuracy")
     assert isinstance(cell, Value)

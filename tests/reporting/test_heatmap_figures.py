@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pytest
 from PIL import Image
 
 from study.evidence.heatmap_tables import ATTENTION, GRAD_CAM, write_heatmaps
-from study.reporting.assembly import build_report, files
+from study.reporting.assembly import build_report, figure_names, files
 from study.reporting.figure import draw
-from study.reporting.overlays import FIGURES, heat_over, share_words, shelf_of
+from study.reporting.overlays import FIGURES, heat_over, heatmaps_of, share_words
 from study.reporting.run import Run, load_run
-from study.reporting.strips import few
+from study.reporting.strips import some_samples
 from study.spec import components
 from tests.reporting.fake_run import HOSTILE, ODIR, fake_run
 
@@ -33,39 +34,37 @@ def stored(run: Run, num_views: int = 2, likeness: float = 0.05, patient: str = 
     """Two trials' maps of four samples; the first trial has the second half of them wrong."""
     random = np.random.default_rng(0)
     rows: dict[str, list[dict[str, Any]]] = {"samples": [], "maps": [], "checks": []}
-    photos = [jpeg(100 + 50 * view) for view in range(num_views)]
     for trial in TRIALS:
-        names = [(GRAD_CAM, label, "") for label in ODIR] + [(ATTENTION, "fusion: place", "")] * (
-            trial == TRIALS[0]
-        )
-        names += [(GRAD_CAM, "D", step) for step in STEPS]
+        maps = [(GRAD_CAM, label, "") for label in ODIR]
+        if trial == TRIALS[0]:
+            maps.append((ATTENTION, "fusion: place", ""))
+        maps += [(GRAD_CAM, "D", step) for step in STEPS]
         for i in range(4):
-            truth = [int(label == "D") for label in ODIR]
-            decided = [bool(t) for t in truth] if i < 2 or trial == TRIALS[1] else [False] * 8
-            rows["samples"].append(
-                {"trial": trial, "sample": f"test-{i}", "patient": patient, "chosen": "random", "label": "D", "target": truth,
-                 "score": [0.9 if d else 0.1 for d in decided], "decided": decided, "images": photos,
-                 "synthetic": run.synthetic}
-            )  # fmt: skip
-            for method, name, step in names:
-                for view in range(num_views):
-                    rows["maps"].append(
-                        {"trial": trial, "sample": f"test-{i}", "view": view, "method": method, "name": name, "step": step, "height": 4,
-                         "width": 4, "values": random.random(16).tolist(), "synthetic": run.synthetic}
-                    )  # fmt: skip
-        rows["checks"] += [
-            {
-                "trial": trial,
-                "place": p,
-                "step": step,
-                "rank_correlation": likeness,
-                "ssim": 0.2,
-                "num_maps": 32,
-                "synthetic": run.synthetic,
-            }
-            for p, step in enumerate(STEPS)
-        ]
+            of_sample = {"trial": trial, "sample": f"test-{i}", "synthetic": run.synthetic}
+            right = i < 2 or trial == TRIALS[1]
+            rows["samples"].append({**of_sample, "patient": patient, **decisions(num_views, right=right)})
+            for (method, name, step), view in product(maps, range(num_views)):
+                row = {**of_sample, "view": view, "method": method, "name": name, "step": step}
+                values = random.random(16).tolist()
+                rows["maps"].append({**row, "height": 4, "width": 4, "values": values})
+        for place, step in enumerate(STEPS):
+            row = {"trial": trial, "place": place, "step": step, "synthetic": run.synthetic}
+            rows["checks"].append({**row, "rank_correlation": likeness, "ssim": 0.2, "num_maps": 32})
     write_heatmaps(run.store, rows)
+
+
+def decisions(num_views: int, *, right: bool) -> dict[str, Any]:
+    """A sample that carries D, as a trial decides it."""
+    truth = [int(label == "D") for label in ODIR]
+    decided = [bool(t) and right for t in truth]
+    return {
+        "chosen": "random",
+        "label": "D",
+        "target": truth,
+        "score": [0.9 if d else 0.1 for d in decided],
+        "decided": decided,
+        "images": [jpeg(100 + 50 * view) for view in range(num_views)],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +78,10 @@ def test_without_stored_maps_there_is_no_figure(run: Run) -> None:
     assert [draw(name, run) for name in FIGURES] == [None] * 5
 
 
-def test_every_heat_map_figure_is_a_component() -> None:
+def test_every_heat_map_figure_is_a_component_and_the_photographs_come_first() -> None:
     assert [name for name in components.names("figure") if name.startswith("heatmaps")] == sorted(FIGURES)
+    assert figure_names()[-len(FIGURES) :] == list(FIGURES)
+    assert sorted(figure_names()) == list(components.names("figure"))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -95,7 +96,7 @@ def test_each_figure_is_svg_with_small_pictures_and_png(name: str, shown: Run) -
 
 
 def test_right_ones_stand_before_wrong_ones_and_models_side_by_side(shown: Run) -> None:
-    drawing = draw("heatmaps", shown)
+    drawing = draw("heatmaps_samples", shown)
     assert drawing is not None
     assert drawing.svg.count("data:image/jpeg") == 4 * 2 * 3
     assert drawing.svg.count(">right<") == drawing.svg.count(">wrong<") == 2
@@ -105,11 +106,16 @@ def test_right_ones_stand_before_wrong_ones_and_models_side_by_side(shown: Run) 
     assert "left eye" in drawing.svg
 
 
-def test_few_are_half_right_and_half_wrong(shown: Run) -> None:
-    shelf = shelf_of(shown)
-    assert shelf is not None
-    assert [shelf.is_right(TRIALS[0], sample) for sample in few(shelf)] == [True, True, False, False]
-    assert [shelf.is_right(TRIALS[1], sample) for sample in few(shelf)] == [True] * 4
+def test_some_samples_are_half_right_and_half_wrong(shown: Run) -> None:
+    heatmaps = heatmaps_of(shown)
+    assert heatmaps is not None
+    assert [heatmaps.is_right(TRIALS[0], sample) for sample in some_samples(heatmaps)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [heatmaps.is_right(TRIALS[1], sample) for sample in some_samples(heatmaps)] == [True] * 4
 
 
 def test_the_check_warns_of_maps_that_stay(shown: Run, tmp_path: Path) -> None:
@@ -140,13 +146,13 @@ def test_the_page_shows_them_and_says_synthetic(tmp_path: Path) -> None:
     page = found["index.html"].decode()
     assert '<section id="heatmaps">' in page
     assert page.count("<script") == 1
-    assert {"figures/heatmaps.svg", "figures/heatmaps.png"} <= set(found)
+    assert {"figures/heatmaps_samples.svg", "figures/heatmaps_samples.png"} <= set(found)
 
 
 def test_single_images_have_one_cell(tmp_path: Path) -> None:
     run = load_run(str(fake_run(tmp_path / "single", num_search=3, patients=20)))
     stored(run, num_views=1)
-    drawing = draw("heatmaps", run)
+    drawing = draw("heatmaps_samples", run)
     assert drawing is not None
     assert drawing.svg.count("data:image/jpeg") == 4 * 3
     assert "left eye" not in drawing.svg
@@ -156,7 +162,7 @@ def test_single_images_have_one_cell(tmp_path: Path) -> None:
 def test_maps_of_trials_that_are_gone_are_not_shown(tmp_path: Path) -> None:
     run = load_run(str(fake_run(tmp_path / "gone", num_search=1, patients=20)))
     stored(run)
-    assert shelf_of(run) is None
+    assert heatmaps_of(run) is None
 
 
 def test_heat_covers_the_hot_side_and_leaves_the_cold_one_grey() -> None:
@@ -178,6 +184,7 @@ def test_shares_of_both_eyes_add_up() -> None:
 def test_the_figures_need_no_torch(shown: Run) -> None:
     code = (
         "import sys; from study.reporting.run import load_run; from study.reporting.figure import draw;"
-        f"assert draw('heatmaps', load_run({shown.store.where!r})) is not None; assert 'torch' not in sys.modules"
+        f"assert draw('heatmaps_samples', load_run({shown.store.where!r})) is not None;"
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,30 +43,14 @@ def test_no_folder_of_the_machine_reaches_a_report(
     run.study(
         root=f"{private}/odir5k", title=f"Are the weights in {private}/w.pth good?", profile_changes=changes
     )
-    told = {
-        "provenance": json.dumps(
-            {
-                **PROVENANCE,
-                "command": f"python -m study.run {private}/s.yaml",
-                "executable": f"{private}/python",
-            }
-        )
-    }
+    command = {"command": f"python -m study.run {private}/s.yaml", "executable": f"{private}/python"}
+    row: dict[str, Any] = {"provenance": json.dumps({**PROVENANCE, **command})}
     for i in range(4):
-        params = {"model.backbone.weights": f"{private}/w{i % 2}.pth"}
-        extra = (
-            {"state": "failed", "outcome": "error", "message": f"FileNotFoundError: {private}/gone.jpg"}
-            if i == 3
-            else {}
-        )
-        run.trial(
-            f"search-{i:05d}",
-            run.predictions(f"search-{i:05d}", 0.5 + i),
-            number=i,
-            params=json.dumps(params),
-            **told,
-            **extra,
-        )
+        key = f"search-{i:05d}"
+        row |= {"number": i, "params": json.dumps({"model.backbone.weights": f"{private}/w{i % 2}.pth"})}
+        if i == 3:
+            row |= {"state": "failed", "outcome": "error", "message": f"no file {private}/gone.jpg"}
+        run.trial(key, run.predictions(key, 0.5 + i), **row)
     shutil.copy(
         run.folder / "trials/search-00000/scores.parquet", run.folder / "trials/search-00001/scores.parquet"
     )

@@ -3,13 +3,14 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from study.reporting import rendering
-from study.reporting.table import Column, Published, Row, Table, Text, Value, Verdict
+from study.reporting.table import Column, Published, Row, Table, Text, Value, VerdictCell, count
 from tests.reporting.fake_run import HOSTILE
 
 
@@ -25,8 +26,8 @@ def table() -> Table:
             "ours",
             (
                 Text(HOSTILE, notes=(f"note {HOSTILE}",)),
-                Value(-0.25, -0.5, 0.125, spread=0.01, bold=True),
-                Verdict("not reproduced"),
+                Value(value=-0.25, low=-0.5, high=0.125, spread=0.01, bold=True),
+                VerdictCell("not reproduced"),
             ),
         ),
         Row(
@@ -36,7 +37,13 @@ def table() -> Table:
         ),
     )
     return Table(
-        "t", f"Title {HOSTILE}", columns, rows, f"Caption {HOSTILE}", (f"Remark {HOSTILE}",), synthetic=True
+        name="t",
+        title=f"Title {HOSTILE}",
+        columns=columns,
+        rows=rows,
+        caption=f"Caption {HOSTILE}",
+        remarks=(f"Remark {HOSTILE}",),
+        synthetic=True,
     )
 
 
@@ -55,7 +62,7 @@ class Reader(HTMLParser):
 
 def test_html_escapes_every_text(table: Table) -> None:
     reader = Reader()
-    reader.feed(rendering.html(table, sortable=True))
+    reader.feed(rendering.html(replace(table, sortable=True)))
     assert "script" not in reader.tags
     assert reader.text.count(HOSTILE) == 6
     assert reader.tags.count("td") == 6
@@ -114,7 +121,7 @@ def test_latex_compiles_on_its_own(table: Table, tmp_path: Path) -> None:
 
 
 def test_latex_prints_no_more_rows_than_fit_on_a_page() -> None:
-    rows = tuple(Row(str(i), (Value(float(i), digits=0),)) for i in range(100))
-    text = rendering.latex(Table("t", "T", (Column("a", "A"),), rows))
-    assert text.count(r" \\") == rendering.PRINTED + 1
+    rows = tuple(Row(str(i), (count(i),)) for i in range(100))
+    text = rendering.latex(Table(name="t", title="T", columns=(Column("a", "A"),), rows=rows))
+    assert text.count(r" \\") == rendering.MAX_LATEX_ROWS + 1
     assert "The first 60 of 100 rows" in text

@@ -91,14 +91,11 @@ class FakeRetrieval(FakeRun):
         noise = 1.0 + int(key[-1])
         return [
             Embeddings(
-                key,
-                s,
-                *self._who(s),
-                truth,
-                (2.0 * truth + noise * self.noise[s]).astype(np.float32),
-                self.synthetic,
+                trial=key,
+                embedding=(2.0 * truth + noise * self.noise[split]).astype(np.float32),
+                **self.samples_of(split),
             )
-            for s, truth in self.truth.items()
+            for split, truth in self.truth.items()
         ]
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from study.reporting.table import Column, Origin, Row, Table, Value
 
 
 def table_of(run: Run, keys: list[str], measure: str) -> Table:
-    rows = tuple(Row(key, (measured(run, Origin((key,), measure)),)) for key in keys)
-    return Table("t", "T", (Column(measure, measure),), rows)
+    rows = tuple(Row(key, (measured(run, Origin(trials=(key,), measure=measure)),)) for key in keys)
+    return Table(name="t", title="T", columns=(Column(measure, measure),), rows=rows)
 
 
 def test_what_learned_beats_what_did_not_and_the_table_says_by_what_rule(run: Run) -> None:
@@ -32,11 +33,8 @@ def test_a_better_row_is_bold_and_the_reference_is_not(run: Run) -> None:
 
 def test_a_row_is_not_better_than_itself(run: Run) -> None:
     keys = [str(run.best), str(run.best)]
-    rows = (
-        *table_of(run, keys[:1], "macro_auc").rows,
-        Row("again", table_of(run, keys[:1], "macro_auc").rows[0].cells),
-    )
-    table = Table("t", "T", (Column("macro_auc", "AUC"),), rows)
+    single = table_of(run, keys[:1], "macro_auc")
+    table = replace(single, rows=(*single.rows, Row("again", single.rows[0].cells)))
     marked = with_bold(run, table, keys[0], ["again"], "the chosen trial")
     assert not any(cell.bold for _, _, cell in marked.cells() if isinstance(cell, Value))
 
@@ -56,43 +54,40 @@ def test_exact_match_is_compared_by_mcnemars_test(run: Run) -> None:
 
 def test_without_predictions_there_is_no_interval_and_no_comparison(run: Run) -> None:
     pruned = str(run.trials.index[run.trials["state"] == "pruned"][0])
-    assert estimates_of(run).of(Origin((pruned,), "macro_auc")) is None
-    assert (
-        estimates_of(run).compared(Origin((pruned,), "macro_auc"), Origin((str(run.best),), "macro_auc"))
-        is None
-    )
-    assert math.isnan(estimates_of(run).point(Origin((pruned,), "macro_auc"), pruned))
+    origin = Origin(trials=(pruned,), measure="macro_auc")
+    best = Origin(trials=(str(run.best),), measure="macro_auc")
+    assert estimates_of(run).of(origin) is None
+    assert estimates_of(run).compared(origin, best) is None
+    assert math.isnan(estimates_of(run).point(origin, pruned))
 
 
 def test_tuned_decisions_use_the_thresholds_of_validation(run: Run) -> None:
-    origin = Origin((str(run.best),), "macro_f1", decision="tuned")
-    assert estimates_of(run).value(origin) == pytest.approx(
-        run.score(str(run.best), "macro_f1", decision="tuned")
-    )
+    origin = Origin(trials=(str(run.best),), measure="macro_f1", decision="tuned")
+    stored = run.score(str(run.best), "macro_f1", decision="tuned")
+    assert estimates_of(run).value(origin) == pytest.approx(stored)
 
 
 def test_a_value_of_several_seeds_is_their_mean(run: Run) -> None:
     keys = ("ablation-dmsnet_table3-osim-s0", "ablation-dmsnet_table3-osim-s1")
-    found = estimates_of(run).of(Origin(keys, "macro_auc"))
+    found = estimates_of(run).of(Origin(trials=keys, measure="macro_auc"))
     assert found is not None
     assert found.value == pytest.approx(np.mean([run.score(key, "macro_auc") for key in keys]))
-    single = estimates_of(run).of(Origin(keys[:1], "macro_auc"))
+    single = estimates_of(run).of(Origin(trials=keys[:1], measure="macro_auc"))
     assert single is not None
     assert single.value == pytest.approx(run.score(keys[0], "macro_auc"))
 
 
 def test_the_per_label_estimate_is_that_of_the_label(run: Run) -> None:
-    found = estimates_of(run).of(Origin((str(run.best),), "auc", label="D"))
+    found = estimates_of(run).of(Origin(trials=(str(run.best),), measure="auc", label="D"))
     assert found is not None
     assert found.value == pytest.approx(run.score(str(run.best), "auc", label="D"))
 
 
 def test_holm_is_over_all_columns(run: Run) -> None:
     keys = [str(run.best), "baseline-untrained"]
-    cells = [
-        Row(key, tuple(measured(run, Origin((key,), m)) for m in ("macro_auc", "macro_f1"))) for key in keys
-    ]
-    table = Table("t", "T", (Column("macro_auc", "a"), Column("macro_f1", "b")), tuple(cells))
+    auc, f1 = (table_of(run, keys, measure) for measure in ("macro_auc", "macro_f1"))
+    rows = tuple(Row(a.key, (*a.cells, *b.cells)) for a, b in zip(auc.rows, f1.rows, strict=True))
+    table = Table(name="t", title="T", columns=(*auc.columns, *f1.columns), rows=rows)
     found = comparisons(run, table, keys[0], keys[1:])
     assert len(found) == 2
     assert max(holm([c.p_value for c in found.values()])) <= 1

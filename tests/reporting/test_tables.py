@@ -7,15 +7,15 @@ import pytest
 from study.reporting.assembly import build_tables
 from study.reporting.page import SECTIONS
 from study.reporting.papers import published_names
+from study.reporting.registry import build_table, section_of, table_entries, table_names
 from study.reporting.run import Run
 from study.reporting.table import Published, Table, Text, Value
-from study.spec import components
 from tests.reporting.fake_run import HOSTILE, TABLE3
 
 
 def build(name: str, run: Run) -> Table:
-    table = components.load("table", name)().build(run)
-    assert isinstance(table, Table)
+    table = build_table(name, run)
+    assert table is not None
     return table
 
 
@@ -25,20 +25,31 @@ def value(table: Table, row: str, column: str) -> Value:
     return cell
 
 
-@pytest.mark.parametrize("name", components.names("table"))
+@pytest.mark.parametrize("name", table_names())
 @pytest.mark.parametrize("which", ["run", "hostile", "ultrasound", "retina"])
 def test_every_table_keeps_its_name_and_section(
     name: str, which: str, request: pytest.FixtureRequest
 ) -> None:
     run: Run = request.getfixturevalue(which)
-    component = components.load("table", name)()
-    table = component.build(run)
-    assert component.section in SECTIONS
+    table = build_table(name, run)
+    assert section_of(name) in SECTIONS
     if table is not None:
         assert table.name == name
         assert table.rows
         assert table.synthetic == run.synthetic
         assert len({row.key for row in table.rows}) == len(table.rows)
+
+
+def test_a_paper_and_a_computed_table_never_share_a_name() -> None:
+    assert len(set(table_names())) == len(table_names())
+    assert set(table_names()) > set(published_names())
+
+
+def test_every_table_is_listed_with_source_and_difference() -> None:
+    entries = {entry.name: entry for entry in table_entries()}
+    assert list(entries) == table_names()
+    assert all(entry.summary and entry.source and entry.differs for entry in entries.values())
+    assert entries["dmsnet_table3"].summary.startswith("DMS-Net, Table 3: OSIM against")
 
 
 def test_the_leaderboard_ranks_by_validation_and_ends_with_the_baselines(run: Run) -> None:
@@ -65,6 +76,7 @@ def test_the_papers_table_shows_ours_theirs_and_the_difference(run: Run) -> None
     assert ours.value == pytest.approx(np.mean(seeds))
     assert ours.spread == pytest.approx(np.std(seeds, ddof=1))
     assert table.cell("osim.published", "accuracy") == Published(0.829)
+    assert "Ours: odir5k, test split" in table.caption
     assert value(table, "osim.difference", "kappa").value == pytest.approx(ours.value - 0.832)
     assert value(table, "osim.difference", "kappa").text.startswith(("−", "+"))
 
@@ -86,7 +98,7 @@ def test_a_derived_published_number_has_its_derivation_as_footnote(run: Run) -> 
 
 
 def test_a_paper_on_other_data_makes_no_table(ultrasound: Run) -> None:
-    assert components.load("table", "dmsnet_table1")().build(ultrasound) is None
+    assert build_table("dmsnet_table1", ultrasound) is None
 
 
 def test_the_split_counts_patients_and_labels(run: Run) -> None:

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_an_address_that_is_not_there_is_named_with_the_nearest(
         why(report, address)
 
 
-def reader(content: dict[str, bytes]):  # type: ignore[no-untyped-def]
+def reader(content: dict[str, bytes]) -> Callable[[str], bytes]:
     def written(name: str) -> bytes:
         if name not in content:
             raise StorageError(f"`{name}`: is missing")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from study.spec.errors import SpecError
+from study.spec.holes import Plain, Scalar
 from study.spec.reading import override
 from study.spec.study_file import StudySpec
 
@@ -47,11 +48,17 @@ def test_a_variant_is_stronger_than_a_bundle() -> None:
         "t": {"variants": {"linear": {"loss": {"name": "contrastive", "form": "linear"}}, "as_is": {}}}
     }
     spec = StudySpec.read({**STUDY, "ablations": ablation})
-    params = {"bundles.distance": "free", "bundles.distance.free.loss.margin": 2.0}
+    params: dict[str, Scalar] = {"bundles.distance": "free", "bundles.distance.free.loss.margin": 2.0}
     linear, as_is = (spec.variant("t", name, 0, params) for name in ("linear", "as_is"))
     assert linear.loss.args == {"form": "linear"}
     assert not linear.model.embedding.l2norm
     assert as_is.loss.args == {"margin": 2.0}
+
+
+def test_a_bundle_that_a_variant_replaces_must_be_a_mapping() -> None:
+    ablations = {"t": {"variants": {"a": {"bundles.distance": "unit"}}}}
+    with pytest.raises(SpecError, match=r"`bundles.distance`: must be a mapping of dotted keys, got 'unit'"):
+        StudySpec.read({**STUDY, "ablations": ablations})
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_a_variant_is_stronger_than_a_bundle() -> None:
         ),
     ],
 )
-def test_what_is_no_bundle_is_named(bundles: object, message: str) -> None:
+def test_what_is_no_bundle_is_named(bundles: Plain, message: str) -> None:
     study = override(STUDY, {"optimiser.lr": {"type": "float", "low": 1e-4, "high": 1e-2}})
     with pytest.raises(SpecError, match=message):
         StudySpec.read({**study, "bundles": bundles})

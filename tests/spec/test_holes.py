@@ -44,7 +44,7 @@ def test_what_was_sampled_is_replayed(seed: int) -> None:
 
 
 def test_corners_take_every_choice_and_both_ends() -> None:
-    filled = [value for _, value in corners(TEMPLATE)]
+    filled: list[Any] = list(corners(TEMPLATE))
     contexts = [
         value["context"] if isinstance(value["context"], str) else value["context"]["name"]
         for value in filled
@@ -53,9 +53,8 @@ def test_corners_take_every_choice_and_both_ends() -> None:
     assert {value["lr"] for value in filled} == {1e-5, 1e-3}
     assert {value["context"]["kernel"] for value in filled if "kernel" in value["context"]} == {1, 3, 5, 7}
     assert {value["sizes"][1] for value in filled} == {16, 32}
-    assert (
-        len(filled) == 8
-    )  # the first, two contexts, the kernel's other three values, the rate's other end, the size's
+    # The first, two contexts, three further values of the kernel, the other ends of the rate and of the size.
+    assert len(filled) == 8
 
 
 def test_every_hole_is_found_with_its_name() -> None:

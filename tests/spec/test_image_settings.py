@@ -20,17 +20,32 @@ def read(**data: Any) -> TrialSpec:
     ("data", "message"),
     [
         ({"crop_box": BOX}, r"`data.crop_box`: cuts the image itself and needs `data.crop: none`, got fov"),
-        ({"crop": "none", "crop_box": {**BOX, "origin": "top_left"}}, r"top < bottom with the origin top_left, got left 100, top 300"),
-        ({"crop": "none", "crop_box": {**BOX, "top": 40}}, r"left < right and top > bottom with the origin bottom_left"),
+        (
+            {"crop": "none", "crop_box": {**BOX, "origin": "top_left"}},
+            r"top < bottom with the origin top_left, got left 100, top 300",
+        ),
+        (
+            {"crop": "none", "crop_box": {**BOX, "top": 40}},
+            r"left < right and top > bottom with the origin bottom_left",
+        ),
         ({"crop": "none", "crop_box": {**BOX, "right": 100}}, r"left < right and top > bottom"),
-        ({"crop": "none", "crop_box": {**BOX, "botom": 3}}, r"`data.crop_box.botom`: unknown key. Did you mean `bottom`"),
-        ({"crop": "none", "crop_box": {**BOX, "left": -1}}, r"`data.crop_box.left`: .*greater than or equal to 0"),
+        (
+            {"crop": "none", "crop_box": {**BOX, "botom": 3}},
+            r"`data.crop_box.botom`: unknown key. Did you mean `bottom`",
+        ),
+        (
+            {"crop": "none", "crop_box": {**BOX, "left": -1}},
+            r"`data.crop_box.left`: .*greater than or equal to 0",
+        ),
         ({"align": "right"}, r"`data.align`: input should be 'none' or 'flip_right'"),
         ({"augmentation": {"crop": 0}}, r"`data.augmentation.crop`: .*greater than 0"),
         ({"augmentation": {"cutmix": {"kind": "any"}}}, r"`data.augmentation.cutmix.kind`: input should be"),
-        ({"augmentation": {"cutmix": {"probability": 2}}}, r"`data.augmentation.cutmix.probability`: .*less than or equal to 1"),
+        (
+            {"augmentation": {"cutmix": {"probability": 2}}},
+            r"`data.augmentation.cutmix.probability`: .*less than or equal to 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(data: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         read(**data)
@@ -73,8 +88,8 @@ def test_every_choice_of_illumination_is_prepared_once() -> None:
         "illumination": {"type": "categorical", "choices": corrections},
         "align": {"type": "categorical", "choices": ["none", "flip_right"]},
     }
-    study = {"study": "a", "data": {"dataset": "phantom", **holes}, "model": {"backbone": "tiny"}}
-    spec = StudySpec.read(study)
+    data: dict[str, Any] = {"dataset": "phantom", **holes}
+    spec = StudySpec.read({"study": "a", "data": data, "model": {"backbone": "tiny"}})
     assert "data.illumination.graham.gain" in spec.holes()
     prepared = {repr(Preprocessing.of(filling.data)) for filling in spec.corners()}
     assert len(prepared) == 4

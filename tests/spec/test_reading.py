@@ -1,6 +1,7 @@
 """YAML as people mean it, and settings by dotted key."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,22 @@ from study.spec.reading import override, parse_settings, parse_yaml, read_yaml
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-5", 1e-5), ("-2E3", -2000.0), (".5", 0.5), ("1.", 1.0), ("3", 3), ("true", True), ("no", "no"), ("off", "off"), ("null", None),
-     ("none", "none"), ("1e", "1e"), ("resnet50", "resnet50"), (".inf", float("inf"))],
-)  # fmt: skip
+    [
+        ("1e-5", 1e-5),
+        ("-2E3", -2000.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("3", 3),
+        ("true", True),
+        ("no", "no"),
+        ("off", "off"),
+        ("null", None),
+        ("none", "none"),
+        ("1e", "1e"),
+        ("resnet50", "resnet50"),
+        (".inf", float("inf")),
+    ],
+)
 def test_scalars_are_what_people_mean(text: str, value: object) -> None:
     read = parse_yaml(text, "x")
     assert read == value
@@ -36,7 +50,7 @@ def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
 
 
 def test_settings_reach_nested_values_lists_and_bare_components() -> None:
-    data = {
+    data: dict[str, Any] = {
         "model": {"backbone": "tiny", "context": {"type": "categorical", "choices": [{"name": "osim"}]}},
         "search": {"trials": 8},
     }
@@ -58,11 +72,15 @@ def test_settings_reach_nested_values_lists_and_bare_components() -> None:
 
 @pytest.mark.parametrize(
     ("key", "message"),
-    [("model.context.kernel", "`model.context` is a hole"), ("search.trials.x", "must be a mapping to set a part of it"),
-     ("model.context.choices.4", "must be a place in a list of 1")],
-)  # fmt: skip
+    [
+        ("model.context.kernel", "`model.context` is a hole"),
+        ("search.trials.x", "must be a mapping to set a part of it"),
+        ("model.context.choices.4", "must be a place in a list of 1"),
+    ],
+)
 def test_settings_that_lead_nowhere_are_errors(key: str, message: str) -> None:
-    data = {"model": {"context": {"type": "categorical", "choices": ["none"]}}, "search": {"trials": 8}}
+    context = {"type": "categorical", "choices": ["none"]}
+    data: dict[str, Any] = {"model": {"context": context}, "search": {"trials": 8}}
     with pytest.raises(SpecError, match=message):
         override(data, {key: 1})
 

@@ -10,17 +10,18 @@ from study.spec.errors import SpecError
 from study.spec.json_schema import json_schema
 from study.spec.reading import override, read_yaml
 from study.spec.resolve import resolve
-from study.spec.study_file import StudySpec
+from study.spec.study_file import StudySpec, ablation_key
 from study.spec.trial_spec import TrialSpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+RANGE: dict[str, Any] = {"type": "int", "low": 1, "high": 9}
 MINIMAL: dict[str, Any] = {"study": "a", "data": {"dataset": "phantom"}, "model": {"backbone": "tiny"}}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 @pytest.mark.parametrize("has_gpu", [True, False])
 def test_every_study_file_is_valid_in_every_branch(path: Path, has_gpu: bool) -> None:
-    resolved = resolve(path, {}, "auto", has_gpu)
+    resolved = resolve(path, {}, "auto", has_gpu=has_gpu)
     assert resolved.spec.study == path.stem
     assert resolved.profile == ("full" if has_gpu or "profiles" not in read_yaml(path) else "laptop")
 
@@ -37,23 +38,44 @@ def test_a_trial_is_read_back_as_it_was_written() -> None:
     [
         ({"modle": {}}, r"`modle`: unknown key. Did you mean `model`"),
         ({"training.epoch": 3}, r"`training.epoch`: unknown key. Did you mean `epochs`"),
-        ({"model.backbone": {"name": "tiny", "weigths": "none"}}, r"`model.backbone.weigths`: unknown key. Did you mean `weights`"),
-        ({"model.context": "osmi"}, r"`model.context`: must be a known context, got `osmi`. Did you mean `osim`"),
-        ({"model.context": {"name": "osim", "kernl": 3}}, r"`model.context.osim.kernl`: unknown key. Did you mean `kernel`"),
-        ({"model.context": {"name": "osim", "kernel": "big"}}, r"`model.context.osim.kernel`: input should be"),
+        (
+            {"model.backbone": {"name": "tiny", "weigths": "none"}},
+            r"`model.backbone.weigths`: unknown key. Did you mean `weights`",
+        ),
+        (
+            {"model.context": "osmi"},
+            r"`model.context`: must be a known context, got `osmi`. Did you mean `osim`",
+        ),
+        (
+            {"model.context": {"name": "osim", "kernl": 3}},
+            r"`model.context.osim.kernl`: unknown key. Did you mean `kernel`",
+        ),
+        (
+            {"model.context": {"name": "osim", "kernel": "big"}},
+            r"`model.context.osim.kernel`: input should be",
+        ),
         ({"optimiser.lr": -1}, r"`optimiser.lr`: input should be greater than 0, got -1"),
         ({"training.epochs": "many"}, r"`training.epochs`: input should be a valid integer.*got 'many'"),
         ({"data.generated": {"share": 0}}, r"`data.generated.share`: input should be greater than 0"),
-        ({"data.generated": {"generator": "dcgn"}}, r"`data.generated.generator`: must be a known generator, got `dcgn`. .*`dcgan`"),
-        ({"data.generated.epochs": {"type": "int", "low": 1, "high": 9}}, r"`data.generated.epochs`: must be one value or a list"),
+        (
+            {"data.generated": {"generator": "dcgn"}},
+            r"`data.generated.generator`: must be a known generator, got `dcgn`. .*`dcgan`",
+        ),
+        ({"data.generated.epochs": RANGE}, r"`data.generated.epochs`: must be one value or a list"),
         ({"study": "a/b"}, r"`study`: string should match pattern"),
-        ({"search.trials": {"type": "int", "low": 1, "high": 9}}, r"`search.trials`: must be one value, since all trials share it"),
-        ({"data.split.seed": {"type": "int", "low": 1, "high": 9}}, r"`data.split.seed`: must be one value"),
-        ({"data.dataset": {"type": "categorical", "choices": ["odir5k"]}}, r"`data.dataset`: must be one value"),
-        ({"ablations.t": {"variants": {"a": {"model.context": "osmi"}}}}, r"`ablations.t.variants.a`: `model.context`: must be a known"),
+        ({"search.trials": RANGE}, r"`search.trials`: must be one value, since all trials share it"),
+        ({"data.split.seed": RANGE}, r"`data.split.seed`: must be one value"),
+        (
+            {"data.dataset": {"type": "categorical", "choices": ["odir5k"]}},
+            r"`data.dataset`: must be one value",
+        ),
+        (
+            {"ablations.t": {"variants": {"a": {"model.context": "osmi"}}}},
+            r"`ablations.t.variants.a`: `model.context`: must be a known",
+        ),
         ({"ablations.t": {"variants": {"a/b": {}}}}, r"a name must be of letters, digits"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named_with_the_nearest_right_word(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         StudySpec.read(override(MINIMAL, changes))
@@ -61,7 +83,7 @@ def test_what_is_wrong_is_named_with_the_nearest_right_word(changes: dict[str, A
 
 def test_generated_images_may_be_searched_with_their_share() -> None:
     share = {"type": "float", "low": 0.2, "high": 0.8}
-    hole = {"type": "categorical", "choices": [None, {"share": share, "epochs": 3}]}
+    hole: dict[str, Any] = {"type": "categorical", "choices": [None, {"share": share, "epochs": 3}]}
     spec = StudySpec.read(override(MINIMAL, {"data.generated": hole}))
     found = [trial.data.generated for trial in spec.corners()]
     assert found[0] is None
@@ -98,17 +120,30 @@ def test_the_identity_ignores_what_cannot_change_a_result() -> None:
         )
     )
     other = StudySpec.read(override(MINIMAL, {"training.batch_size": 8}))
-    assert spec.identity_hash() == same.identity_hash() != other.identity_hash()
+    assert spec.identity() == same.identity() != other.identity()
 
 
 def test_variants_change_only_what_they_name() -> None:
-    study = {**MINIMAL, "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2}},
-             "ablations": {"t": {"seeds": [3], "variants": {"a": {}, "b": {"model.context": "osim"}}}}}  # fmt: skip
+    study = {
+        **MINIMAL,
+        "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2}},
+        "ablations": {"t": {"seeds": [3], "variants": {"a": {}, "b": {"model.context": "osim"}}}},
+    }
     spec = StudySpec.read(study)
     a, b = (spec.variant("t", name, 3, {"optimiser.lr": 2e-3}) for name in "ab")
     assert a.optimiser.lr == b.optimiser.lr == 2e-3
     assert (a.model.context.name, b.model.context.name, a.training.seed) == ("none", "osim", 3)
     assert a.model_copy(update={"model": b.model}) == b
+
+
+def test_the_trials_to_check_are_the_corners_and_each_variant_with_its_first_seed() -> None:
+    tables: dict[str, Any] = {"t": {"seeds": [3, 4], "variants": {"a": {}, "b": {"model.context": "osim"}}}}
+    spec = StudySpec.read(override(MINIMAL, {"ablations": tables, "training.epochs": RANGE}))
+    variants = [spec.variant("t", name, 3, {}) for name in "ab"]
+    assert spec.ablation_trials() == variants
+    assert spec.trials_to_check() == [*spec.corners(), *variants]
+    assert [trial.training.seed for trial in spec.ablation_trials(every_seed=True)] == [3, 4, 3, 4]
+    assert [ablation_key("t", name, 3) for name in "ab"] == ["ablation-t-a-s3", "ablation-t-b-s3"]
 
 
 def test_the_schema_knows_components_and_holes() -> None:

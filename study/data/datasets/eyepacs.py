@@ -1,8 +1,10 @@
-"""EyePACS (Kaggle Diabetic Retinopathy Detection 2015): both eyes, diabetic retinopathy graded 0 to 4 an eye.
+"""EyePACS (Kaggle Diabetic Retinopathy Detection 2015): both eyes with a grade of retinopathy each, 0 to 4.
 
-Reads `trainLabels.csv` (columns `image`, such as `10_left`, and `level`) and `<image>.jpeg` in `train/` or beside the sheet.
+Reads `trainLabels.csv` (columns `image`, such as `10_left`, and `level`) and `<image>.jpeg` in `train/` or
+beside the sheet.
 
-Source: https://www.kaggle.com/c/diabetic-retinopathy-detection (grades of the International Clinical Diabetic Retinopathy scale).
+Source: https://www.kaggle.com/c/diabetic-retinopathy-detection (grades of the International Clinical Diabetic
+Retinopathy scale).
 Differs: a patient's grade is the higher one of both eyes; the source grades eyes only.
 """
 
@@ -14,17 +16,20 @@ import pandas as pd
 from jaxtyping import Int
 
 from study.data.images import ImageFolder
-from study.data.pairs import Pairs, fingerprint, one_hot, pairs_table
-from study.data.sheets import HEADER_ROWS, read_sheet, texts
+from study.data.pairs import EYES, Pairs, fingerprint, one_hot, pairs_table
+from study.data.sheets import FIRST_ROW, read_sheet, texts
 from study.spec.errors import DataError
 
-SHEET = "trainLabels.csv"
+LABEL_SHEET = "trainLabels.csv"
 GRADES = ("no_dr", "mild", "moderate", "severe", "proliferative")
-EYES = ("left", "right")
 
 
 class Eyepacs:
-    """EyePACS below `root`: a patient whose other photograph is not on disk has one eye; with none on disk, the images are bad."""
+    """EyePACS below `root`.
+
+    A patient with one photograph on disk has one eye. A patient with none keeps both, which the cache then
+    reports as bad.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -33,35 +38,36 @@ class Eyepacs:
         """Reads the sheet; opens no image.
 
         Raises:
-            DataError: the sheet is missing or lacks a column, an image is not named `<patient>_<eye>`, a level is not 0 to 4.
+            DataError: the sheet is missing or lacks a column, an image is not named `<patient>_<eye>` or
+                stands twice, or a level is not 0 to 4.
         """
-        sheet = self.root / SHEET
+        sheet = self.root / LABEL_SHEET
         frame = read_sheet(sheet, ("image", "level"), text=("image",))
         images = self.root / "train" if (self.root / "train").is_dir() else self.root
         levels = self._levels(frame, sheet)
         patients: dict[str, dict[str, int]] = {}
         for row, (name, level) in enumerate(zip(texts(frame, "image"), levels, strict=True)):
+            where = f"`{sheet}` row {row + FIRST_ROW}"
             match = re.fullmatch(r"(.+)_(left|right)", name)
             if not match:
-                raise DataError(
-                    f"`{sheet}` row {row + HEADER_ROWS}: `image` must be `<patient>_left` or `<patient>_right`, got {name!r}."
-                )
-            if match[2] in patients.setdefault(match[1], {}):
-                raise DataError(
-                    f"`{sheet}` row {row + HEADER_ROWS}: each image must stand once, got `{name}` again. Remove the row."
-                )
-            patients[match[1]][match[2]] = int(level)
+                rule = "`image` must be `<patient>_left` or `<patient>_right`"
+                raise DataError(f"{where}: {rule}, got {name!r}. Correct the cell.")
+            patient, eye = match.groups()
+            if eye in patients.setdefault(patient, {}):
+                raise DataError(f"{where}: each image must stand once, got `{name}` again. Remove the row.")
+            patients[patient][eye] = int(level)
         return self._pairs(images, patients)
 
     def _pairs(self, images: Path, patients: dict[str, dict[str, int]]) -> Pairs:
         present = {p.name for p in images.iterdir()}
-        keys = []
+        keys, levels = [], []
         for patient, eyes in patients.items():
             named = {eye: f"{patient}_{eye}.jpeg" for eye in eyes}
-            there = {eye: key for eye, key in named.items() if key in present}
-            keys.append([(there or named).get(eye) for eye in EYES])
-        grades = np.array([[eyes.get(eye, -1) for eye in EYES] for eyes in patients.values()])
-        left, right = ([pair[view] for pair in keys] for view in (0, 1))
+            on_disk = {eye: key for eye, key in named.items() if key in present}
+            keys.append([(on_disk or named).get(eye) for eye in EYES])
+            levels.append([eyes.get(eye, -1) for eye in EYES])
+        grades = np.array(levels)
+        left, right = zip(*keys, strict=True)
         return Pairs(
             dataset="eyepacs",
             labels=GRADES,
@@ -85,7 +91,7 @@ class Eyepacs:
         if wrong.any():
             row = int(wrong.argmax())
             raise DataError(
-                f"`{sheet}` row {row + HEADER_ROWS}, column `level`: a grade must be 0, 1, 2, 3 or 4, "
+                f"`{sheet}` row {row + FIRST_ROW}, column `level`: a grade must be 0, 1, 2, 3 or 4, "
                 f"got {frame['level'].iloc[row]!r}. Correct the cell."
             )
         return np.where(known, np.nan_to_num(levels), -1).astype(np.int64)

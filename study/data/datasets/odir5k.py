@@ -1,15 +1,17 @@
-"""ODIR-5K: fundus photographs of both eyes with eight labels a patient (N D G C A H M O), age, sex and keywords.
+"""ODIR-5K: fundus photographs of both eyes, eight labels a patient (N D G C A H M O), age, sex and keywords.
 
-Reads the official layout (one `.xlsx` beside `Training Images/`) and the Kaggle layout (`full_df.csv`, one row an eye,
-beside `preprocessed_images/`).
+The official layout (one `.xlsx` sheet beside `Training Images/`) can be read, and so can that of Kaggle
+(`full_df.csv` with one row an eye beside `preprocessed_images/`).
 
-Source: Peking University International Competition on Ocular Disease Intelligent Recognition (ODIR-2019); arXiv 2102.07978.
+Source: Peking University International Competition on Ocular Disease Intelligent Recognition (ODIR-2019);
+arXiv 2102.07978.
 Differs: labels of each eye are added, from the keywords (see `study.data.keywords`).
 """
 
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int8
 
 from study.data.images import ImageFolder
 from study.data.keywords import LABELS, eye_labels
@@ -24,9 +26,10 @@ OFFICIAL_IMAGES, KAGGLE_SHEET, KAGGLE_IMAGES = "Training Images", "full_df.csv",
 
 
 class Odir5k:
-    """Binocular ODIR-5K below `root`.
+    """ODIR-5K below `root`.
 
-    A patient with one of the two named files on disk has one eye; with none of them, the images are bad and the cache says so.
+    A patient with one of the two named files on disk has one eye. A patient with none keeps both names, which
+    the cache then reports as bad.
     """
 
     def __init__(self, root: Path) -> None:
@@ -36,35 +39,25 @@ class Odir5k:
         """Reads the sheet; opens no image.
 
         Raises:
-            DataError: neither layout is there, a column is missing, or a label is not 0 or 1.
+            DataError: the folder has neither layout, a column is missing, or a label is not 0 or 1.
         """
         sheet, images = self._layout()
-        frame = read_sheet(sheet, COLUMNS, text=("ID",)).drop_duplicates(
-            "ID" if sheet.name == KAGGLE_SHEET else None
-        )
+        frame = read_sheet(sheet, COLUMNS, text=("ID",))
+        frame = frame.drop_duplicates("ID" if sheet.name == KAGGLE_SHEET else None)
         patients = texts(frame, "ID")
+        ages, sexes = numbers(frame, "Patient Age"), texts(frame, "Patient Sex")
         targets = binary_targets(frame, LABELS, sheet)
-        view_targets = np.stack(
-            [np.stack([eye_labels(k) for k in texts(frame, column)]) for column in KEYWORDS], axis=1
-        )
-        present = {p.name for p in images.iterdir()}
-        named = [
-            (left or None, right or None)
-            for left, right in zip(*(texts(frame, column) for column in FILES), strict=True)
-        ]
-        keys = [
-            pair if present.isdisjoint(pair) else tuple(k if k in present else None for k in pair)
-            for pair in named
-        ]
-        left, right = ([pair[view] for pair in keys] for view in (0, 1))
+        view_targets = np.stack([_labels_of_eyes(texts(frame, column)) for column in KEYWORDS], axis=1)
+        present = {path.name for path in images.iterdir()}
+        named = zip(*(texts(frame, column) for column in FILES), strict=True)
+        keys = [_keys_on_disk((left or None, right or None), present) for left, right in named]
+        left, right = zip(*keys, strict=True)
         return Pairs(
             dataset="odir5k",
             labels=LABELS,
             kind="multilabel",
             num_views=2,
-            table=pairs_table(
-                patients, patients, left, right, numbers(frame, "Patient Age"), texts(frame, "Patient Sex")
-            ),
+            table=pairs_table(patients, patients, left, right, ages, sexes),
             targets=targets,
             view_targets=view_targets,
             synthetic=False,
@@ -74,13 +67,24 @@ class Odir5k:
         )
 
     def _layout(self) -> tuple[Path, Path]:
-        """The sheet and the folder of images of the layout that is there."""
+        """The sheet and the folder of images, of the layout that the folder has."""
         official = sorted(p for p in self.root.glob("*.xlsx") if not p.name.startswith("~$"))
         if len(official) == 1 and (self.root / OFFICIAL_IMAGES).is_dir():
             return official[0], self.root / OFFICIAL_IMAGES
         if (self.root / KAGGLE_SHEET).is_file() and (self.root / KAGGLE_IMAGES).is_dir():
             return self.root / KAGGLE_SHEET, self.root / KAGGLE_IMAGES
         raise DataError(
-            f"`{self.root}`: must hold ODIR-5K as one .xlsx sheet beside `{OFFICIAL_IMAGES}/`, or `{KAGGLE_SHEET}` beside "
-            f"`{KAGGLE_IMAGES}/`, got neither. Give the folder that holds them."
+            f"`{self.root}`: must hold ODIR-5K as one .xlsx sheet beside `{OFFICIAL_IMAGES}/`, "
+            f"or `{KAGGLE_SHEET}` beside `{KAGGLE_IMAGES}/`, got neither. Give the folder that holds them."
         )
+
+
+def _labels_of_eyes(keywords: list[str]) -> Int8[np.ndarray, "n l"]:
+    return np.stack([eye_labels(text) for text in keywords])
+
+
+def _keys_on_disk(named: tuple[str | None, ...], present: set[str]) -> tuple[str | None, ...]:
+    """The named files that are on disk; all of them where none is."""
+    if present.isdisjoint(named):
+        return named
+    return tuple(name if name in present else None for name in named)

@@ -1,11 +1,15 @@
-"""Synthetic eyes, drawn at first use: for trying, testing and teaching; what they show proves nothing about real ones.
+"""Synthetic eyes, drawn at first use, to try, test and teach with; they prove nothing about real eyes.
 
-`fundus`: pairs with the eight labels of ODIR-5K in about its prevalence. N never meets another label. Diseases are in one
-eye or in both; a patient's labels are the union of both eyes' but for N, which needs two healthy eyes. Half of the O
-need both eyes: their pigment differs between the eyes, while each eye alone looks like any healthy one, so that its own
-N and O are unknown (-1). `grades`: pairs with diabetic retinopathy of grade 0 to 4 by the number of lesions, a patient
-having the higher grade of both eyes. `ultrasound`: two to four B-scan frames a patient, dots (vitreous opacity) or a
-membrane (posterior detachment).
+`fundus`: pairs with the eight labels of ODIR-5K, about as frequent as there. N stands alone. A disease is in
+one eye or in both, and a patient's labels are the union of both eyes' labels, except N, which needs two
+healthy eyes. Half of the patients with O can be recognised by both eyes alone: the pigment differs between
+the eyes, while each eye by itself looks like a healthy one, so that its own N and O are unknown (-1).
+
+`grades`: pairs with diabetic retinopathy of grade 0 to 4, shown by the number of lesions; a patient has the
+higher grade of both eyes.
+
+`ultrasound`: two to four B-scan frames a patient, with dots (vitreous opacity) or a membrane (posterior
+detachment).
 
 Source: this project.
 Differs: nothing.
@@ -20,12 +24,12 @@ from pydantic import Field
 
 from study.data.datasets.eyepacs import GRADES
 from study.data.keywords import LABELS
-from study.data.pairs import Pairs, digest, one_hot, pairs_table
+from study.data.pairs import EYES, Pairs, digest, one_hot, pairs_table
 from study.data.phantom.fundus import draw_fundus
-from study.data.phantom.patients import EYES, Patient, fundus_patient, graded_patient, patient_rng
+from study.data.phantom.patients import Patient, fundus_patient, graded_patient, patient_rng
 from study.data.phantom.ultrasound import CLASSES, draw_ultrasound
 
-VERSION = 1  # raised when the same arguments give other pictures
+PICTURES_VERSION = 1  # raised when the same arguments give other pictures
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,25 @@ class _Drawing:
         _, variant, number, which = key.split("/")
         patient = int(number)
         if variant == "ultrasound":
-            return draw_ultrasound(
-                CLASSES[_class(self.seed, patient)], self.seed, patient, int(which), self.size_px
-            )
-        who = (
-            fundus_patient(self.seed, patient) if variant == "fundus" else graded_patient(self.seed, patient)
-        )
-        return draw_fundus(who, self.seed, patient, EYES[which == "right"], self.size_px)
+            finding = CLASSES[_class(self.seed, patient)]
+            return draw_ultrasound(finding, self.seed, patient, int(which), self.size_px)
+        describe = fundus_patient if variant == "fundus" else graded_patient
+        eye = EYES[which == "right"]
+        return draw_fundus(describe(self.seed, patient), self.seed, patient, eye, self.size_px)
 
 
 class Phantom:
-    """Drawn eyes; equal arguments give equal pictures, and a patient does not change with the number of patients.
+    """Drawn eyes; equal arguments give equal pictures.
+
+    A patient does not change with the number of patients.
 
     Args:
         root: Always None.
         variant: What is drawn.
-        num_patients: Each 40 patients hold every label at least three times; 80 and more can be split.
-        seed: Another seed, other patients.
-        size_px: Side of the pictures before preprocessing.
+        num_patients: Number of patients. Every 40 of them have each label at least three times; 80 and more
+            can be split.
+        seed: Seed of the patients and their pictures.
+        size_px: Side of the pictures in pixels, before preprocessing.
     """
 
     def __init__(
@@ -71,36 +76,37 @@ class Phantom:
         self.variant, self.num_patients, self.seed, self.size_px = variant, num_patients, seed, size_px
 
     def read(self) -> Pairs:
-        """Draws who has what; the pictures are drawn when they are loaded."""
+        """Decides what each patient has; the pictures are drawn when they are loaded."""
         match self.variant:
             case "ultrasound":
-                return self._frames()
+                return self._read_frames()
             case "grades":
                 patients = [graded_patient(self.seed, i) for i in range(self.num_patients)]
-                grades = np.array([p.grades for p in patients])
-                return self._eyes(
-                    patients, one_hot(grades.max(axis=1), len(GRADES)), one_hot(grades, len(GRADES))
-                )
+                grades = np.array([patient.grades for patient in patients])
+                targets, view_targets = (one_hot(part, len(GRADES)) for part in (grades.max(axis=1), grades))
             case "fundus":
                 patients = [fundus_patient(self.seed, i) for i in range(self.num_patients)]
-                targets = np.array([[label in p.labels for label in LABELS] for p in patients], dtype=np.int8)
-                return self._eyes(patients, targets, np.stack([_eye_targets(p) for p in patients]))
+                targets = np.stack([_one_where_in(patient.labels) for patient in patients])
+                view_targets = np.stack([_eye_targets(patient) for patient in patients])
+        return self._pairs(patients, targets, view_targets)
 
-    def _eyes(
+    def _pairs(
         self,
         patients: list[Patient],
         targets: Int8[np.ndarray, "n l"],
         view_targets: Int8[np.ndarray, "n 2 l"],
     ) -> Pairs:
         names = [str(i) for i in range(len(patients))]
-        left, right = ([f"phantom/{self.variant}/{i}/{eye}" for i in names] for eye in EYES)
-        ages = [np.nan if p.age is None else p.age for p in patients]
+        left = [f"phantom/{self.variant}/{name}/left" for name in names]
+        right = [f"phantom/{self.variant}/{name}/right" for name in names]
+        ages = [np.nan if patient.age is None else patient.age for patient in patients]
+        sexes = [patient.sex for patient in patients]
         return Pairs(
             dataset="phantom",
             labels=LABELS if self.variant == "fundus" else GRADES,
             kind="multilabel" if self.variant == "fundus" else "grades",
             num_views=2,
-            table=pairs_table(names, names, left, right, ages, [p.sex for p in patients]),
+            table=pairs_table(names, names, left, right, ages, sexes),
             targets=targets,
             view_targets=view_targets,
             synthetic=True,
@@ -109,22 +115,19 @@ class Phantom:
             load=_Drawing(self.seed, self.size_px),
         )
 
-    def _frames(self) -> Pairs:
-        frames = [
-            (i, f)
-            for i in range(self.num_patients)
-            for f in range(int(patient_rng(self.seed, i, 2).integers(2, 5)))
-        ]
-        targets = one_hot(np.array([_class(self.seed, i) for i, _ in frames]), len(CLASSES))
-        keys = [f"phantom/ultrasound/{i}/{f}" for i, f in frames]
+    def _read_frames(self) -> Pairs:
+        num_frames = [int(patient_rng(self.seed, i, 2).integers(2, 5)) for i in range(self.num_patients)]
+        frames = [(patient, frame) for patient, num in enumerate(num_frames) for frame in range(num)]
+        targets = one_hot(np.array([_class(self.seed, patient) for patient, _ in frames]), len(CLASSES))
+        names = [f"{patient}-{frame}" for patient, frame in frames]
+        patients = [str(patient) for patient, _ in frames]
+        keys = [f"phantom/ultrasound/{patient}/{frame}" for patient, frame in frames]
         return Pairs(
             dataset="phantom",
             labels=CLASSES,
             kind="classes",
             num_views=1,
-            table=pairs_table(
-                [f"{i}-{f}" for i, f in frames], [str(i) for i, _ in frames], keys, [None] * len(keys)
-            ),
+            table=pairs_table(names, patients, keys, [None] * len(keys)),
             targets=targets,
             view_targets=targets[:, None],
             synthetic=True,
@@ -134,19 +137,22 @@ class Phantom:
         )
 
     def _fingerprint(self) -> str:
-        return digest("phantom", VERSION, self.variant, self.num_patients, self.seed, self.size_px)
+        return digest("phantom", PICTURES_VERSION, self.variant, self.num_patients, self.seed, self.size_px)
 
 
 def _class(seed: int, patient: int) -> int:
-    """The class of a patient's eye: each two neighbours have one of each."""
+    """The class of a patient's eye; patients 2k and 2k + 1 have different ones."""
     return (patient + int(patient_rng(seed, patient // 2, 3).integers(2))) % 2
 
 
+def _one_where_in(letters: str) -> Int8[np.ndarray, " l"]:
+    """1 for each of `LABELS` that is among the letters, else 0."""
+    return np.array([label in letters for label in LABELS], dtype=np.int8)
+
+
 def _eye_targets(patient: Patient) -> Int8[np.ndarray, "2 l"]:
-    """What each eye shows; N where nothing, and N and O unknown where O is a difference between the eyes."""
-    targets = np.array(
-        [[label in (found or "N") for label in LABELS] for found in patient.findings], dtype=np.int8
-    )
+    """Labels of each eye: N without a finding; N and O unknown where O is a difference between the eyes."""
+    targets = np.stack([_one_where_in(found or "N") for found in patient.findings])
     if patient.unequal:
         targets[:, [LABELS.index("N"), LABELS.index("O")]] = -1
     return targets

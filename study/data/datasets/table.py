@@ -12,9 +12,10 @@ import pandas as pd
 from jaxtyping import Int8
 
 from study.data.images import ImageFolder
-from study.data.pairs import LabelKind, Pairs, fingerprint, one_hot, pairs_table
-from study.data.sheets import HEADER_ROWS, binary_targets, numbers, read_sheet, texts
+from study.data.pairs import Pairs, fingerprint, one_hot, pairs_table
+from study.data.sheets import FIRST_ROW, binary_targets, numbers, read_sheet, texts
 from study.spec.errors import DataError, suggest
+from study.spec.task import LabelKind
 
 
 class Table:
@@ -22,15 +23,19 @@ class Table:
 
     Args:
         root: The file.
-        left: Column of the path of the left eye's image, or of the only image; an empty cell is a missing eye.
+        left: Column of the path of the left eye's image, or of the only image; an empty cell is a missing
+            eye.
         right: Column of the right eye's path; None for single images.
         labels: Label columns with 0, 1 or nothing (unknown). Empty for a table without labels, to predict.
-        label_column: One column that holds the name of the row's label instead; `labels` then lists the names (in rising order for grades).
-        patient: Column of the patient; None where each row is a patient, named by its row number in the sheet.
+        label_column: One column that holds the name of the row's label instead. `labels` then lists the names
+            (in rising order for grades).
+        patient: Column of the patient; None where each row is a patient, named by its row number in the
+            sheet.
         age: Column of the age in years.
         sex: Column of the sex.
-        kind: `multilabel`, or one label a sample: `classes`, or ordered `grades`.
-        image_folder: Where the paths start, by default the table's folder; no path may lead out of it.
+        kind: How many labels a row has: any number (`multilabel`), or exactly one (`classes`, or ordered
+            `grades`).
+        image_folder: Folder where the paths start, by default that of the table; no path may lead out of it.
     """
 
     def __init__(
@@ -54,37 +59,33 @@ class Table:
         self.folder = root.parent / (image_folder or "")
 
     def read(self) -> Pairs:
-        """Reads the sheet; opens no image. Labels of single images are also those of their view; of pairs, views are unknown.
+        """Reads the sheet; opens no image.
+
+        The label of a single image is also that of its view. The labels of a pair's eyes are unknown.
 
         Raises:
-            DataError: a column is missing, a label is not 0 or 1 or has no known name, a path leads out of the folder.
+            DataError: a column is missing, a label is not 0 or 1 or has no known name, or a path leads out of
+                the folder.
         """
         label_columns = self.labels if self.label_column is None else (self.label_column,)
-        optional = [c for c in (self.patient, self.age, self.sex) if c is not None]
-        text = [
-            *self.views,
-            *([self.patient] if self.patient else []),
-            *([self.label_column] if self.label_column else []),
-        ]
+        optional = [column for column in (self.patient, self.age, self.sex) if column is not None]
+        text = [*self.views, *(column for column in (self.patient, self.label_column) if column)]
         frame = read_sheet(self.root, [*self.views, *label_columns, *optional], text)
         targets = self._targets(frame)
         view_targets = np.full((len(frame), len(self.views), len(self.labels)), -1, dtype=np.int8)
         if len(self.views) == 1:
             view_targets[:, 0] = targets
         patients, samples = self._names(frame)
-        left, *others = [
-            [self._key(path, row) for row, path in enumerate(texts(frame, column))] for column in self.views
-        ]
+        left, *others = [self._keys(texts(frame, column)) for column in self.views]
         right: list[str | None] = others[0] if others else [None for _ in left]
         ages = numbers(frame, self.age) if self.age else None
+        sexes = texts(frame, self.sex) if self.sex else None
         return Pairs(
             dataset="table",
             labels=self.labels,
             kind=self.kind,
             num_views=2 if others else 1,
-            table=pairs_table(
-                samples, patients, left, right, ages, texts(frame, self.sex) if self.sex else None
-            ),
+            table=pairs_table(samples, patients, left, right, ages, sexes),
             targets=targets,
             view_targets=view_targets,
             synthetic=False,
@@ -96,21 +97,20 @@ class Table:
     def _targets(self, frame: pd.DataFrame) -> Int8[np.ndarray, "n l"]:
         if self.label_column is None:
             return binary_targets(frame, self.labels, self.root)
-        names = texts(frame, self.label_column)
-        for row, name in enumerate(names):
+        classes = []
+        for row, name in enumerate(texts(frame, self.label_column)):
             if name and name not in self.labels:
+                where = f"`{self.root}` row {row + FIRST_ROW}, column `{self.label_column}`"
                 raise DataError(
-                    f"`{self.root}` row {row + HEADER_ROWS}, column `{self.label_column}`: must be one of the labels, "
-                    f"got {name!r}. {suggest(name, self.labels)}"
+                    f"{where}: must be one of the labels, got {name!r}. {suggest(name, self.labels)}"
                 )
-        return one_hot(
-            np.array([self.labels.index(name) if name else -1 for name in names]), len(self.labels)
-        )
+            classes.append(self.labels.index(name) if name else -1)
+        return one_hot(np.array(classes), len(self.labels))
 
     def _names(self, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
-        """Patients and samples; a patient's samples are told apart by a running number where there are several."""
+        """Names of patients and samples; where a patient has several samples, their names end in a number."""
         if self.patient is None:
-            rows = [str(row + HEADER_ROWS) for row in range(len(frame))]
+            rows = [str(row + FIRST_ROW) for row in range(len(frame))]
             return rows, rows
         patients = pd.Series(texts(frame, self.patient))
         if not patients.duplicated().any():
@@ -118,13 +118,18 @@ class Table:
         number = patients.groupby(patients).cumcount() + 1
         return patients.tolist(), [f"{p}-{n}" for p, n in zip(patients, number, strict=True)]
 
+    def _keys(self, paths: list[str]) -> list[str | None]:
+        return [self._key(path, row) for row, path in enumerate(paths)]
+
     def _key(self, path: str, row: int) -> str | None:
+        """The path below the image folder; None where a cell is empty."""
         if not path:
             return None
         folder, image = (Path(os.path.normpath(p.absolute())) for p in (self.folder, self.folder / path))
         if not image.is_relative_to(folder):
+            where = f"`{self.root}` row {row + FIRST_ROW}"
             raise DataError(
-                f"`{self.root}` row {row + HEADER_ROWS}: a path must stay within `{self.folder}`, got {path!r}. "
+                f"{where}: a path must stay within `{self.folder}`, got {path!r}. "
                 "Move the image there, or set `image_folder`."
             )
         return image.relative_to(folder).as_posix()

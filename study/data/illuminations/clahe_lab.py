@@ -1,8 +1,9 @@
 """CLAHE on the lightness: local contrast is raised up to a limit, colours stay.
 
 Source: Zuiderveld 1994; with clip limit 2 and 8 x 8 tiles on L of LAB in many fundus pipelines.
-Differs: black outside the field of view. Computed by scikit-image, which stretches L to its full range before and after, and
-spreads what was clipped until no bin exceeds the limit; OpenCV does not stretch and spreads once.
+Differs: black outside the field of view. Computed by scikit-image, which stretches L to its full range before
+and after, and spreads what was clipped until no bin exceeds the limit; OpenCV does not stretch and spreads
+once.
 """
 
 from typing import Annotated
@@ -18,8 +19,9 @@ class ClaheLab:
     """L' = CLAHE(L) with tiles x tiles tiles, a' = a, b' = b.
 
     Args:
-        clip: clip limit in OpenCV's sense, in means of a tile's histogram: 1 hardly changes, 256 does not limit.
-        tiles: tiles along each side of the image.
+        clip: Clip limit in OpenCV's sense, in means of a tile's histogram: 1 hardly changes the image, 256
+            sets no limit.
+        tiles: Number of tiles along each side of the image.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""The detail above a blurred copy on grey: slow changes of light disappear, and with them the colour of the retina.
+"""The difference from a blurred copy, on grey: slow changes of light disappear, and the retina's colour, too.
 
 Source: Graham 2015, report of the winning entry of Kaggle's diabetic retinopathy competition.
-Differs: the radius is half the longer side of the field found in the prepared image; there the image is scaled to a radius of 300.
+Differs: the radius is half the longer side of the field that is found in the prepared image; the source
+scales the image to a radius of 300 pixels.
 """
 
 from typing import Annotated
@@ -11,17 +12,17 @@ from jaxtyping import Bool, UInt8
 from pydantic import Field
 
 from study.data.field import inside_field
-from study.data.illuminations._surround import detail
+from study.data.illuminations._surround import difference_from_blur
 
 
 class Graham:
     """J = gain·(I - G_σ * I) + 128 within `keep` of the field's radius, σ = radius/divisor; `fill` elsewhere.
 
     Args:
-        gain: how much the detail is enlarged.
-        divisor: radius of the field in standard deviations of the Gaussian.
-        keep: share of the radius that is kept; the rim, where the black surround shines in, is cut off.
-        fill: value outside, the 128 of the source or 0 for black.
+        gain: Factor by which the difference is enlarged.
+        divisor: Radius of the field in standard deviations of the Gaussian.
+        keep: Share of the radius that is kept; the rim, which the black surround darkens, is cut off.
+        fill: Value outside, 128 as in the source or 0 for black.
     """
 
     def __init__(
@@ -35,10 +36,10 @@ class Graham:
         self.gain, self.divisor, self.keep, self.fill = gain, divisor, keep, fill
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """The enlarged detail of the inner field."""
-        field = inside_field(image)
-        radius, kept = self._inner(field)
-        return np.where(kept[..., None], detail(image, self.gain, radius / self.divisor), np.uint8(self.fill))
+        """The enlarged difference in the inner part of the field."""
+        radius, kept = self._inner(inside_field(image))
+        difference = difference_from_blur(image, self.gain, radius / self.divisor)
+        return np.where(kept[..., None], difference, np.uint8(self.fill))
 
     def _inner(self, field: Bool[np.ndarray, "h w"]) -> tuple[float, Bool[np.ndarray, "h w"]]:
         """The field's radius, and the pixels of the field within its inner part."""

@@ -1,7 +1,8 @@
-"""Every place is brought to the same mean light: dark rims and bright spots of the flash disappear.
+"""Every place gets the same mean light: dark rims and bright spots of the flash disappear.
 
 Source: Hoover and Goldbaum 2003, and Youssif et al. 2006, on the optic disc.
-Differs: in each of the three channels. The mean is taken over the field of view only, and black outside.
+Differs: each of the three channels is corrected. The mean is taken over the field of view only; black
+outside.
 """
 
 from typing import Annotated
@@ -18,8 +19,9 @@ class LocalMean:
     """J = I + m - A, A the mean of the field's pixels in a square window, m the mean to reach.
 
     Args:
-        window: side of the window as a share of the image's.
-        mean: m in all channels; null takes the field's own mean of each channel, which keeps the colour of the retina.
+        window: Side of the window as a share of the image's.
+        mean: m in all channels; null takes the field's own mean of each channel, which keeps the colour of
+            the retina.
     """
 
     def __init__(

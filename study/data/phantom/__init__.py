@@ -1,1 +1,5 @@
-"""Drawn eyes: who has what (`patients`), and the pictures (`fundus`, `ultrasound`), the same for the same seed, patient and eye."""
+"""Synthetic eyes.
+
+`canvas` draws, `vessels`, `lesions` and `fundus` draw a photograph, `ultrasound` draws a frame, and
+`patients` decides what each patient has.
+"""

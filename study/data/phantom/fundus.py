@@ -1,39 +1,38 @@
-"""A fundus photograph: orange ground, macula, disc and cup, vessels, what disease adds, seen through a round aperture."""
+"""A fundus photograph: ground, macula, disc with cup, vessels and lesions, seen through a round aperture."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from study.data.pairs import EYES, Eye
 from study.data.phantom import lesions, vessels
 from study.data.phantom.canvas import Canvas
-from study.data.phantom.patients import EYES, Eye, Patient, patient_rng
+from study.data.phantom.patients import Patient, patient_rng
 
-PALE, DARK = np.array([0.93, 0.52, 0.24]), np.array([0.50, 0.19, 0.08])
+PALE_GROUND, DARK_GROUND = np.array([0.93, 0.52, 0.24]), np.array([0.50, 0.19, 0.08])
 
 
 def draw_fundus(
     patient: Patient, seed: int, number: int, eye: Eye, size_px: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph of one eye of a patient; a left eye is a right one mirrored, with small differences of its own.
+    """The photograph of one eye of a patient.
+
+    The left eye is the right one mirrored, with small differences.
 
     Args:
         patient: What the eyes have.
         seed: Seed of the phantom.
         number: The patient's number.
         eye: Which eye.
-        size_px: Side of the picture.
+        size_px: Side of the picture in pixels.
     """
     view = EYES.index(eye)
-    found, grade = patient.findings[view], patient.grades[view]
+    found, tone = patient.findings[view], patient.tones[view]
+    # Random numbers that both eyes of the patient share, and those of this eye.
     shared, own = patient_rng(seed, number, 10), patient_rng(seed, number, 20 + view)
-    tone = patient.tones[view]
     canvas = Canvas(size_px, _colour(shared, tone))
     disc = np.array([0.56, 0.0]) + shared.normal(0, 0.035, 2) + own.normal(0, 0.01, 2)
     macula = np.array([-0.2, 0.07]) + shared.normal(0, 0.02, 2) + own.normal(0, 0.01, 2)
-    counts = (
-        lesions.GRADED[grade]
-        if "D" not in found
-        else lesions.Counts(int(own.integers(8, 34)), int(own.integers(10, 44)), 0)
-    )
+    counts = _diabetic_counts(own, found, patient.grades[view])
     _ground(canvas, own, macula)
     if "M" in found:
         lesions.tessellation(canvas, own)
@@ -54,20 +53,24 @@ def draw_fundus(
     return np.ascontiguousarray(picture[:, ::-1]) if eye == "left" else picture
 
 
+def _diabetic_counts(rng: np.random.Generator, found: str, grade: int) -> lesions.Counts:
+    if "D" not in found:
+        return lesions.GRADED[grade]
+    return lesions.Counts(dots=int(rng.integers(8, 34)), exudates=int(rng.integers(10, 44)), tufts=0)
+
+
 def _colour(rng: np.random.Generator, tone: float) -> tuple[float, float, float]:
-    """The ground's colour: pigment from pale to dark, and a tint of the camera."""
-    red, green, blue = (PALE + tone * (DARK - PALE)) * rng.uniform([0.96, 0.92, 0.8], [1.04, 1.08, 1.25])
+    """The ground's colour: pigment from pale (0) to dark (1), with the tint of a camera."""
+    tint = rng.uniform([0.96, 0.92, 0.8], [1.04, 1.08, 1.25])
+    red, green, blue = (PALE_GROUND + tone * (DARK_GROUND - PALE_GROUND)) * tint
     return float(red), float(green), float(blue)
 
 
 def _ground(canvas: Canvas, rng: np.random.Generator, macula: Float[np.ndarray, " 2"]) -> None:
     """Texture, and the macula as a darker spot with a small bright reflex."""
-    canvas.light(
-        1
-        + 0.045 * canvas.noise(rng, 6)
-        + 0.022 * canvas.noise(rng, 28)
-        + 0.012 * canvas.noise(rng, max(2, canvas.size_px // 2))
-    )
+    coarse, middle = 0.045 * canvas.noise(rng, 6), 0.022 * canvas.noise(rng, 28)
+    fine = 0.012 * canvas.noise(rng, max(2, canvas.size_px // 2))
+    canvas.light(1 + coarse + middle + fine)
     canvas.blend(0.42 * canvas.glow(macula[0], macula[1], 0.17), (0.36, 0.11, 0.05))
     canvas.blend(0.5 * canvas.glow(macula[0], macula[1], 0.055), (0.26, 0.05, 0.03))
     canvas.blend(0.5 * canvas.glow(macula[0] + 0.015, macula[1] - 0.015, 0.014), (0.95, 0.7, 0.45))
@@ -80,7 +83,7 @@ def _disc(
     disc: Float[np.ndarray, " 2"],
     found: str,
 ) -> None:
-    """The optic disc with its cup; glaucoma (G) widens the cup and bleaches the rim, myopia (M) tilts the disc."""
+    """The optic disc with its cup. Glaucoma (G) widens the cup and pales the rim, myopia tilts the disc."""
     radius = float(shared.uniform(0.155, 0.185))
     cup = float(np.clip(shared.uniform(0.25, 0.42) + own.normal(0, 0.02), 0.2, 0.46))
     squeeze = 0.92
@@ -102,17 +105,17 @@ def _vessels(
     own: np.random.Generator,
     disc: Float[np.ndarray, " 2"],
     macula: Float[np.ndarray, " 2"],
+    *,
     narrow: bool,
 ) -> None:
-    """Veins dark and wide, arteries lighter with a reflex along the middle; hypertension narrows the arteries."""
+    """Dark, wide veins and lighter arteries with a reflex along the middle, which hypertension narrows."""
     arteries, veins = (vessels.warp(tree, own) for tree in vessels.grow(shared, disc, macula))
     thin = 0.55 if narrow else 1.0
     canvas.blend(0.8 * canvas.lines(veins.paths, veins.widths), (0.40, 0.06, 0.05))
     canvas.blend(0.75 * canvas.lines(arteries.paths, arteries.widths * thin), (0.66, 0.13, 0.08))
     wide = arteries.widths > 0.014
-    canvas.blend(
-        0.35 * canvas.lines(arteries.paths[wide], arteries.widths[wide] * 0.3 * thin), (0.98, 0.55, 0.35)
-    )
+    reflex = canvas.lines(arteries.paths[wide], arteries.widths[wide] * 0.3 * thin)
+    canvas.blend(0.35 * reflex, (0.98, 0.55, 0.35))
 
 
 def _aperture(canvas: Canvas, shared: np.random.Generator, own: np.random.Generator) -> None:

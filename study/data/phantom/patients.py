@@ -1,17 +1,15 @@
-"""Who has what: each phantom patient's findings, drawn from the seed and the patient's number alone.
+"""What each phantom patient has, drawn from the seed and the patient's number alone.
 
-Every run of 40 consecutive patients holds the same counts in another order, so that small sets hold every label too.
+Every 40 consecutive patients have the same labels in another order, so that small sets hold every label, too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-Kind = TypeVar("Kind")
-Eye: TypeAlias = Literal["left", "right"]
-EYES: tuple[Eye, Eye] = ("left", "right")
+Card = TypeVar("Card")
 
 LABEL_SETS = (
     *["N"] * 13, *["D"] * 7, *["O"] * 4, *["G"] * 2, *["C"] * 2, "A", *["M"] * 2,
@@ -22,21 +20,21 @@ LABEL_SETS = (
 BOTH_EYES = {"D": 0.7, "G": 0.5, "C": 0.5, "A": 0.6, "H": 0.8, "M": 0.8, "O": 0.0}
 """Chance that a disease is in both eyes rather than in one."""
 
-GRADES = (*[0] * 16, *[1] * 6, *[2] * 8, *[3] * 5, *[4] * 5)
+WORSE_EYE_GRADES = (*[0] * 16, *[1] * 6, *[2] * 8, *[3] * 5, *[4] * 5)
 """Grade of the worse eye of 40 patients."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patient:
     """What a fundus patient has.
 
     Attributes:
         labels: Letters of the patient's labels.
         findings: Letters of what can be seen in the left and in the right eye.
-        grades: Retinopathy of the left and of the right eye, 0 to 4.
-        tones: Pigment of the left and of the right eye, 0 pale to 1 dark. Equal but for patients whose O is that they differ:
-            each of these eyes alone looks like any healthy one.
-        age: Years, None where unknown.
+        grades: Grade of retinopathy of the left and of the right eye, 0 to 4.
+        tones: Pigment of the left and of the right eye, 0 pale to 1 dark. They differ only in patients whose
+            O is this difference, while each eye by itself looks like a healthy one.
+        age: Age in years, None where unknown.
         sex: `Male`, `Female` or empty where unknown.
     """
 
@@ -49,7 +47,7 @@ class Patient:
 
     @property
     def unequal(self) -> bool:
-        """O shows only in the comparison of both eyes."""
+        """Whether O shows only in the comparison of both eyes."""
         return self.tones[0] != self.tones[1]
 
 
@@ -61,43 +59,52 @@ def patient_rng(seed: int, patient: int, *more: int) -> np.random.Generator:
 def fundus_patient(seed: int, patient: int) -> Patient:
     """A patient with the eight labels of ODIR-5K.
 
-    O is a dark naevus in one eye, or (for the other half, those of odd number) a difference of pigment between the eyes.
+    O is a dark naevus in one eye, or, in patients with an odd number, a difference of pigment between the
+    eyes.
     """
-    labels = _dealt(LABEL_SETS, seed, patient)
+    labels = _deal(LABEL_SETS, seed, patient)
     rng = patient_rng(seed, patient)
     unequal = "O" in labels and patient % 2 == 1
     findings: tuple[list[str], list[str]] = ([], [])
     for label in labels:
         if label == "N" or (label == "O" and unequal):
             continue
-        side = int(rng.integers(2))
-        for view in (0, 1) if rng.random() < BOTH_EYES[label] else (side,):
+        one_view = int(rng.integers(2))
+        for view in (0, 1) if rng.random() < BOTH_EYES[label] else (one_view,):
             findings[view].append(label)
     tone = float(rng.uniform(0, 1))
     other = (tone + float(rng.uniform(0.45, 0.55))) % 1.0 if unequal else tone
     tones = (tone, other) if rng.random() < 0.5 else (other, tone)
-    age, sex = _person(rng, 60.0 if "C" in labels or "A" in labels else 52.0)
-    return Patient(labels, ("".join(findings[0]), "".join(findings[1])), (0, 0), tones, age, sex)
+    age, sex = _age_and_sex(rng, 60.0 if "C" in labels or "A" in labels else 52.0)
+    return Patient(
+        labels=labels,
+        findings=("".join(findings[0]), "".join(findings[1])),
+        grades=(0, 0),
+        tones=tones,
+        age=age,
+        sex=sex,
+    )
 
 
 def graded_patient(seed: int, patient: int) -> Patient:
-    """A patient with diabetic retinopathy of grade 0 to 4; the better eye is at most one grade below the worse."""
-    worse = _dealt(GRADES, seed, patient)
+    """A patient with diabetic retinopathy of grade 0 to 4; the eyes differ by at most one grade."""
+    worse = _deal(WORSE_EYE_GRADES, seed, patient)
     rng = patient_rng(seed, patient)
     better = max(0, worse - int(rng.random() < 0.3))
     grades = (worse, better) if rng.random() < 0.5 else (better, worse)
     tone = float(rng.uniform(0, 1))
-    age, sex = _person(rng, 55.0)
-    return Patient("", ("", ""), grades, (tone, tone), age, sex)
+    age, sex = _age_and_sex(rng, 55.0)
+    return Patient(labels="", findings=("", ""), grades=grades, tones=(tone, tone), age=age, sex=sex)
 
 
-def _dealt(kinds: Sequence[Kind], seed: int, patient: int) -> Kind:
-    """The patient's card from a pack that is shuffled anew for each run of patients."""
-    run, place = divmod(patient, len(kinds))
-    return kinds[int(np.random.default_rng([seed, 7, run, len(kinds)]).permutation(len(kinds))[place])]
+def _deal(pack: Sequence[Card], seed: int, patient: int) -> Card:
+    """The patient's card from a pack that is shuffled anew for each round of patients."""
+    round_number, place = divmod(patient, len(pack))
+    order = np.random.default_rng([seed, 7, round_number, len(pack)]).permutation(len(pack))
+    return pack[int(order[place])]
 
 
-def _person(rng: np.random.Generator, mean_age: float) -> tuple[float | None, str]:
+def _age_and_sex(rng: np.random.Generator, mean_age: float) -> tuple[float | None, str]:
     age = float(np.clip(round(rng.normal(mean_age, 11)), 18, 92))
     sex = "Male" if rng.random() < 0.54 else "Female"
     return (age if rng.random() < 0.8 else None), (sex if rng.random() < 0.8 else "")

@@ -1,3 +1,1 @@
-"""Finished networks at work: predictions for new samples, and the maps that show where a network looks. It
-reads runs and trains nothing.
-"""
+"""Finished networks in use: their predictions for new samples, and maps that show where they look."""

@@ -1,10 +1,11 @@
 """A finished trial applied to samples that it has never seen."""
 
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,52 +22,76 @@ from study.engine.training.fit import use_bfloat16
 from study.engine.training.judge import judge_of
 from study.engine.training.network import rebuild_network
 from study.engine.training.session import EVALUATION_BATCH
-from study.evidence.embed import Embedded, embed
+from study.evidence.embed import EmbeddedSamples, embed
 from study.evidence.heads import fit_heads
-from study.evidence.judging import NETWORK
-from study.evidence.predictions import Embeddings, Predictions, embeddings_of
+from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of
+from study.evidence.records import Role, State
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
 from study.spec.errors import DataError, SpecError, StorageError, suggest
+from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
 
-NEW = "new"
+NEW = "new"  # the split of samples that the study has not seen
 
 
-def chosen_trial(store: Store, key: str | None) -> Mapping[str, Any]:
-    """The record of the named trial, or of the search's best complete one.
+@dataclass(frozen=True)
+class ChosenTrial:
+    """A finished trial that is used again.
+
+    Attributes:
+        key: Key of the trial.
+        spec: Its specification, whose rules for missing eyes and bad images hold for new samples too.
+        head: The head that gave the trial its value.
+    """
+
+    key: str
+    spec: TrialSpec
+    head: str
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, object]) -> Self:
+        """The trial of its row of TRIAL."""
+        return cls(str(row["trial"]), TrialSpec.read(json.loads(str(row["spec"]))), str(row["head"]))
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the trial's loss trained the network's own head."""
+        return bool(components.load("loss", self.spec.loss.name).trains_head)
+
+
+def chosen_trial(store: Store, key: str | None) -> ChosenTrial:
+    """The trial of that key, or the best complete one of the search.
 
     Raises:
-        SpecError: no such trial, or none is complete.
+        SpecError: There is no such trial, or none is complete.
     """
     trials = store.read("trial", columns=["trial", "role", "state", "value", "spec", "head"])
-    trials["head"] = trials["head"].fillna("")  # records of earlier versions say nothing
-    complete = trials[(trials["state"] == "complete") & (trials["role"] != "baseline")]
+    complete = trials[(trials["state"] == State.COMPLETE) & (trials["role"] != Role.BASELINE)]
     if key is not None:
         complete = complete[complete["trial"] == key]
         if complete.empty:
-            raise SpecError(
-                f"`--trial`: must be a complete trial of the run, got `{key}`. {suggest(key, trials['trial'])}"
-            )
-    searched = complete[complete["role"] == "search"]
+            known = suggest(key, trials["trial"])
+            raise SpecError(f"`--trial`: must be a complete trial of the run, got `{key}`. {known}")
+    searched = complete[complete["role"] == Role.SEARCH]
     ranked = (searched if len(searched) else complete).sort_values("value", ascending=False)
     if ranked.empty:
         raise SpecError(
             f"`{store.where}`: must hold a complete trial, got none of {len(trials)}. Run the study on."
         )
-    return {str(name): value for name, value in ranked.iloc[0].to_dict().items()}
+    return ChosenTrial.from_row({str(name): value for name, value in ranked.iloc[0].items()})
 
 
-def pair_of_files(left: Path, right: Path | None, labels: tuple[str, ...], kind: Any) -> Pairs:
+def pair_of_files(left: Path, right: Path | None, labels: tuple[str, ...], kind: LabelKind) -> Pairs:
     """One patient from one or two image files, with unknown labels.
 
     Raises:
-        DataError: a file does not exist.
+        DataError: A file does not exist.
     """
     files = [left] if right is None else [left, right]
-    for flag, file in zip(("--left", "--right"), files, strict=False):
+    for option, file in zip(("--left", "--right"), files, strict=False):
         if not file.is_file():
-            raise DataError(f"`{flag}`: must be an image file, got `{file}`, which does not exist.")
+            raise DataError(f"`{option}`: must be an image file, got `{file}`, which does not exist.")
     keys = [file.absolute().relative_to(file.absolute().anchor).as_posix() for file in files]
     folder = Path(left.absolute().anchor)
     return Pairs(
@@ -85,16 +110,17 @@ def pair_of_files(left: Path, right: Path | None, labels: tuple[str, ...], kind:
 
 
 def with_labels(pairs: Pairs, labels: tuple[str, ...]) -> Pairs:
-    """The pairs with the run's labels; a data set without any label has them unknown.
+    """The pairs with the run's labels, which are unknown where the data set has no labels at all.
 
     Raises:
-        DataError: the data set has other labels.
+        DataError: The data set has other labels.
     """
     if pairs.labels == labels:
         return pairs
     if pairs.labels:
         raise DataError(
-            f"`--data`: must have the labels of the run ({', '.join(labels)}), got {', '.join(pairs.labels)}."
+            f"`--data`: must have the labels of the run ({', '.join(labels)}), "
+            f"got {', '.join(pairs.labels)}. Name them in the data set's `labels`."
         )
     num_samples = len(pairs)
     return replace(
@@ -105,50 +131,77 @@ def with_labels(pairs: Pairs, labels: tuple[str, ...]) -> Pairs:
     )
 
 
-def predict(
-    store: Store, record: Mapping[str, Any], spec: TrialSpec, pairs: Pairs, cache: Path
-) -> tuple[Predictions, Pairs]:
+def predict(store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path) -> tuple[Predictions, Pairs]:
     """The scores of the head that gave the trial its value, for every usable sample.
 
     Args:
-        store: the run.
-        record: the trial's row.
-        spec: its specification, whose rules for missing eyes and bad images hold here too.
-        pairs: new samples, with the run's labels.
-        cache: folder of all image caches.
+        store: The run.
+        trial: The trial.
+        pairs: New samples, with the run's labels.
+        cache: Folder of all image caches.
+
+    Returns:
+        The predictions, and the samples that they are of.
 
     Raises:
-        StorageError: the trial's weights were not kept.
-        DataError: images are bad, or pairs are given to a network of single images.
+        StorageError: The trial's weights were not kept.
+        DataError: Images are bad, or pairs are given to a network of single images.
     """
-    key = str(record["trial"])
-    images = open_images(spec.data, pairs, cache)
-    pairs = images.pairs
-    found = _embed(store, key, spec, images)
-    who = (pairs.table["sample"].tolist(), pairs.table["patient"].tolist())
-    trains_head = bool(components.load("loss", spec.loss.name).trains_head)
-    head = record["head"] or (NETWORK if trains_head else "knn")
-    if head == NETWORK:
-        return Predictions(key, "network", "", NEW, *who, found.targets, found.score, pairs.synthetic), pairs
-    known = {e.split: e for e in embeddings_of(store.read_table("embeddings", [key]))}
-    new = Embeddings(key, NEW, *who, found.targets, found.fused, pairs.synthetic)
-    chooser = judge_of(spec, pairs.kind, trains_head).chooser
-    fitted = fit_heads(known["train"], [known["val"], new], pairs.kind, pairs.labels, (head,), chooser)
-    return next(p for p in fitted.predictions if p.split == NEW), pairs
+    images = open_images(trial.spec.data, pairs, cache)
+    embedded = _embed(store, trial, images)
+    if trial.head == NETWORK:
+        return _own_predictions(trial.key, images.pairs, embedded), images.pairs
+    return _posthoc_predictions(store, trial, images.pairs, embedded), images.pairs
+
+
+def _own_predictions(key: str, pairs: Pairs, embedded: EmbeddedSamples) -> Predictions:
+    """The predictions of the network's own head."""
+    return Predictions(
+        trial=key,
+        head=NETWORK,
+        setting="",
+        split=NEW,
+        sample=pairs.table["sample"].tolist(),
+        patient=pairs.table["patient"].tolist(),
+        target=embedded.target,
+        score=embedded.score,
+        synthetic=pairs.synthetic,
+    )
+
+
+def _posthoc_predictions(
+    store: Store, trial: ChosenTrial, pairs: Pairs, embedded: EmbeddedSamples
+) -> Predictions:
+    """The predictions of the trial's post-hoc head, fitted again on the stored embeddings."""
+    stored = {part.split: part for part in embeddings_of(store.read_table("embeddings", [trial.key]))}
+    new = Embeddings(
+        trial=trial.key,
+        split=NEW,
+        sample=pairs.table["sample"].tolist(),
+        patient=pairs.table["patient"].tolist(),
+        target=embedded.target,
+        embedding=embedded.embedding,
+        synthetic=pairs.synthetic,
+    )
+    chooser = judge_of(trial.spec, pairs.kind, trains_head=trial.trains_head).chooser
+    queries = [stored["val"], new]
+    fitted = fit_heads(stored["train"], queries, pairs.kind, pairs.labels, (trial.head,), chooser)
+    return next(part for part in fitted.predictions if part.split == NEW)
 
 
 def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num_views: int) -> SiameseNet:
     """The network of a finished trial with the weights that it kept.
 
     Raises:
-        StorageError: they were not kept, are damaged, or are those of another network.
+        StorageError: The weights were not kept, are damaged, or belong to another network.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
             weights = store.fetch(key, WEIGHTS, Path(folder))
         except StorageError:
             raise StorageError(
-                f"`{key}`: must have its weights, but only the best trials keep them. Take another, or raise `keep_weights`."
+                f"`{key}`: must have its weights, but only the best trials keep them. "
+                "Take another, or raise `keep_weights`."
             ) from None
         try:
             return rebuild_network(spec, num_labels, num_views, load_file(weights))
@@ -159,12 +212,17 @@ def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num
             ) from None
 
 
-def _embed(store: Store, key: str, spec: TrialSpec, images: ImageCache) -> Embedded:
-    pairs = images.pairs
+def _embed(store: Store, trial: ChosenTrial, images: ImageCache) -> EmbeddedSamples:
+    pairs, data = images.pairs, trial.spec.data
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = stored_network(store, key, spec, len(pairs.labels), pairs.num_views)
-    data, rows = spec.data, np.arange(len(pairs))
+    net = stored_network(store, trial.key, trial.spec, len(pairs.labels), pairs.num_views)
     batches = Batches(
-        images, rows, batch_size=EVALUATION_BATCH, device=device, normalise=data.normalise, align=data.align
+        images,
+        np.arange(len(pairs)),
+        batch_size=EVALUATION_BATCH,
+        device=device,
+        normalise=data.normalise,
+        align=data.align,
     )
-    return embed(net.to(device), batches, device, use_bfloat16(spec.training.precision, device))
+    bfloat16 = use_bfloat16(trial.spec.training.precision, device)
+    return embed(net.to(device), batches, device, bfloat16=bfloat16)

@@ -1,7 +1,8 @@
-"""What the attention blocks of a network look at, read from outside by forward hooks: no block knows of it.
+"""What the attention blocks of a network look at, read from outside by forward hooks; no block knows of it.
 
-A block is any module of a type in `READERS`. Its map is a gate between 0 and 1 (mean over channels where it has several), or,
-where positions attend to positions, the share of attention that each position gets, times the number of positions: 1 is even.
+A block is any module of a type in `READERS`. Its map is a gate between 0 and 1, the mean over its channels
+if there are several. Where positions attend to positions, it is the share of attention that each position
+gets, times the number of positions: 1 everywhere if the attention is even.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,69 +29,80 @@ from models.siamese import SiameseNet
 
 
 class Call(NamedTuple):
-    """One call of a watched module."""
+    """One call of a watched module.
 
-    args: tuple[Any, ...]
-    output: Any
+    Attributes:
+        args: Its positional arguments.
+        output: What it gave.
+    """
+
+    args: tuple[Tensor, ...]
+    output: Tensor
 
 
 Calls = Mapping[str, list[Call]]
-Pair = Float[Tensor, "b v h w"]
+PairMaps = Float[Tensor, "b v h w"]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How a block's maps are read.
+    """How the maps of a block are read.
 
     Attributes:
-        watched: names of the block's children whose calls are kept; one that is not there is not watched.
-        read: maps "b v h w" by what they are, from the block, the calls and (b, v); NaN for an eye that the block does not see.
+        watched: Names of the block's children whose calls are kept, if the block has them.
+        read: Gives maps "b v h w" by their names, from the block, the calls and (b, v). A map is NaN for an
+            eye that the block does not see.
     """
 
     watched: tuple[str, ...]
-    read: Callable[[Any, Calls, tuple[int, int]], dict[str, Tensor]]
+    read: Callable[[Any, Calls, tuple[int, int]], dict[str, Tensor]]  # the type of the block is the key
 
 
 def attention_maps(
     net: SiameseNet, images: Float[Tensor, "b v 3 h w"]
 ) -> dict[str, Float[Tensor, "b v h2 w2"]]:
-    """The maps of all attention blocks, by place and meaning, in the network's order; empty where it has none.
+    """The maps of all attention blocks, by block and meaning, in the network's order.
 
     Args:
-        net: in evaluation mode.
-        images: normalised.
+        net: The network in evaluation mode.
+        images: Normalised images.
     """
     shape = (images.shape[0], images.shape[1])
     with torch.no_grad(), _watched(net) as blocks:
         net(images)
-    found: dict[str, Tensor] = {}
-    for name, block, calls in blocks:
-        if any(calls.values()):
-            for what, maps in READERS[type(block)].read(block, calls, shape).items():
-                if maps.shape[2:].numel() > 1:  # one position attends to nothing
-                    found[_title(name, what, found)] = maps
-    return found
+    maps: dict[str, Tensor] = {}
+    for path, block, calls in blocks:
+        if not any(calls.values()):
+            continue
+        for meaning, of_block in READERS[type(block)].read(block, calls, shape).items():
+            if of_block.shape[2:].numel() > 1:  # a map of one position says nothing
+                maps[_title(path, meaning, maps)] = of_block
+    return maps
 
 
-def _title(name: str, what: str, taken: Mapping[str, Any]) -> str:
-    """`fusion: spatial gate`, with the whole path where that is taken."""
-    short = f"{name.partition('.')[0]}: {what}"
-    return short if short not in taken else f"{name}: {what}"
+def _title(path: str, meaning: str, taken: Mapping[str, Tensor]) -> str:
+    """`fusion: spatial gate`, with the whole path of the block where that is taken."""
+    short = f"{path.partition('.')[0]}: {meaning}"
+    return short if short not in taken else f"{path}: {meaning}"
 
 
 @contextmanager
 def _watched(net: nn.Module) -> Iterator[list[tuple[str, nn.Module, Calls]]]:
-    """Keeps the calls of the children that the readers want; a block inside a block with a reader is the outer one's."""
+    """Keeps the calls of the children that the readers want.
+
+    A block inside a block with a reader has no map of its own.
+    """
     blocks: list[tuple[str, nn.Module, Calls]] = []
     handles = []
-    for name, block in net.named_modules():
-        if type(block) not in READERS or any(name.startswith(f"{outer}.") for outer, _, _ in blocks):
+    for path, block in net.named_modules():
+        inside_another = any(path.startswith(f"{outer}.") for outer, _, _ in blocks)
+        if type(block) not in READERS or inside_another:
             continue
         calls: dict[str, list[Call]] = {child: [] for child in READERS[type(block)].watched}
-        inside = dict(block.named_modules(remove_duplicate=False))
-        for child in calls.keys() & inside.keys():
-            handles.append(inside[child].register_forward_hook(_noting(calls[child])))
-        blocks.append((name, block, calls))
+        children = dict(block.named_modules(remove_duplicate=False))
+        for child in calls.keys() & children.keys():
+            handles.append(children[child].register_forward_hook(_noting(calls[child])))
+        blocks.append((path, block, calls))
     try:
         yield blocks
     finally:
@@ -98,15 +110,15 @@ def _watched(net: nn.Module) -> Iterator[list[tuple[str, nn.Module, Calls]]]:
             handle.remove()
 
 
-def _noting(calls: list[Call]) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+def _noting(calls: list[Call]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def note(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         calls.append(Call(args, output))
 
     return note
 
 
-def _per_eye(maps: Float[Tensor, "n h w"], shape: tuple[int, int]) -> Pair:
-    """Maps of all images as those of pairs; maps of flipped images, which stand behind, are left out."""
+def _per_eye(maps: Float[Tensor, "n h w"], shape: tuple[int, int]) -> PairMaps:
+    """Maps of all images as maps of pairs, without those of flipped images, which come after the others."""
     return torch.unflatten(maps[: shape[0] * shape[1]], 0, shape)
 
 
@@ -124,17 +136,12 @@ def _osim(block: Osim, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor
 
 
 def _osim_per_eye(block: OsimPerEye, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
-    if block.right is block.left:  # one gate under two names, called for the left eye, then for the right
-        eyes = [calls["left.gate"][0], calls["left.gate"][-1]]
-    else:
-        eyes = [calls[name][0] if calls[name] else None for name in ("left.gate", "right.gate")]  # type: ignore[misc]
-    gates = [None if call is None else call.output[:, 0].sigmoid() for call in eyes]
-    there = next(gate for gate in gates if gate is not None)
-    return {
-        "scale gate": torch.stack(
-            [torch.full_like(there, torch.nan) if gate is None else gate for gate in gates], 1
-        )
-    }
+    left, right = calls["left.gate"], calls["right.gate"]
+    if block.right is block.left:  # one gate under two names, called for the left eye, then for the right one
+        left, right = left[:1], left[1:]
+    gates = [[call.output[:, 0].sigmoid() for call in of_eye] for of_eye in (left, right)]
+    no_map = torch.full_like((gates[0] or gates[1])[0], torch.nan)
+    return {"scale gate": torch.stack([of_eye[0] if of_eye else no_map for of_eye in gates], 1)}
 
 
 def _ccam(block: Ccam, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
@@ -162,53 +169,52 @@ def _casfm(block: Casfm, calls: Calls, shape: tuple[int, int]) -> dict[str, Tens
 
 
 def _cross(block: CrossAttention, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
-    query, key = (
-        calls["query"][0].output,
-        calls["key_value"][0].output.chunk(2, 3)[0].flip(1),
-    )  # the block hands the eyes over exchanged
+    query = calls["query"][0].output
+    key = calls["key_value"][0].output.chunk(2, 3)[0].flip(1)  # the block hands the eyes over exchanged
     return {"seen by the other eye": _seen_by_other(query, key, block.heads)}
 
 
-def _seen_by_other(query: Float[Tensor, "b v n d"], key: Float[Tensor, "b v n d"], heads: int) -> Pair:
-    """n times the attention that a position of an eye gets from the other eye's positions, mean over these and over the heads."""
+def _seen_by_other(query: Float[Tensor, "b v n d"], key: Float[Tensor, "b v n d"], heads: int) -> PairMaps:
+    """n times the attention that a position of an eye gets from a position of the other eye.
+
+    It is the mean over all positions of the other eye and over the heads; n is the number of positions.
+    """
     q, k = (torch.unflatten(x, 3, (heads, -1)).transpose(2, 3) for x in (query.flip(1), key))
     weights = (q @ k.transpose(3, 4) / q.shape[4] ** 0.5).softmax(4).mean((2, 3))
     return _grid(weights * weights.shape[2])
 
 
-def _grid(x: Float[Tensor, "b v n"]) -> Pair:
-    """Positions of a square map."""
+def _grid(x: Float[Tensor, "b v n"]) -> PairMaps:
+    """The positions of a square map as that map."""
     return torch.unflatten(x, 2, (round(x.shape[2] ** 0.5), -1))
 
 
 def _mirror(block: MirrorViews, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
-    turns = {"horizontal": ("left-right mirror", -1), "vertical": ("upside-down mirror", -2)}
-    return {
-        what: _per_eye(_of_mirror(getattr(block, name), calls[name][0], axis), shape)
-        for name, (what, axis) in turns.items()
-    }
+    across = _of_mirror(block.horizontal, calls["horizontal"][0], axis=-1)
+    down = _of_mirror(block.vertical, calls["vertical"][0], axis=-2)
+    return {"left-right mirror": _per_eye(across, shape), "upside-down mirror": _per_eye(down, shape)}
 
 
 def _binocular(block: MirrorBinocular, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
-    received = _per_eye(_of_mirror(block.branch, calls["branch"][0], -1 if block.flip else None), shape)
-    seen = (
-        received if block.branch.norm == "rows" else received.flip(1)
-    )  # `cols`: the places are the fellow eye's
-    return {"mirror in the fellow eye": seen}
+    axis = -1 if block.flip else None
+    maps = _per_eye(_of_mirror(block.branch, calls["branch"][0], axis), shape)
+    if block.branch.norm == "cols":  # the positions are those of the fellow eye
+        maps = maps.flip(1)
+    return {"mirror in the fellow eye": maps}
 
 
 def _of_mirror(branch: MirrorBranch, call: Call, axis: int | None) -> Float[Tensor, "n h w"]:
-    """The attention that a position gets.
+    """The attention that each position gets.
 
-    With `cols` what leaves each position sums to 1, so the places that are looked at are told, turned back from the mirrored map along
-    `axis`; with `rows` the places that receive.
+    With `cols` the weights that reach a position sum to 1, so the map shows the positions that are looked
+    at in the mirrored map, turned back along `axis`. With `rows` it shows the positions that look.
     """
     query, x, mirrored = call.args
     weights = query @ branch.key(mirrored).transpose(1, 2) / query.shape[2] ** 0.5
     if branch.norm == "rows":
         return torch.unflatten(weights.softmax(1).sum(2), 1, x.shape[2:])
-    places = torch.unflatten(weights.softmax(2).sum(1), 1, mirrored.shape[2:])
-    return places if axis is None else places.flip(axis)
+    looked_at = torch.unflatten(weights.softmax(2).sum(1), 1, mirrored.shape[2:])
+    return looked_at if axis is None else looked_at.flip(axis)
 
 
 READERS: dict[type[nn.Module], Reader] = {

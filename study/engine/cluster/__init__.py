@@ -1,3 +1,1 @@
-"""Ray, and nothing outside of this room imports it: the connection, the nodes, the search that Ray Tune
-drives and the trials that Ray Train runs.
-"""
+"""Ray, which no other room imports: connection, nodes, the search by Ray Tune, the trials by Ray Train."""

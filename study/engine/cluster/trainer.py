@@ -1,10 +1,12 @@
-"""A trial as Ray runs it: Ray Train's TorchTrainer, in this process for one device, as a worker group for several.
+"""A trial as Ray runs it, by Ray Train: in this process for one worker, as a worker group for several.
 
-What trains is imported where it is called: the process of a worker group's trial only waits, and starts in half the time without.
+The modules that train are imported in the functions that call them: the process that only waits for a worker
+group starts in half the time without them.
 """
 
 import gc
 import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
@@ -15,24 +17,54 @@ from ray.train.torch import TorchTrainer, prepare_model
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
 
+from study.engine.orders.messages import EpochMessage
 from study.engine.orders.trial_order import Site, TrialOrder
 from study.engine.training.workers import WorkerGroup
 
-Config = dict[str, Any]
+Config = dict[str, Any]  # plain data, as Tune and Train hand it to a process
 STOP_REQUESTS = "stop_requests"
 
 
-@ray.remote(num_cpus=0)
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """What the process of a trial is given.
+
+    Attributes:
+        order: JSON text of the order.
+        site: JSON text of the site.
+        workers: Number of processes that train the network together.
+        cpus_per_worker: CPU cores of each process.
+        gpus_per_worker: GPUs of each process.
+        train_storage: Folder where Ray Train keeps its own snapshots, which nothing reads.
+    """
+
+    order: str
+    site: str
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    train_storage: str
+
+    def pack(self) -> Config:
+        """The configuration as plain data, which `TrialConfig(**data)` takes back."""
+        return asdict(self)
+
+
 class StopRequests:
-    """Which trials of several workers are to stop: the search says so here, and they ask after each epoch."""
+    """Which trials of several workers are to stop.
+
+    An actor: the search notes a stop here, and the trials ask for it after each epoch.
+    """
 
     def __init__(self) -> None:
         self._stopped: set[str] = set()
 
+    @ray.method
     def stop(self, key: str) -> None:
         """Notes that a trial is to stop."""
         self._stopped.add(key)
 
+    @ray.method
     def is_stopped(self, key: str) -> bool:
         """Whether a trial is to stop."""
         return key in self._stopped
@@ -41,32 +73,30 @@ class StopRequests:
 def trainable(config: Config) -> None:
     """A Tune function trial.
 
-    In local mode the training shares this process, which lives on for the next trial, so torch and the data are loaded
-    once. Tune ends a pruned trial by ending its thread inside `tune.report`; there is no group to clean up. A worker
-    group instead asks for the verdict and returns by itself: a killed one would keep its place in the cluster.
+    With one worker the training shares this process, which goes on with the next trial, so torch and the
+    data are loaded once. Tune ends a pruned trial by ending its thread inside `tune.report`, and no group
+    must be cleaned up. The workers of a group ask instead whether they are to stop, and return by
+    themselves: a group that is killed would keep its place in the cluster.
 
     Args:
-        config: JSON texts `order` and `site`; `workers`, `cpus_per_worker`, `gpus_per_worker`.
+        config: A packed `TrialConfig`.
     """
-    if config["workers"] == 1:
+    trial = TrialConfig(**config)
+    if trial.workers == 1:
         TorchTrainer(_alone, train_loop_config=config, scaling_config=ScalingConfig(num_workers=0)).fit()
         return
-    key = json.loads(config["order"])["key"]
-    resources = {
-        "CPU": config["cpus_per_worker"],
-        **({"GPU": config["gpus_per_worker"]} if config["gpus_per_worker"] else {}),
-    }
+    resources = {"CPU": trial.cpus_per_worker}
+    if trial.gpus_per_worker:
+        resources["GPU"] = trial.gpus_per_worker
     TorchTrainer(
         _in_group,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=config["workers"],
-            use_gpu=config["gpus_per_worker"] > 0,
-            resources_per_worker=resources,
+            num_workers=trial.workers, use_gpu=trial.gpus_per_worker > 0, resources_per_worker=resources
         ),
         run_config=RunConfig(
-            name=key,
-            storage_path=config["train_storage"],
+            name=json.loads(trial.order)["key"],
+            storage_path=trial.train_storage,
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
         ),
     ).fit()
@@ -75,56 +105,52 @@ def trainable(config: Config) -> None:
 def _alone(config: Config) -> None:
     from study.engine.training.trial import run_order
 
+    trial = TrialConfig(**config)
     if gc.get_freeze_count() == 0:
-        gc.freeze()  # the modules stay, so looking for what the last trial left need not pass over their objects each time
-    torch.set_num_threads(max(1, int(config["cpus_per_worker"])))
-    device = (
-        torch.device("cuda", 0)
-        if config["gpus_per_worker"] and torch.cuda.is_available()
-        else torch.device("cpu")
-    )
+        gc.freeze()  # the modules stay: the collector need not visit their objects after every trial
+    _set_threads(trial)
+    on_gpu = trial.gpus_per_worker > 0 and torch.cuda.is_available()
+    device = torch.device("cuda", 0) if on_gpu else torch.device("cpu")
 
-    def report(row: dict[str, Any]) -> bool:
-        tune.report({"state": "running", **row})
+    def report(epoch: EpochMessage) -> bool:
+        tune.report(epoch.pack())
         return False
 
-    tune.report(
-        run_order(
-            TrialOrder(**json.loads(config["order"])), Site(**json.loads(config["site"])), report, device
-        )
-    )
+    order, site = TrialOrder.from_json(trial.order), Site.from_json(trial.site)
+    tune.report(run_order(order, site, report, device).pack())
 
 
 def _in_group(config: Config) -> None:
     from study.engine.training.trial import run_order
 
-    torch.set_num_threads(max(1, int(config["cpus_per_worker"])))
+    trial = TrialConfig(**config)
+    _set_threads(trial)
     context = train.get_context()
     group = WorkerGroup(context.get_world_rank(), context.get_world_size())
-    order = TrialOrder(**json.loads(config["order"]))
+    order, site = TrialOrder.from_json(trial.order), Site.from_json(trial.site)
     stop_requests = ray.get_actor(STOP_REQUESTS)
 
-    def report(row: dict[str, Any]) -> bool:
-        train.report({"state": "running", **row})
+    def report(epoch: EpochMessage) -> bool:
+        train.report(epoch.pack())
         return bool(ray.get(stop_requests.is_stopped.remote(order.key)))
 
-    last = run_order(
-        order,
-        Site(**json.loads(config["site"])),
-        report,
-        train.torch.get_device(),
-        group,
-        _in_parallel,
-    )
-    train.report(last)
+    last = run_order(order, site, report, train.torch.get_device(), group, _in_parallel)
+    train.report(last.pack())
+
+
+def _set_threads(trial: TrialConfig) -> None:
+    torch.set_num_threads(max(1, int(trial.cpus_per_worker)))
 
 
 def _in_parallel(net: nn.Module) -> nn.Module:
-    """The network as one of several copies that are trained as one, batch statistics included where there are GPUs."""
-    if next(
-        net.parameters()
-    ).is_cuda:  # torch has no such layer for CPUs, where each copy sees the statistics of its own part
+    """The network as one of several copies that are trained as one.
+
+    On GPUs the copies also share their batch statistics. torch has no such layer for CPUs, where each copy
+    sees the statistics of its own part of a batch.
+    """
+    on_gpu = next(net.parameters()).is_cuda
+    if on_gpu:
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
-    # A metric loss leaves the head without gradient, which data parallelism must be told.
+    # A metric loss leaves the head without gradient, which data parallelism must know.
     parallel: nn.Module = prepare_model(net, parallel_strategy_kwargs={"find_unused_parameters": True})
     return parallel

@@ -1,4 +1,8 @@
-"""Ray Tune drives the plan: a searcher that hands out its orders, a scheduler that asks it whom to stop, a witness that records."""
+"""Ray Tune drives the plan.
+
+A searcher hands out the orders, a scheduler asks which trials are to stop, and callbacks tell how trials
+ended.
+"""
 
 import json
 from collections.abc import Callable
@@ -14,88 +18,100 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.engine.cluster.connection import require_own_cluster
-from study.engine.cluster.growth import Growth, Orphans
-from study.engine.cluster.trainer import STOP_REQUESTS, StopRequests, trainable
+from study.engine.cluster.growth import FreeAbandoned, Growth
+from study.engine.cluster.snapshots import NotInSnapshots
+from study.engine.cluster.trainer import STOP_REQUESTS, StopRequests, TrialConfig, trainable
 from study.engine.forecast.capacity import Slots
+from study.engine.orders.messages import EndMessage, EpochMessage
 from study.engine.search.conductor import Conductor
+from study.evidence.records import Outcome
 
 
-class _Orders(Searcher):
-    """Tune's searcher: the conductor's orders as configurations."""
+class _Orders(NotInSnapshots, Searcher):
+    """Tune's searcher: gives the conductor's orders as configurations.
 
-    def __init__(self, conductor: Conductor, shared: dict[str, Any], growth: Growth) -> None:
+    Args:
+        conductor: Has the orders.
+        slots: What each trial gets.
+        tune_folder: As for `run_plan`.
+        growth: Knows how many trials may run.
+    """
+
+    def __init__(self, conductor: Conductor, slots: Slots, tune_folder: str, growth: Growth) -> None:
         super().__init__(metric="value", mode="max")
-        self._conductor, self._shared, self._growth = conductor, shared, growth
+        self._conductor, self._slots, self._growth = conductor, slots, growth
+        self._site, self._train_storage = conductor.site.to_json(), f"{tune_folder}/train"
 
-    def suggest(self, trial_id: str) -> Any:
+    def suggest(self, trial_id: str) -> Any:  # Ray's own type leaves out FINISHED, which is a text
         if len(self._conductor.orders) >= self._growth.room():
             return None
         order = self._conductor.next()
-        if order is None:  # what runs now may come back: its process or its node may die
+        if order is None:  # a trial that runs now may come back: its process or its node may die
             return Searcher.FINISHED if self._conductor.plan.done else None
-        return {**self._shared, "order": json.dumps(order.dump())}
+        config = TrialConfig(
+            order=order.to_json(),
+            site=self._site,
+            workers=self._slots.workers,
+            cpus_per_worker=self._slots.cpus_per_worker,
+            gpus_per_worker=self._slots.gpus_per_worker,
+            train_storage=self._train_storage,
+        )
+        return config.pack()
 
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The witness tells the conductor; it knows the error's text."""
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, object] | None = None, error: bool = False
+    ) -> None:
+        """Does nothing: `_Endings` tells the conductor, since it knows the text of the error."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are the memory."""
+        """Does nothing: the records are the memory."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the records are the memory."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune's own snapshots are never restored
+        """Does nothing: the records are the memory."""
 
 
-class _Stopping(FIFOScheduler):
-    """Tune's scheduler: whom the conductor stops, Tune stops."""
+class _Stopping(NotInSnapshots, FIFOScheduler):
+    """Tune's scheduler: stops the trials that the conductor stops."""
 
     def __init__(self, conductor: Conductor) -> None:
         super().__init__()
         self._conductor = conductor
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        stops = self._conductor.result(key_of(trial), result)
+    def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, object]) -> str:
+        epoch = EpochMessage.unpack(result)
+        if epoch is None:
+            return TrialScheduler.CONTINUE
+        stops = self._conductor.epoch(key_of(trial), epoch.record, judged=epoch.judged)
         return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune's own snapshots are never restored
 
-
-class _Witness(tune.Callback):
-    """Tune's callback: how each trial ended, with the error's text."""
+class _Endings(NotInSnapshots, tune.Callback):
+    """Tune's callback: tells the conductor how each trial ended."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._conductor.ended(key_of(trial), dict(trial.last_result or {}))
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        self._conductor.ended(key_of(trial), EndMessage.unpack(trial.last_result or {}))
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = (
-            trial.get_error()
-        )  # of the process or the node: what a training raises is a result of the trial
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        """Takes the error of a process or a node; what a training raises is a result of the trial."""
+        error = trial.get_error()
         text = str(error).strip() if error else "the trial's process ended"
         memory = isinstance(error, OutOfMemoryError) or "OutOfMemoryError" in text
-        self._conductor.lost(key_of(trial), "out_of_memory" if memory else "error", text.splitlines()[-1])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune's own snapshots are never restored
+        outcome = Outcome.OUT_OF_MEMORY if memory else Outcome.ERROR
+        self._conductor.lost(key_of(trial), outcome, text.splitlines()[-1])
 
 
-class _Heartbeat(tune.Callback):
+class _Heartbeat(NotInSnapshots, tune.Callback):
     """Tune's callback: ends the search with the cluster of this machine, where Tune would wait for ever."""
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
         require_own_cluster()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune's own snapshots are never restored
 
 
 def key_of(trial: Trial) -> str:
-    """The order's key of a Tune trial."""
+    """The key of a Tune trial's order."""
     key: str = json.loads(trial.config["order"])["key"]
     return key
 
@@ -104,30 +120,36 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
     """Runs the plan to its end, or until Ctrl-C; what is unfinished then stays pending.
 
     Args:
-        conductor: the plan with its records.
-        slots: what each trial gets and how many run at a time.
-        tune_folder: where Tune keeps its own snapshots, which nothing here reads.
-        stopping: called at once on Ctrl-C.
+        conductor: The plan with its records.
+        slots: What each trial gets, and how many trials run at a time.
+        tune_folder: Where Tune keeps its own snapshots, which nothing here reads.
+        stopping: Called at once on Ctrl-C.
 
     Raises:
-        ClusterError: the cluster on this machine has died.
+        ClusterError: The cluster on this machine has died.
     """
-    shared = {
-        "site": json.dumps(vars(conductor.site)),
-        "workers": slots.workers,
-        "cpus_per_worker": slots.cpus_per_worker,
-        "gpus_per_worker": slots.gpus_per_worker,
-        "train_storage": f"{tune_folder}/train",
-    }
-    alone, growth = slots.workers == 1, Growth(slots, lambda: conductor.plan.num_left)
-    resources = {"cpu": slots.cpus_per_worker, "gpu": slots.gpus_per_worker} if alone else {"cpu": 0.05}
-    tuner = tune.Tuner(
+    try:
+        _tuner(conductor, slots, tune_folder).fit()
+    except KeyboardInterrupt:
+        stopping()
+
+
+def _tuner(conductor: Conductor, slots: Slots, tune_folder: str) -> tune.Tuner:
+    growth = Growth(slots, lambda: conductor.plan.num_left)
+    callbacks: list[tune.Callback] = [_Heartbeat(), _Endings(conductor), growth]
+    one_worker = slots.workers == 1
+    if one_worker:
+        resources = {"cpu": slots.cpus_per_worker, "gpu": slots.gpus_per_worker}
+    else:  # the process of the trial only waits for its worker group
+        resources = {"cpu": 0.05}
+        callbacks.append(FreeAbandoned())
+    return tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
-            search_alg=_Orders(conductor, shared, growth),
+            search_alg=_Orders(conductor, slots, tune_folder, growth),
             scheduler=_Stopping(conductor),
             num_samples=-1,  # the searcher says when it is done: an order may come back
-            reuse_actors=alone,
+            reuse_actors=one_worker,
             trial_dirname_creator=lambda trial: trial.trial_id,
             trial_name_creator=key_of,
         ),
@@ -135,22 +157,24 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
             name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f"),
             storage_path=tune_folder,
             verbose=0,
-            callbacks=[_Heartbeat(), _Witness(conductor), growth, *([] if alone else [Orphans()])],
+            callbacks=callbacks,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
-    try:
-        tuner.fit()
-    except KeyboardInterrupt:
-        stopping()
 
 
 def group_stopper() -> Callable[[str], None]:
-    """Starts the actor that trials of several workers ask, and gives the function that tells it."""
-    here = NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )  # no other node's end must end the study
-    stop_requests = StopRequests.options(
-        name=STOP_REQUESTS, get_if_exists=True, scheduling_strategy=here
-    ).remote()  # type: ignore[attr-defined]
-    return lambda key: ray.get(stop_requests.stop.remote(key))
+    """Starts the actor that trials of several workers ask, and gives the function that stops a trial.
+
+    Returns:
+        Takes the key of a trial.
+    """
+    # On this node: the end of another one must not end the study.
+    this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0)(StopRequests)
+    requests = actor.options(name=STOP_REQUESTS, get_if_exists=True, scheduling_strategy=this_node).remote()
+
+    def stop(key: str) -> None:
+        ray.get(requests.stop.remote(key))
+
+    return stop

@@ -1,3 +1,1 @@
-"""What usually goes wrong on a machine, in a study, in a cluster file and on the nodes of a cluster; each
-is one finding with its remedy.
-"""
+"""What usually goes wrong on a machine, in a study, in a cluster file or on its nodes, with the remedies."""

@@ -1,6 +1,6 @@
 """What usually goes wrong on a machine, each as one finding with its remedy.
 
-Nothing heavy is imported before it is known to be importable: a broken library is a finding, not a crash.
+No large library is imported before it is known that it can be: a broken one is a finding, not a crash.
 """
 
 import importlib
@@ -21,6 +21,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from study.engine.cluster.token import token_path
+from study.spec.wording import size_text
 
 PROJECT = Path(__file__).parents[3]
 LEAST_PYTHON = (3, 11)
@@ -34,10 +35,10 @@ class Finding:
     """One line of the doctor.
 
     Attributes:
-        state: `problem`: a study fails or leaks; `warning`: it may.
-        what: what was looked at.
-        found: what was found there.
-        remedy: what to do about it; empty where all is well.
+        state: `problem` where a study fails or leaks, `warning` where it may, `ok` where all is well.
+        what: What was looked at.
+        found: What was found there.
+        remedy: What to do about it; empty where all is well.
     """
 
     state: Literal["ok", "warning", "problem"]
@@ -50,7 +51,7 @@ def check_machine(disks: Mapping[str, Path]) -> list[Finding]:
     """All findings of this machine.
 
     Args:
-        disks: folders that a study fills, by what they hold.
+        disks: Folders that a study fills, by what they hold.
     """
     return [
         check_python(sys.version_info[:3]),
@@ -70,61 +71,69 @@ def check_machine(disks: Mapping[str, Path]) -> list[Finding]:
 
 def check_python(version: tuple[int, ...]) -> Finding:
     """Python is new enough."""
-    found = ".".join(map(str, version))
+    found, least = (".".join(map(str, numbers)) for numbers in (version, LEAST_PYTHON))
     if version < LEAST_PYTHON:
-        return Finding(
-            "problem",
-            "Python",
-            found,
-            f"use {'.'.join(map(str, LEAST_PYTHON))} or newer; `uv run` fetches one",
-        )
+        return Finding("problem", "Python", found, f"use {least} or newer; `uv run` fetches one")
     return Finding("ok", "Python", found)
 
 
 def check_versions(lock: Path) -> Finding:
     """The project's libraries are those of the lock file, whose combination is tested."""
+    what, remedy = "libraries", "uv sync --locked"
     if not lock.is_file():
         return Finding(
-            "warning", "libraries", f"no {lock.name} to compare with", "run from a checkout of the project"
+            "warning", what, f"no {lock.name} to compare with", "run from a checkout of the project"
         )
-    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
-    locked: dict[str, set[str]] = {}
-    for package in packages:
-        locked.setdefault(package["name"], set()).add(package.get("version", ""))
-    own = next(p for p in packages if "editable" in p.get("source", {}) or "virtual" in p.get("source", {}))
+    locked = _locked_versions(lock)
     wrong, missing = [], []
-    names = sorted({d["name"] for d in own["dependencies"]})
-    for name in names:
+    for name, versions in locked.items():
         try:
-            installed = importlib.metadata.version(name).partition("+")[0]
+            installed = _without_build(importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
             continue
-        if installed not in {version.partition("+")[0] for version in locked[name]}:
-            wrong.append(f"{name} {installed} (locked {' or '.join(sorted(locked[name]))})")
+        if installed not in {_without_build(version) for version in versions}:
+            wrong.append(f"{name} {installed} (locked {' or '.join(sorted(versions))})")
     if missing:
-        return Finding("problem", "libraries", f"not installed: {', '.join(missing)}", "uv sync --locked")
+        return Finding("problem", what, f"not installed: {', '.join(missing)}", remedy)
     if wrong:
-        return Finding("warning", "libraries", "; ".join(wrong), "uv sync --locked")
-    return Finding("ok", "libraries", f"the {len(names)} of the lock file")
+        return Finding("warning", what, "; ".join(wrong), remedy)
+    return Finding("ok", what, f"the {len(locked)} of the lock file")
+
+
+def _locked_versions(lock: Path) -> dict[str, set[str]]:
+    """The versions that a lock file has of each library that the project itself names, by its name."""
+    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
+    versions: dict[str, set[str]] = {}
+    for package in packages:
+        versions.setdefault(package["name"], set()).add(package.get("version", ""))
+    project = next(
+        package for package in packages if {"editable", "virtual"} & package.get("source", {}).keys()
+    )
+    names = sorted({dependency["name"] for dependency in project["dependencies"]})
+    return {name: versions[name] for name in names}
+
+
+def _without_build(version: str) -> str:
+    """A version without what follows `+`, such as the CUDA release that torch was built for."""
+    return version.partition("+")[0]
 
 
 def check_torch() -> Finding:
-    """Torchvision is built for the torch beside it; a mixed pair fails at import or in the middle of a study."""
+    """Torchvision is built for the torch beside it; another pair fails at import or later, in a study."""
     what, remedy = "torch", "take both from one index: uv sync --locked"
     try:
         torch, vision = (importlib.metadata.version(name) for name in ("torch", "torchvision"))
-        wanted = next(
-            r for r in map(Requirement, importlib.metadata.requires("torchvision") or ()) if r.name == "torch"
-        )
+        requirements = map(Requirement, importlib.metadata.requires("torchvision") or ())
+        wanted = next(requirement for requirement in requirements if requirement.name == "torch")
     except (importlib.metadata.PackageNotFoundError, StopIteration):
         return Finding("problem", what, "torch and torchvision are not both installed", remedy)
     found = f"torch {torch}, torchvision {vision}"
     if not wanted.specifier.contains(torch, prereleases=True):
         return Finding("problem", what, f"{found}, which wants {wanted}", remedy)
-    broken = check_import("torchvision.ops")
-    if broken.state == "problem":
-        return broken
+    imported = check_import("torchvision.ops")
+    if imported.state == "problem":
+        return imported
     if not hasattr(importlib.import_module("torch").ops.torchvision, "nms"):
         return Finding("problem", what, f"{found}, whose compiled part does not load", remedy)
     return Finding("ok", what, found)
@@ -134,72 +143,61 @@ def check_import(module: str) -> Finding:
     """A module can be imported."""
     try:
         importlib.import_module(module)
-    except Exception as error:  # a library built for another one raises anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return Finding("problem", module, f"cannot be imported: {reason}", "uv sync --locked")
+    except Exception as error:  # a library that was built for another one raises anything
+        lines = str(error).splitlines() or [type(error).__name__]
+        return Finding("problem", module, f"cannot be imported: {lines[0]}", "uv sync --locked")
     return Finding("ok", module, "can be imported")
 
 
 def check_devices() -> Finding:
-    """Cores and GPUs that torch can use; a GPU of the machine that it cannot use is a problem."""
-    cores = len(os.sched_getaffinity(0))
+    """Cores and GPUs that torch can use; a GPU of the machine that torch cannot use is a problem."""
+    what, cores = "devices", f"{len(os.sched_getaffinity(0))} cores"
     try:
         import torch  # may be broken, which is a finding of its own
     except Exception:
-        return Finding(
-            "warning",
-            "devices",
-            f"{cores} cores; GPUs unknown, since torch cannot be imported",
-            "uv sync --locked",
-        )
+        found = f"{cores}; GPUs unknown, since torch cannot be imported"
+        return Finding("warning", what, found, "uv sync --locked")
     if torch.cuda.is_available():
         gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-        return Finding(
-            "ok",
-            "devices",
-            f"{cores} cores, " + ", ".join(f"{g.name} with {g.total_memory / 2**30:.0f} GiB" for g in gpus),
-        )
+        names = [f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus]
+        return Finding("ok", what, ", ".join([cores, *names]))
     if Path("/proc/driver/nvidia/version").is_file():
-        found = f"{cores} cores; a GPU's driver, but torch (built for {torch.version.cuda or 'no CUDA'}) finds no GPU"
-        return Finding("problem", "devices", found, "update the driver")
-    return Finding("ok", "devices", f"{cores} cores, no GPU: `--profile auto` takes the laptop profile")
+        built_for = torch.version.cuda or "no CUDA"
+        found = f"{cores}; a GPU's driver, but torch (built for {built_for}) finds no GPU"
+        return Finding("problem", what, found, "update the driver")
+    return Finding("ok", what, f"{cores}, no GPU: `--profile auto` takes the laptop profile")
 
 
 def check_shared_memory(folder: Path) -> Finding:
     """Room for Ray's object store; containers often have 64 MB."""
     if not folder.is_dir():
         return Finding("warning", "shared memory", f"no {folder}", "Ray uses /tmp instead, which is slower")
-    size = shutil.disk_usage(folder).total
-    found = f"{_size(size)} at {folder}"
-    if size < LEAST_SHM:
+    total = shutil.disk_usage(folder).total
+    found = f"{size_text(total)} at {folder}"
+    if total < LEAST_SHM:
         return Finding("warning", "shared memory", found, "give the container more: docker run --shm-size=4g")
     return Finding("ok", "shared memory", found)
 
 
-def check_disk(what: str, folder: Path) -> Finding:
+def check_disk(content: str, folder: Path) -> Finding:
     """Room where a study writes; Ray stops at 95 % of its disk."""
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    usage = shutil.disk_usage(there)
-    found, where = f"{_size(usage.free)} free at {folder}", f"disk of {what}"
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    what, found = f"disk of {content}", f"{size_text(usage.free)} free at {folder}"
     if usage.free < LEAST_DISK:
-        return Finding("problem", where, found, "free some, or choose another place")
+        return Finding("problem", what, found, "free some, or choose another place")
     if usage.used > FULL_DISK * usage.total:
-        return Finding(
-            "warning",
-            where,
-            f"{found}, {usage.used / usage.total:.0%} full",
-            "Ray spills nothing beyond 95 %: free some",
-        )
-    return Finding("ok", where, found)
+        found = f"{found}, {usage.used / usage.total:.0%} full"
+        return Finding("warning", what, found, "free some: Ray writes no objects to disk beyond 95 %")
+    return Finding("ok", what, found)
 
 
 def check_open_files(limit: int) -> Finding:
     """How many files a process may open; Ray keeps some for each worker and connection."""
     found = "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
     if 0 <= limit < LEAST_FILES:
-        return Finding(
-            "warning", "open files", found, "ulimit -n 65536 before a study with many trials at a time"
-        )
+        remedy = "ulimit -n 65536 before a study with many trials at a time"
+        return Finding("warning", "open files", found, remedy)
     return Finding("ok", "open files", found)
 
 
@@ -208,45 +206,32 @@ def check_ports(ports: tuple[int, ...]) -> Finding:
     taken = [port for port in ports if not _can_bind(port)]
     if taken:
         found = ", ".join(f"{port} ({PORTS.get(port, 'in use')}) is taken" for port in taken)
-        return Finding(
-            "warning", "ports", found, "`ray start --head` would need others: --port, --dashboard-port"
-        )
+        remedy = "`ray start --head` would need others: --port, --dashboard-port"
+        return Finding("warning", "ports", found, remedy)
     return Finding("ok", "ports", f"{', '.join(map(str, ports))} are free")
 
 
 def check_token(path: Path) -> Finding:
-    """The token that opens a Ray cluster is its owner's alone; Ray itself writes it readable to all."""
+    """Only its owner can read the token that opens a Ray cluster; Ray itself writes it readable to all."""
     what = "Ray token"
     if os.environ.get("RAY_AUTH_MODE") == "disabled":
-        return Finding(
-            "warning",
-            what,
-            "RAY_AUTH_MODE=disabled: whoever reaches the ports runs code",
-            "unset RAY_AUTH_MODE",
-        )
+        found = "RAY_AUTH_MODE=disabled: whoever reaches the ports runs code"
+        return Finding("warning", what, found, "unset RAY_AUTH_MODE")
     if not path.is_file():
         return Finding("ok", what, f"none at {path} yet; Ray makes one")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        return Finding(
-            "warning",
-            what,
-            f"{path} has mode {mode:o}: others on this machine can read it",
-            f"chmod 600 {path}",
-        )
+        found = f"{path} has mode {mode:o}: others on this machine can read it"
+        return Finding("warning", what, found, f"chmod 600 {path}")
     return Finding("ok", what, f"{path} has mode {mode:o}")
 
 
 def check_usage_statistics(config: Path) -> Finding:
-    """Nothing is reported to Ray's makers; studies switch it off themselves."""
+    """Nothing is reported to the makers of Ray; studies switch the statistics off themselves."""
     what, variable = "usage statistics", os.environ.get("RAY_USAGE_STATS_ENABLED")
     if variable == "1":
-        return Finding(
-            "warning",
-            what,
-            "switched on by RAY_USAGE_STATS_ENABLED=1",
-            "unset it: studies then switch them off",
-        )
+        found = "switched on by RAY_USAGE_STATS_ENABLED=1"
+        return Finding("warning", what, found, "unset it: studies then switch them off")
     try:
         off = json.loads(config.read_text(encoding="utf-8")).get("usage_stats") is False
     except (OSError, ValueError, AttributeError):
@@ -257,7 +242,7 @@ def check_usage_statistics(config: Path) -> Finding:
 
 
 def check_leftover(note: Path) -> Finding:
-    """The note of a running cluster names one that answers; else `--address auto` waits for a dead one."""
+    """The cluster that Ray has noted as running answers; `--address auto` would wait for a dead one."""
     what = "running cluster"
     if not note.is_file():
         return Finding("ok", what, "none noted")
@@ -277,7 +262,3 @@ def _can_bind(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"

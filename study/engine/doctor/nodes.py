@@ -1,4 +1,7 @@
-"""What usually goes wrong with a cluster that is joined: nodes with other libraries or other code than the machine that starts a study."""
+"""What usually goes wrong with a cluster that is joined: its nodes differ from this machine.
+
+They have other libraries or other code than the machine that starts the study.
+"""
 
 import hashlib
 import json
@@ -11,6 +14,8 @@ from study.engine.start.provenance import provenance
 from study.spec.errors import ClusterError
 
 Facts = Mapping[str, str]
+"""What must be the same on every node, by its name."""
+
 PACKAGES = ("study", "models")
 
 
@@ -18,8 +23,8 @@ def check_nodes(address: str, log: Path) -> list[Finding]:
     """Every live node of a running cluster has the versions and the code of this machine.
 
     Args:
-        address: of the cluster; `local` has no other node and nothing to check.
-        log: file for what Ray says.
+        address: Address of the cluster; `local` has no other node and nothing to check.
+        log: File for what Ray says.
     """
     if address == "local":
         return []
@@ -27,63 +32,53 @@ def check_nodes(address: str, log: Path) -> list[Finding]:
         with connected(address, 1, log):
             return compare_nodes(facts(), ask_each_node(facts))
     except ClusterError as error:
-        return [
-            Finding(
-                "problem",
-                "cluster",
-                str(error),
-                "start the cluster, or give another --set resources.address=...",
-            )
-        ]
+        remedy = "start the cluster, or give another --set resources.address=..."
+        return [Finding("problem", "cluster", str(error), remedy)]
 
 
-def compare_nodes(here: Facts, nodes: Mapping[str, Facts | ClusterError]) -> list[Finding]:
-    """A problem for each node that differs, one finding for all where none does.
+def compare_nodes(own: Facts, nodes: Mapping[str, Facts | ClusterError]) -> list[Finding]:
+    """A problem for each node that differs, or one finding for all where none does.
 
     Args:
-        here: of this machine.
-        nodes: by the node's address, its own, or why it does not answer.
+        own: Facts of this machine.
+        nodes: Facts of each node by its address, or why it does not answer.
     """
-    what, problems = "nodes", []
+    problems = []
     for node, answer in nodes.items():
         if isinstance(answer, ClusterError):
-            problems.append(
-                Finding(
-                    "problem",
-                    what,
-                    f"{node}: {answer}",
-                    f"`ray logs` for {node}; the project must be importable there",
-                )
-            )
-            continue
-        wrong = [name for name in here if answer.get(name) != here[name]]
-        if wrong:
-            found = ", ".join(
-                f"{name} {answer.get(name) or 'missing'} (here {here[name] or 'missing'})" for name in wrong
-            )
-            problems.append(Finding("problem", what, f"{node}: {found}", _remedy(wrong)))
-    return problems or [Finding("ok", what, f"this machine's Python, libraries and code on all {len(nodes)}")]
+            remedy = f"`ray logs` for {node}; the project must be importable there"
+            problems.append(Finding("problem", "nodes", f"{node}: {answer}", remedy))
+        elif differing := [name for name in own if answer.get(name) != own[name]]:
+            found = ", ".join(_difference(name, answer, own) for name in differing)
+            problems.append(Finding("problem", "nodes", f"{node}: {found}", _remedy(differing)))
+    if problems:
+        return problems
+    return [Finding("ok", "nodes", f"this machine's Python, libraries and code on all {len(nodes)}")]
 
 
 def facts() -> Facts:
-    """What must be the same on every node: Python, the libraries that a result is made with, and this project's code."""
+    """Facts of this machine: Python, the libraries that a result is made with, and this project's code."""
     made_with = json.loads(provenance(""))
     return {"Python": made_with["python"], **made_with["versions"], "code": code_hash(PROJECT)}
 
 
 def code_hash(project: Path) -> str:
-    """A short hash of the project's Python files; nodes often have a copy without the repository's history."""
+    """A short hash of the project's Python files; a node's copy often lacks the history of the repository."""
     files = sorted(file for package in PACKAGES for file in (project / package).rglob("*.py"))
     content = b"".join(f"{file.relative_to(project)}\0".encode() + file.read_bytes() for file in files)
     return hashlib.sha256(content).hexdigest()[:10]
 
 
-def _remedy(wrong: list[str]) -> str:
+def _difference(name: str, other: Facts, own: Facts) -> str:
+    return f"{name} {other.get(name) or 'missing'} (here {own[name] or 'missing'})"
+
+
+def _remedy(differing: list[str]) -> str:
     remedies = []
-    if "Python" in wrong:
+    if "Python" in differing:
         remedies.append("the same Python there")
-    if set(wrong) - {"Python", "code"}:
+    if set(differing) - {"Python", "code"}:
         remedies.append("uv sync --locked there")
-    if "code" in wrong:
+    if "code" in differing:
         remedies.append("the same checkout there: ray up again copies it")
     return "; ".join(remedies)

@@ -1,4 +1,4 @@
-"""What usually goes wrong with one study on one machine: storage, data, weights."""
+"""What usually goes wrong with one study on one machine: its storage, its data, its weights."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
 from torchvision import models as zoo
-from torchvision.models import get_model_weights, list_models  # type: ignore[attr-defined]
+from torchvision.models import get_model_weights, list_models
 
 from models.backbones._info import backbone_info
 from study.data.images import ImageFolder
@@ -21,27 +21,18 @@ from study.spec.trial_spec import TrialSpec
 
 
 def check_study(spec: StudySpec) -> list[Finding]:
-    """All findings of a study that was read without an error."""
-    trials = spec.corners()
-    trials += [
-        spec.variant(table, name, a.seeds[0], {})
-        for table, a in spec.ablations.items()
-        for name in a.variants
-    ]
-    backbones = {(t.model.backbone.name, t.model.backbone.weights): t for t in trials}
-    return [
-        check_storage(spec.storage),
-        *check_data(trials[0]),
-        *(
-            check_weights(name, weights, trial.weights.get(name))
-            for (name, weights), trial in backbones.items()
-            if weights != "none"
-        ),
-    ]
+    """All findings of a study file that was read without an error."""
+    trials = spec.trials_to_check()
+    findings = [check_storage(spec.storage), *check_data(trials[0])]
+    backbones = {(trial.model.backbone.name, trial.model.backbone.weights): trial for trial in trials}
+    for (name, weights), trial in backbones.items():
+        if weights != "none":
+            findings.append(check_weights(name, weights, trial.weights.get(name)))
+    return findings
 
 
 def check_storage(storage: str) -> Finding:
-    """Results can be written; a folder that is not there yet is not made."""
+    """Results can be written; a folder that does not exist yet is not made."""
     what, remedy = "storage", "choose another place with --storage"
     if "://" in storage:
         try:
@@ -50,12 +41,12 @@ def check_storage(storage: str) -> Finding:
             return Finding("problem", what, str(error), remedy)
         return Finding("ok", what, f"{storage} can be written")
     folder = Path(storage).expanduser().absolute()
-    there = next(p for p in (folder, *folder.parents) if p.exists())
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        with tempfile.NamedTemporaryFile(dir=there):
+        with tempfile.NamedTemporaryFile(dir=existing):
             pass
     except OSError as error:
-        return Finding("problem", what, f"{there} cannot be written: {error.strerror}", remedy)
+        return Finding("problem", what, f"{existing} cannot be written: {error.strerror}", remedy)
     return Finding("ok", what, f"{folder} can be written")
 
 
@@ -63,32 +54,31 @@ def check_data(trial: TrialSpec) -> list[Finding]:
     """The data set can be read, its files are there, and its first image can be decoded."""
     what, data = "data", trial.data
     try:
-        pairs = open_dataset(data.dataset, data.root, num_patients=data.phantom_patients, unit=data.unit)
+        pairs = open_dataset(data)
         pairs.load(next(key for key in pairs.keys[0] if key is not None))
     except DataError as error:
         return [Finding("problem", what, str(error), "correct data.root, or the file that is named")]
     found = f"{pairs.dataset}, {pairs.table['patient'].nunique()} patients"
     if pairs.synthetic and data.dataset.name != "phantom":
+        found = f"no root for {data.dataset.name}: SYNTHETIC images stand in"
         remedy = f"--set data.root=FOLDER, or STUDY_ROOT_{data.dataset.name.upper()} in the environment"
-        return [
-            Finding("warning", what, f"no root for {data.dataset.name}: SYNTHETIC images stand in", remedy)
-        ]
+        return [Finding("warning", what, found, remedy)]
     missing = _missing(pairs)
     if missing:
         found = f"{found}; {len(missing)} images are missing: {', '.join(missing[:3])}"
-        return [
-            Finding(
-                "problem" if data.on_bad_image == "error" else "warning",
-                what,
-                found,
-                "restore them, or data.on_bad_image: skip",
-            )
-        ]
+        remedy = "restore them, or data.on_bad_image: skip"
+        return [Finding("problem" if data.on_bad_image == "error" else "warning", what, found, remedy)]
     return [Finding("ok", what, f"{found}, all files there")]
 
 
 def check_weights(name: str, weights: str, given: Path | None) -> Finding:
-    """Pretrained weights are on this machine; nothing is fetched to find out."""
+    """Pretrained weights are on this machine; nothing is fetched to find out.
+
+    Args:
+        name: Name of the backbone.
+        weights: `imagenet`, or the path of a local file.
+        given: A local file that the study names for the ImageNet weights; None where it names none.
+    """
     what = f"weights of {name}"
     local = given if weights == "imagenet" else Path(weights)
     if local is not None:
@@ -96,44 +86,53 @@ def check_weights(name: str, weights: str, given: Path | None) -> Finding:
             return Finding("problem", what, f"{local} is not there", "put the file there, or name another")
         return Finding("ok", what, str(local))
     try:
-        if (info := backbone_info(name)).file:
+        info = backbone_info(name)
+        if info.file:
             return Finding("problem", what, "come as a file of their authors", info.way)
         cached, source = _imagenet(name)
     except (ValueError, RuntimeError, AttributeError) as error:
         return Finding("problem", what, f"there are none: {error}", "set weights: none or a local file")
     if cached is None:
+        found = f"not on this machine; fetched at first use from {source}"
         remedy = f"without a network: --set weights.{name}=FILE with the file of {source}"
-        return Finding("warning", what, f"not on this machine; fetched at first use from {source}", remedy)
+        return Finding("warning", what, found, remedy)
     return Finding("ok", what, str(cached))
 
 
 def _imagenet(name: str) -> tuple[Path | None, str]:
-    """The cached file of a network's ImageNet weights, None where it is not cached, and where it comes from."""
+    """The cached file of a network's ImageNet weights, None where it is not cached, and its source.
+
+    Raises:
+        ValueError: There are no such weights.
+    """
     if name in list_models(module=zoo):
-        best = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
-        return _in_hub(best.url), best.url
+        best = get_model_weights(name)["DEFAULT"]
+        return _in_torch_cache(best.url), best.url
     config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
     if config is not None and config.hf_hub_id:
-        files = [
-            try_to_load_from_cache(config.hf_hub_id, file)
-            for file in ("model.safetensors", "pytorch_model.bin")
-        ]
-        return next(
-            (Path(file) for file in files if isinstance(file, str)), None
-        ), f"huggingface.co/{config.hf_hub_id}"
+        return _in_hub_cache(config.hf_hub_id), f"huggingface.co/{config.hf_hub_id}"
     if config is not None and isinstance(config.url, str) and config.url:
-        return _in_hub(config.url), config.url
+        return _in_torch_cache(config.url), config.url
     raise ValueError("neither torchvision nor timm has any for this network")
 
 
-def _in_hub(url: str) -> Path | None:
-    """The file of an address in torch's cache."""
+def _in_torch_cache(url: str) -> Path | None:
+    """The file of an address in torch's cache; None where it is not there."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     return file if file.is_file() else None
 
 
+def _in_hub_cache(repository: str) -> Path | None:
+    """The weights of a repository in the cache of the Hugging Face hub; None where they are not there."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        file = try_to_load_from_cache(repository, name)
+        if isinstance(file, str):
+            return Path(file)
+    return None
+
+
 def _missing(pairs: Pairs) -> list[str]:
-    """Named image files that do not exist."""
+    """Keys of image files that do not exist."""
     if not isinstance(pairs.load, ImageFolder):
         return []
     folder = Path(pairs.load.folder)

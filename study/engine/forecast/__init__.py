@@ -1,3 +1,1 @@
-"""What a study will take in hours, memory and disk, found from short probes of each kind of trial, and how
-many trials a set of nodes holds.
-"""
+"""What a study will take, in time, memory and disk, and how many trials fit on the machines."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from types import MappingProxyType
 
-from study.data.batches import RESIDENT
+from study.data.batches import MAX_RESIDENT
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.engine.forecast.generators import (
@@ -19,35 +19,35 @@ from study.engine.forecast.generators import (
     num_training_samples,
     real_samples,
 )
-from study.engine.forecast.probe import Probe, probe_key
-from study.engine.search.plan import repeated
+from study.engine.forecast.probe import Probe, ProbeKey, probe_key
 from study.spec.errors import ResourceError
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
+from study.spec.wording import duration_text, size_text
 
-ProbeKey = tuple[str, int, int, int]
-BESIDE_S = 1.0  # start, scoring and writing of a trial
-SPARE = 0.9  # of a GPU's memory goes to trials; the rest is for what the allocator cannot use
-MOST_ON_A_GPU = 8  # more trials than these wait for its cores, not for its memory
+BESIDE_S = 1.0  # seconds of a trial's start, scoring and writing
+SPARE = 0.9  # part of a GPU's memory that trials may take; the allocator cannot use the rest
+MOST_ON_A_GPU = 8  # more trials than these would wait for its cores, not for its memory
 THUMB_BYTES = 64 * 64 * 3
-STORED_HEADS = 3  # the network's own predictions and those of post-hoc heads
+SEARCHED, REPEATED, ABLATED = "of the search", "repeats of its best", "of ablations"
+STORED_HEADS = 3  # heads whose predictions are stored: the network's own and the post-hoc ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What the whole study takes at most: no trial is stopped early in it.
 
     Attributes:
-        hours: of the generators, then of `concurrent` trials at a time, one after another.
-        trials: how many there are of the search, its repeats and the ablations.
-        trial_s: seconds of the shortest and the longest kind of trial.
-        concurrent: trials at a time.
-        host_bytes: memory of the largest trial.
-        device_bytes: GPU memory of the largest trial, 0 without a GPU.
-        device_total: memory of the GPU.
-        cache_bytes: the decoded images, on each machine.
-        run_bytes: the records.
-        generating: what generators take of these hours, and of the disk beside the decoded images.
+        hours: Hours of the generators' trainings, then of all trials, `concurrent` at a time.
+        trials: Number of trials of the search, of its repeats and of the ablations.
+        trial_s: Seconds of the shortest and of the longest kind of trial.
+        concurrent: Number of trials at a time.
+        host_bytes: Memory of the largest trial.
+        device_bytes: GPU memory of the largest trial; 0 without a GPU.
+        device_total: Memory of the GPU; 0 without one.
+        cache_bytes: Bytes of the decoded images, on each machine.
+        run_bytes: Bytes of the records.
+        generating: What the generators take of these hours, and of the disk beside the decoded images.
     """
 
     hours: float
@@ -62,182 +62,186 @@ class Forecast:
     generating: Generating = field(default_factory=Generating)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Lines for the console: what, how much."""
-        trial = " to ".join(dict.fromkeys(duration(s) for s in self.trial_s))
-        memory = f"{size(self.host_bytes)} a trial, {size(self.host_bytes * self.concurrent)} for {self.concurrent} at a time"
-        gpu = f"; {size(self.device_bytes)} of a GPU's {size(self.device_total)}" if self.device_bytes else ""
+        """Lines for the console: what is needed, and how much of it."""
+        trial = " to ".join(dict.fromkeys(duration_text(seconds) for seconds in self.trial_s))
+        total = f"at most {duration_text(self.hours * 3600)}"
+        time = f"{total}: {trial} a trial, {self.concurrent} at a time, none stopped early"
+        disk = f"{size_text(self.cache_bytes)} of decoded images, {size_text(self.run_bytes)} of results"
         rows = [
-            ("trials", ", ".join(f"{num} {what}" for what, num in self.trials.items() if num)),
-            (
-                "time",
-                f"at most {duration(self.hours * 3600)}: {trial} a trial, {self.concurrent} at a time, none stopped early",
-            ),
-            ("memory", memory + gpu),
-            ("disk", f"{size(self.cache_bytes)} of decoded images, {size(self.run_bytes)} of results"),
+            ("trials", ", ".join(f"{num} {kind}" for kind, num in self.trials.items() if num)),
+            ("time", time),
+            ("memory", self._memory()),
+            ("disk", disk),
         ]
-        return [*rows, ("generators", self._generators())] if self.generating.trainings else rows
+        if self.generating.trainings:
+            rows.append(("generators", self._generators()))
+        return rows
+
+    def _memory(self) -> str:
+        all_trials = size_text(self.host_bytes * self.concurrent)
+        memory = f"{size_text(self.host_bytes)} a trial, {all_trials} for {self.concurrent} at a time"
+        if not self.device_bytes:
+            return memory
+        return f"{memory}; {size_text(self.device_bytes)} of a GPU's {size_text(self.device_total)}"
 
     def _generators(self) -> str:
-        made = self.generating
-        folds = f" and {duration(made.again_s)} in trials on other folds" if made.again_s else ""
-        when = f"{duration(made.before_s)} of that time before the first trial{folds}"
-        return f"{made.trainings} to train, {when}; another {size(made.num_bytes)} of disk with their images"
+        need = self.generating
+        folds = f" and {duration_text(need.again_s)} in trials on other folds" if need.again_s else ""
+        when = f"{duration_text(need.before_s)} of that time before the first trial{folds}"
+        disk = f"another {size_text(need.num_bytes)} of disk with their images"
+        return f"{need.trainings} to train, {when}; {disk}"
 
     def require_fit(self, memory: int, cache: Path, storage: str) -> None:
         """Refuses what cannot fit.
 
         Args:
-            memory: bytes of this machine that are free for trials.
-            cache: folder of the image caches.
-            storage: folder or URI of the results.
+            memory: Bytes of this machine that are free for trials.
+            cache: Folder of the image caches.
+            storage: Folder or URI of the results.
 
         Raises:
-            ResourceError: memory or a disk is too small.
+            ResourceError: Memory or a disk is too small.
         """
         if self.host_bytes * self.concurrent > memory:
-            fits = memory // self.host_bytes
-            remedy = (
-                f"Set resources.concurrent={fits}."
-                if fits
-                else "Take smaller batches or images, or a larger machine."
-            )
-            raise ResourceError(
-                f"`resources`: {self.concurrent} trials at a time must fit the memory, got {size(self.host_bytes)} for each "
-                f"and {size(memory)} free. {remedy}"
-            )
-        wanted = {cache: self.cache_bytes + self.generating.num_bytes} | (
-            {} if "://" in storage else {Path(storage): self.run_bytes}
-        )
-        for folder, num_bytes in wanted.items():
+            raise self._too_little_memory(memory)
+        needs = {cache: self.cache_bytes + self.generating.num_bytes}
+        if "://" not in storage:
+            needs[Path(storage)] = self.run_bytes
+        for folder, num_bytes in needs.items():
             free = free_disk(folder)
             if num_bytes > free:
                 raise ResourceError(
-                    f"`{folder}`: must have room for {size(num_bytes)}, got {size(free)} free. Choose another place."
+                    f"`{folder}`: must have room for {size_text(num_bytes)}, got {size_text(free)} free. "
+                    "Choose another place."
                 )
+
+    def _too_little_memory(self, memory: int) -> ResourceError:
+        num_trials = memory // self.host_bytes
+        remedy = "Take smaller batches or images, or a larger machine."
+        if num_trials:
+            remedy = f"Set resources.concurrent={num_trials}."
+        return ResourceError(
+            f"`resources`: {self.concurrent} trials at a time must fit the memory, "
+            f"got {size_text(self.host_bytes)} for each and {size_text(memory)} free. {remedy}"
+        )
 
 
 def forecast(
     spec: StudySpec,
-    fillings: Sequence[TrialSpec],
+    searched: Sequence[TrialSpec],
     pairs: Pairs,
     probes: Mapping[ProbeKey, Probe],
     concurrent: int,
     generators: Mapping[str, GeneratorProbe] = MappingProxyType({}),
 ) -> Forecast:
-    """The whole study's needs, from one probe of each kind of trial.
+    """What the whole study takes, from one probe of each kind of trial.
 
     Args:
-        spec: the study.
-        fillings: the search's fillings, which are taken to be equally likely, also among the best that are repeated.
-        pairs: the data set.
-        probes: of each kind.
-        concurrent: trials at a time.
-        generators: probes of each generator, by `str`.
+        spec: The study.
+        searched: Trials that stand for the search; all count as equally likely, also among the best ones.
+        pairs: The data set.
+        probes: One probe of each kind of trial.
+        concurrent: Number of trials at a time.
+        generators: Probes of the generators, by `str`.
     """
-    variants = [
-        spec.variant(table, name, a.seeds[0], {})
-        for table, a in spec.ablations.items()
-        for name in a.variants
-        for _ in a.seeds
-    ]
-    confirm = spec.search.confirm
-    repeats = [repeated(f, 0, 0, confirm.folds) for f in fillings] if confirm else fillings
-    searched, again, follow = (
-        [trial_seconds(f, pairs, probes[probe_key(f)]) for f in trials]
-        for trials in (fillings, repeats, variants)
-    )
-    num = {
-        "of the search": spec.num_trials,
-        "repeats of its best": spec.num_repeats,
-        "of ablations": len(follow),
-    }
-    num_trials = sum(num.values())
-    made = generating(spec, fillings, variants, pairs, generators)
-    total = spec.num_trials * mean(searched) + spec.num_repeats * mean(again) + sum(follow) + made.again_s
+    variants = spec.ablation_trials(every_seed=True)
+    search_s = _seconds(searched, pairs, probes)
+    ablation_s = _seconds(variants, pairs, probes)
+    repeat_s = mean(_seconds(_repeats(spec, searched), pairs, probes))
+    need = generating(spec, searched, variants, pairs, generators)
+    num_trials = spec.num_trials + spec.num_repeats + len(variants)
+    trials_s = spec.num_trials * mean(search_s) + spec.num_repeats * repeat_s + sum(ablation_s)
+    at_a_time = min(concurrent, max(1, num_trials))
     return Forecast(
-        hours=(made.before_s + total / min(concurrent, max(1, num_trials))) / 3600,
-        trials=num,
-        trial_s=(min(searched + follow), max(searched + follow)),
+        hours=(need.before_s + (trials_s + need.again_s) / at_a_time) / 3600,
+        trials={SEARCHED: spec.num_trials, REPEATED: spec.num_repeats, ABLATED: len(variants)},
+        trial_s=(min(search_s + ablation_s), max(search_s + ablation_s)),
         concurrent=concurrent,
-        host_bytes=max(p.host_bytes for p in probes.values()),
-        device_bytes=max(p.device_bytes for p in probes.values()),
-        device_total=max(p.device_total for p in probes.values()),
-        cache_bytes=sum(image_bytes([*fillings, *variants], pairs)),
+        host_bytes=max(probe.host_bytes for probe in probes.values()),
+        device_bytes=max(probe.device_bytes for probe in probes.values()),
+        device_total=max(probe.device_total for probe in probes.values()),
+        cache_bytes=sum(image_bytes([*searched, *variants], pairs)),
         run_bytes=_run_bytes(spec, num_trials, pairs, list(probes.values()), concurrent),
-        generating=made,
+        generating=need,
     )
+
+
+def _repeats(spec: StudySpec, searched: Sequence[TrialSpec]) -> Sequence[TrialSpec]:
+    """The trials of the search as they are repeated, or as they are where nothing is repeated."""
+    confirm = spec.search.confirm
+    if confirm is None:
+        return searched
+    return [trial.repeated(seed=0, fold=0, folds=confirm.folds) for trial in searched]
+
+
+def _seconds(trials: Sequence[TrialSpec], pairs: Pairs, probes: Mapping[ProbeKey, Probe]) -> list[float]:
+    """Seconds of each trial."""
+    return [trial_seconds(trial, pairs, probes[probe_key(trial)]) for trial in trials]
 
 
 def _run_bytes(
     spec: StudySpec, num_trials: int, pairs: Pairs, probes: Sequence[Probe], concurrent: int
 ) -> int:
-    """Embeddings and predictions of every trial, the weights that are kept, and the checkpoints of running trials."""
-    row_bytes = 4 * (max(p.num_features for p in probes) + 2 * STORED_HEADS * len(pairs.labels))
-    weights = 4 * max(p.num_parameters for p in probes)
-    checkpoint = 4 * weights  # weights, two moments, the best weights
+    """Bytes of all embeddings and predictions, of the kept weights, and of running trials' checkpoints."""
+    row_bytes = 4 * (max(probe.num_features for probe in probes) + 2 * STORED_HEADS * len(pairs.labels))
+    weights = 4 * max(probe.num_parameters for probe in probes)
+    checkpoint = 4 * weights  # the weights, two moments of the optimiser, the best weights
     return num_trials * len(pairs) * row_bytes + (spec.keep_weights + 1) * weights + concurrent * checkpoint
 
 
 def trial_seconds(spec: TrialSpec, pairs: Pairs, probe: Probe) -> float:
-    """Seconds of a trial that is never stopped: epochs · (n_train · step + n_val · pass) + n · pass + what stands beside.
+    """Seconds of a trial that is never stopped.
 
-    Generated samples count among n_train and n.
+    epochs · (n_train · step + n_val · pass) + n · pass + BESIDE_S. Generated samples count among n_train
+    and n.
     """
-    real, val = real_samples(spec.data.split, len(pairs)), spec.data.split.val * len(pairs)
-    train = num_training_samples(real, spec.data.generated)
-    return (
-        spec.training.epochs * (train * probe.train_s + val * probe.embed_s)
-        + (len(pairs) - real + train) * probe.embed_s
-        + BESIDE_S
-    )
+    real = real_samples(spec.data.split, len(pairs))
+    num_val = spec.data.split.val * len(pairs)
+    num_train = num_training_samples(real, spec.data.generated)
+    epoch_s = num_train * probe.train_s + num_val * probe.embed_s
+    num_samples = len(pairs) - real + num_train
+    return spec.training.epochs * epoch_s + num_samples * probe.embed_s + BESIDE_S
 
 
-def image_bytes(fillings: Sequence[TrialSpec], pairs: Pairs) -> list[int]:
-    """Bytes of all decoded images with their thumbnails in each image setting, the largest first."""
-    settings = {repr(Preprocessing.of(f.data)): f.data.image_px for f in fillings}
-    return sorted(
-        (len(pairs) * pairs.num_views * (px * px * 3 + THUMB_BYTES) for px in settings.values()), reverse=True
-    )
+def image_bytes(trials: Sequence[TrialSpec], pairs: Pairs) -> list[int]:
+    """Bytes of all decoded images with their thumbnails, for each image setting, the largest first."""
+    sides = {repr(Preprocessing.of(trial.data)): trial.data.image_px for trial in trials}
+    num_images = len(pairs) * pairs.num_views
+    return sorted((num_images * (px * px * 3 + THUMB_BYTES) for px in sides.values()), reverse=True)
 
 
 def gpu_share(probes: Sequence[Probe], images: Sequence[int]) -> float:
     """The part of a GPU that the largest trial needs, as one over a whole number of trials; 1 without a GPU.
 
     Args:
-        probes: of each kind of trial.
-        images: bytes of decoded images in each setting, the largest first, of which a trial's process keeps some on the GPU.
+        probes: One probe of each kind of trial.
+        images: Bytes of the decoded images in each setting, the largest first; a trial's process keeps the
+            images of some settings on the GPU.
     """
-    if not all(p.device_bytes for p in probes):
+    if not all(probe.device_bytes for probe in probes):
         return 1.0
-    fits = min(int(SPARE * p.device_total / (p.device_bytes + sum(images[:RESIDENT]))) for p in probes)
-    return math.floor(1e4 / max(1, min(fits, MOST_ON_A_GPU))) / 1e4
+    on_gpu = sum(images[:MAX_RESIDENT])
+    num_trials = min(int(SPARE * probe.device_total / (probe.device_bytes + on_gpu)) for probe in probes)
+    return math.floor(1e4 / max(1, min(num_trials, MOST_ON_A_GPU))) / 1e4
 
 
 def free_memory() -> int:
     """Bytes that processes can still take: of the machine, or of the container's limit where that is less."""
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if (told := Path("/proc/meminfo")).is_file():
-        lines = dict(line.split(":") for line in told.read_text().splitlines())
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
-        free = min(free, int(text) - int(used.read_text()))
+    if limit.is_file() and used.is_file():
+        most = limit.read_text().strip()
+        if most.isdigit():  # `max` where there is no limit
+            free = min(free, int(most) - int(used.read_text()))
     return free
 
 
 def free_disk(folder: Path) -> int:
     """Bytes that are free where a folder is or would be."""
     absolute = folder.expanduser().absolute()
-    return shutil.disk_usage(next(p for p in (absolute, *absolute.parents) if p.exists())).free
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def size(num_bytes: float) -> str:
-    """Bytes as people say them."""
-    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
+    existing = next(path for path in (absolute, *absolute.parents) if path.exists())
+    return shutil.disk_usage(existing).free

@@ -1,12 +1,16 @@
-"""What generators of images will take: they are trained before the first trial, and anew for each fold of the repeats."""
+"""What generators of images will take.
+
+They are trained before the first trial, and anew for each fold of the repeats.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
-from study.data.generated_images import FEWEST
+from study.data.generated_images import MIN_REAL_IMAGES
 from study.data.generator_training import new_generator
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
@@ -14,8 +18,7 @@ from study.spec.data_section import GeneratedSpec, SplitSpec
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 
-PROBED = 32  # images of a class at most: a probe of seconds
-Wish = tuple[Preprocessing, GeneratedSpec]
+PROBED = 32  # images of a class at most, so that a probe takes seconds
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class GeneratorProbe:
     """What the generator of one class takes.
 
     Attributes:
-        train_s: seconds of an epoch, for one image.
-        num_parameters: of all its networks.
+        train_s: Seconds of a training epoch for one image.
+        num_parameters: Number of parameters of all its networks.
     """
 
     train_s: float
@@ -32,17 +35,20 @@ class GeneratorProbe:
 
 
 MeasureGenerator = Callable[[GeneratedSpec, int], GeneratorProbe]
+"""Probes a generator on a number of images."""
 
 
 @dataclass(frozen=True)
 class Generating:
-    """What all generators of a study take, less the making of images from trained ones, which takes less than an epoch.
+    """What all generators of a study take.
+
+    The making of images from trained generators is left out: it takes less than an epoch of their training.
 
     Attributes:
-        trainings: how many generators are trained.
-        before_s: seconds before the first trial.
-        again_s: seconds of trials that train generators of a fold.
-        num_bytes: generators and their images, on each machine.
+        trainings: How many generators are trained.
+        before_s: Seconds before the first trial.
+        again_s: Seconds in trials that train the generators of their fold.
+        num_bytes: Bytes of the generators and their images, on each machine.
     """
 
     trainings: int = 0
@@ -51,93 +57,131 @@ class Generating:
     num_bytes: int = 0
 
 
+class _Setting(NamedTuple):
+    """Generated images that a trial may ask for.
+
+    Attributes:
+        images: How images are prepared.
+        generated: The generator, and how many images it makes.
+    """
+
+    images: Preprocessing
+    generated: GeneratedSpec
+
+
 def measure_generator(wanted: GeneratedSpec, num: int) -> GeneratorProbe:
-    """Two epochs over noise, where a study's start trains its generators; the second one is timed.
+    """Trains two epochs on noise, where a study's start trains its generators, and times the second one.
 
     Args:
-        wanted: the generator.
-        num: images of a class.
+        wanted: The generator.
+        num: Images of a class.
 
     Raises:
-        SpecError: an argument of the generator is out of its range.
+        SpecError: An argument of the generator is out of its range.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = new_generator(wanted, 0).to(device)
+    images = torch.rand(num, 3, net.image_px, net.image_px) * 2 - 1
     seconds, began = 0.0, time.perf_counter()
-    for _ in net.train_on(torch.rand(num, 3, net.image_px, net.image_px) * 2 - 1, epochs=2, seed=0):
-        seconds, began = time.perf_counter() - began, time.perf_counter()
-    return GeneratorProbe(seconds / num, sum(p.numel() for p in net.parameters()))
+    for _ in net.train_on(images, epochs=2, seed=0):
+        now = time.perf_counter()
+        seconds, began = now - began, now
+    num_parameters = sum(parameter.numel() for parameter in net.parameters())
+    return GeneratorProbe(seconds / num, num_parameters)
 
 
 def probe_generators(
-    fillings: Sequence[TrialSpec], pairs: Pairs, measure: MeasureGenerator
+    trials: Sequence[TrialSpec], pairs: Pairs, measure: MeasureGenerator
 ) -> dict[str, GeneratorProbe]:
-    """One probe of each generator of the study, by `str`, over as many images as a class has, or fewer.
+    """One probe of each generator of the study, by `str`, on as many images as a class has, or fewer.
 
     Args:
-        fillings: trials that together have every generator.
-        pairs: the real samples.
-        measure: runs a probe.
+        trials: Trials that together have every generator.
+        pairs: The real samples.
+        measure: Runs a probe.
     """
-    num = max(FEWEST, min(PROBED, int(real_samples(fillings[0].data.split, len(pairs)) / len(pairs.labels))))
-    return {
-        name: measure(wanted, num)
-        for name, wanted in {str(wanted.generator): wanted for _, wanted in _wishes(fillings)}.items()
-    }
+    num_real = int(real_samples(trials[0].data.split, len(pairs)) / len(pairs.labels))
+    num_images = max(MIN_REAL_IMAGES, min(PROBED, num_real))
+    generators = {str(setting.generated.generator): setting.generated for setting in _settings(trials)}
+    return {name: measure(wanted, num_images) for name, wanted in generators.items()}
 
 
 def generating(
     spec: StudySpec,
     searched: Sequence[TrialSpec],
-    follow: Sequence[TrialSpec],
+    variants: Sequence[TrialSpec],
     pairs: Pairs,
     probes: Mapping[str, GeneratorProbe],
 ) -> Generating:
-    """The needs of all generators, each trained for every image setting, and for the repeats' best configurations in every fold.
+    """What all generators of a study take.
+
+    Each is trained for every image setting, and again in every fold if its configuration is repeated.
 
     Args:
-        spec: the study.
-        searched: fillings of the search.
-        follow: the ablations' variants.
-        pairs: the real samples.
-        probes: of each generator.
+        spec: The study.
+        searched: Trials that stand for the search.
+        variants: Trials that stand for the ablations.
+        pairs: The real samples.
+        probes: Probes of the generators, by `str`.
     """
     real = real_samples(searched[0].data.split, len(pairs))
 
-    def take(wishes: Iterable[Wish]) -> tuple[int, float, int]:
-        images = {repr(wish): wish for wish in wishes}.values()
-        trained = {(repr(settings), str(w.generator), w.epochs, w.seed): w for settings, w in images}.values()
-        weights = sum(4 * probes[str(w.generator)].num_parameters for w in trained) * len(pairs.labels)
-        pixels = sum(int(num_training_samples(real, w)) * settings.image_px**2 * 3 for settings, w in images)
-        return (
-            len(trained) * len(pairs.labels),
-            sum(w.epochs * real * probes[str(w.generator)].train_s for w in trained),
-            weights + pixels,
-        )
+    def take(settings: Iterable[_Setting]) -> Generating:
+        return _trainings(settings, real, len(pairs.labels), probes)
 
-    num, before_s, num_bytes = take(_wishes([*searched, *follow]))
+    before = take(_settings([*searched, *variants]))
     confirm = spec.search.confirm
     if confirm is None or confirm.folds == 1:
-        return Generating(num, before_s, 0.0, num_bytes)
-    dearest = sorted(_wishes(searched), key=lambda wish: take([wish])[1], reverse=True)[: confirm.top]
-    more, again_s, more_bytes = take(dearest)
+        return before
+    dearest = sorted(_settings(searched), key=lambda setting: take([setting]).before_s, reverse=True)
+    in_fold = take(dearest[: confirm.top])
     return Generating(
-        num + confirm.folds * more, before_s, confirm.folds * again_s, num_bytes + confirm.folds * more_bytes
+        trainings=before.trainings + confirm.folds * in_fold.trainings,
+        before_s=before.before_s,
+        again_s=confirm.folds * in_fold.before_s,
+        num_bytes=before.num_bytes + confirm.folds * in_fold.num_bytes,
     )
 
 
 def real_samples(split: SplitSpec, num: int) -> float:
-    """Training samples of a data set of `num`, as the shares of the split have it."""
-    return (1 - split.val - (1 / split.folds if split.folds > 1 else split.test)) * num
+    """Training samples of a data set of `num`, by the shares of the split."""
+    test = 1 / split.folds if split.folds > 1 else split.test
+    return (1 - split.val - test) * num
 
 
 def num_training_samples(real: float, wanted: GeneratedSpec | None) -> float:
-    """Training samples of a trial with `real` ones: with share s below 1 they are r / (1 - s), with share 1 all are replaced."""
+    """Training samples of a trial that has r real ones: r / (1 - s) with share s below 1, r with share 1."""
     return real if wanted is None or wanted.share == 1 else real / (1 - wanted.share)
 
 
-def _wishes(fillings: Sequence[TrialSpec]) -> list[Wish]:
-    """Every setting of generated images with every image setting, since an ablation stands on the best trial."""
-    images = {repr(settings): settings for settings in (Preprocessing.of(f.data) for f in fillings)}
-    wanted = {repr(f.data.generated): f.data.generated for f in fillings if f.data.generated is not None}
-    return [(settings, one) for settings in images.values() for one in wanted.values()]
+def _trainings(
+    settings: Iterable[_Setting], real: float, num_labels: int, probes: Mapping[str, GeneratorProbe]
+) -> Generating:
+    """What the generators of these settings take if no training is done twice."""
+    image_sets = {repr(setting): setting for setting in settings}.values()
+    trained = {_training_key(setting): setting.generated for setting in image_sets}.values()
+    weights = sum(4 * probes[str(wanted.generator)].num_parameters for wanted in trained) * num_labels
+    pixels = sum(
+        int(num_training_samples(real, setting.generated)) * setting.images.image_px**2 * 3
+        for setting in image_sets
+    )
+    return Generating(
+        trainings=len(trained) * num_labels,
+        before_s=sum(wanted.epochs * real * probes[str(wanted.generator)].train_s for wanted in trained),
+        num_bytes=weights + pixels,
+    )
+
+
+def _training_key(setting: _Setting) -> tuple[str, str, int, int]:
+    """What makes a training of a generator different from another one; shares differ in their images only."""
+    wanted = setting.generated
+    return repr(setting.images), str(wanted.generator), wanted.epochs, wanted.seed
+
+
+def _settings(trials: Sequence[TrialSpec]) -> list[_Setting]:
+    """Every setting of generated images with every image setting: an ablation may bring them together."""
+    images = {repr(settings): settings for settings in (Preprocessing.of(spec.data) for spec in trials)}
+    generated = {
+        repr(spec.data.generated): spec.data.generated for spec in trials if spec.data.generated is not None
+    }
+    return [_Setting(settings, wanted) for settings in images.values() for wanted in generated.values()]

@@ -1,4 +1,4 @@
-"""What one batch takes: the steps of a real training on made-up pixels, timed, with the memory that they need."""
+"""What one batch takes: the time of real training steps on made-up pixels, and the memory that they need."""
 
 import multiprocessing
 import resource
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,21 +24,34 @@ CUDA_CONTEXT = 600 * 2**20  # what a process holds of a GPU before its first ten
 EVALUATION_BATCH = 32
 
 
-Measure = Callable[[Sequence[TrialSpec], Pairs, int], "list[Probe]"]
+class ProbeKey(NamedTuple):
+    """What decides the time and the memory of a training step: trials with equal keys share a probe.
+
+    Attributes:
+        backbone: Name of the backbone.
+        drop_stages: Number of its last stages that are left out.
+        image_px: Side of an image in pixels.
+        batch_size: Samples of a batch.
+    """
+
+    backbone: str
+    drop_stages: int
+    image_px: int
+    batch_size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Probe:
     """What a trial of one kind takes.
 
     Attributes:
-        train_s: seconds of a training step, for one sample.
-        embed_s: seconds of a forward pass in evaluation mode, for one sample.
-        host_bytes: largest memory of the process.
-        device_bytes: largest memory of the process on its GPU; 0 on a CPU.
-        device_total: memory of that GPU.
-        num_parameters: of the network.
-        num_features: length of an embedding.
+        train_s: Seconds of a training step for one sample.
+        embed_s: Seconds of a forward pass in evaluation mode for one sample.
+        host_bytes: Largest memory of the process.
+        device_bytes: Largest memory of the process on its GPU; 0 on a CPU.
+        device_total: Memory of that GPU; 0 on a CPU.
+        num_parameters: Number of parameters of the network.
+        num_features: Length of an embedding.
     """
 
     train_s: float
@@ -49,54 +63,34 @@ class Probe:
     num_features: int
 
 
-class _MadeUp:
-    """Batches of noise with real labels.
-
-    Args:
-        num: batches of an epoch.
-    """
-
-    def __init__(self, spec: TrialSpec, pairs: Pairs, device: torch.device, num: int) -> None:
-        self._num, px = num, spec.data.image_px
-        rows = torch.arange(spec.training.batch_size) % len(pairs)
-        self._images = torch.randn(len(rows), pairs.num_views, 3, px, px, device=device)
-        self._targets = torch.from_numpy(pairs.targets).float()[rows].to(device)
-        self._views = torch.from_numpy(pairs.view_targets).float()[rows].to(device)
-
-    def set_epoch(self, epoch: int) -> None:
-        """All epochs are alike."""
-
-    def __len__(self) -> int:
-        return self._num
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        return iter([(self._images, self._targets, self._views)] * self._num)
+Measure = Callable[[Sequence[TrialSpec], Pairs, int], list[Probe]]
+"""Probes trials, on the labels and views of a data set, with a number of CPU cores."""
 
 
-def probe_key(spec: TrialSpec) -> tuple[str, int, int, int]:
-    """What decides how long a step takes and how much memory: backbone, image size, batch."""
+def probe_key(spec: TrialSpec) -> ProbeKey:
+    """The key of a trial's probe."""
     backbone = spec.model.backbone
-    return backbone.name, backbone.drop_stages, spec.data.image_px, spec.training.batch_size
+    return ProbeKey(backbone.name, backbone.drop_stages, spec.data.image_px, spec.training.batch_size)
 
 
-def heaviest(fillings: Sequence[TrialSpec], pairs: Pairs) -> dict[tuple[str, int, int, int], TrialSpec]:
-    """For each kind of training the filling with the most parameters."""
-    found: dict[tuple[str, int, int, int], tuple[int, TrialSpec]] = {}
-    for spec in fillings:
+def heaviest(trials: Sequence[TrialSpec], pairs: Pairs) -> dict[ProbeKey, TrialSpec]:
+    """For each probe the trial with the most parameters."""
+    largest: dict[ProbeKey, tuple[int, TrialSpec]] = {}
+    for spec in trials:
         with torch.device("meta"):
-            net = _network(spec, pairs)
-        size = sum(p.numel() for p in net.parameters())
-        if size > found.get(probe_key(spec), (-1, spec))[0]:
-            found[probe_key(spec)] = (size, spec)
-    return {which: spec for which, (_, spec) in found.items()}
+            num_parameters = _num_parameters(_network(spec, pairs))
+        key = probe_key(spec)
+        if key not in largest or num_parameters > largest[key][0]:
+            largest[key] = (num_parameters, spec)
+    return {key: spec for key, (_, spec) in largest.items()}
 
 
 def measure(specs: Sequence[TrialSpec], pairs: Pairs, threads: int) -> list[Probe]:
-    """Probes of trials, in this process, which must be a fresh one: the memory is that of its whole life.
+    """Probes trials in this process, which must be a fresh one: its memory is measured over its whole life.
 
     Args:
-        specs: one trial of each kind.
-        pairs: the data set, for its labels and views.
+        specs: One trial for each probe.
+        pairs: The data set, for its labels and views.
         threads: CPU cores of a trial.
     """
     torch.set_num_threads(threads)
@@ -105,74 +99,128 @@ def measure(specs: Sequence[TrialSpec], pairs: Pairs, threads: int) -> list[Prob
 
 
 def measure_apart(specs: Sequence[TrialSpec], pairs: Pairs, threads: int) -> list[Probe]:
-    """The same in a process of its own on this machine.
+    """Does what `measure` does, in a process of its own on this machine.
 
     Raises:
-        ResourceError: the system ended that process, as it does when memory runs out.
+        ResourceError: The system ended that process, as it does when memory runs out.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(measure, specs, pairs, threads).result()
         except BrokenProcessPool:
-            names = ", ".join(
-                sorted({f"{spec.model.backbone.name} at {spec.data.image_px} px" for spec in specs})
-            )
+            names = sorted({f"{spec.model.backbone.name} at {spec.data.image_px} px" for spec in specs})
             raise ResourceError(
-                f"`training.batch_size`: one batch must fit the memory, got a process that died on {names}."
+                "`training.batch_size`: one batch must fit the memory, got a process that died on "
+                f"{', '.join(names)}. Take smaller batches, smaller images or another backbone."
             ) from None
 
 
-def _measure(spec: TrialSpec, pairs: Pairs, device: torch.device) -> Probe:
-    cuda = device.type == "cuda"
-    if cuda:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-    net = _network(spec, pairs).to(device).to(memory_format=torch.channels_last)
-    known = torch.from_numpy(pairs.targets).float()
-    loss = build_criterion(spec, net, known[(known >= 0).all(1)]).to(device)
-    embed_s, num_features = 0.0, 0
+class _NoiseBatches:
+    """Batches of noise with real labels.
 
-    def evaluate(trained: nn.Module) -> tuple[float, float]:
-        nonlocal embed_s, num_features
-        images = torch.randn(
-            EVALUATION_BATCH, pairs.num_views, 3, spec.data.image_px, spec.data.image_px, device=device
-        )
-        trained.eval()
+    Args:
+        spec: The trial, for the sizes of a batch and an image.
+        pairs: The data set, for its labels and views.
+        device: Where the batches lie.
+        num_batches: Number of batches of an epoch.
+    """
+
+    def __init__(self, spec: TrialSpec, pairs: Pairs, device: torch.device, num_batches: int) -> None:
+        rows = torch.arange(spec.training.batch_size) % len(pairs)
+        images = _noise(len(rows), spec, pairs, device)
+        targets = torch.from_numpy(pairs.targets).float()[rows].to(device)
+        view_targets = torch.from_numpy(pairs.view_targets).float()[rows].to(device)
+        self._batches = [(images, targets, view_targets)] * num_batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Does nothing: all epochs are alike."""
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        return iter(self._batches)
+
+
+class _TimedEvaluation:
+    """An evaluation of one batch of noise.
+
+    Attributes:
+        seconds: Seconds of the forward pass for one sample.
+        num_features: Length of an embedding.
+    """
+
+    def __init__(self, spec: TrialSpec, pairs: Pairs, device: torch.device) -> None:
+        self._spec, self._pairs, self._device = spec, pairs, device
+        self.seconds, self.num_features = 0.0, 0
+
+    def __call__(self, net: nn.Module) -> tuple[float, float]:
+        images = _noise(EVALUATION_BATCH, self._spec, self._pairs, self._device)
+        bfloat16 = use_bfloat16(self._spec.training.precision, self._device)
+        net.eval()
         began = time.perf_counter()
         with (
             torch.inference_mode(),
-            torch.autocast(
-                device.type, torch.bfloat16, enabled=use_bfloat16(spec.training.precision, device)
-            ),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16),
         ):
-            num_features = trained(images).fused.float().cpu().shape[1]  # the copy waits for the device
-        embed_s = (time.perf_counter() - began) / EVALUATION_BATCH
+            embedding = net(images).fused.float().cpu()  # the copy waits for the device
+        self.seconds = (time.perf_counter() - began) / EVALUATION_BATCH
+        self.num_features = embedding.shape[1]
         return 0.0, 0.0
 
-    steps = spec.training.model_copy(update={"epochs": 2, "patience": 2, "warmup_epochs": 0})
+
+def _measure(spec: TrialSpec, pairs: Pairs, device: torch.device) -> Probe:
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    net = _network(spec, pairs).to(device).to(memory_format=torch.channels_last)
+    targets = torch.from_numpy(pairs.targets).float()
+    labelled = targets[(targets >= 0).all(1)]
+    loss = build_criterion(spec, net, labelled).to(device)
+    evaluate = _TimedEvaluation(spec, pairs, device)
+    batches = _NoiseBatches(spec, pairs, device, num_batches=2)
+    training = spec.training.model_copy(update={"epochs": 2, "patience": 2, "warmup_epochs": 0})
+    device_total = torch.cuda.get_device_properties(device).total_memory if on_gpu else 0
     try:
-        *_, last = fit(net, loss, _MadeUp(spec, pairs, device, 2), evaluate, spec.optimiser, steps, device)
+        *_, last = fit(net, loss, batches, evaluate, spec.optimiser, training, device)
     except torch.cuda.OutOfMemoryError:
-        raise _too_large(spec, torch.cuda.get_device_properties(device).total_memory) from None
+        raise _too_large(spec, device_total) from None
     return Probe(
         train_s=1 / last.pairs_per_second,
-        embed_s=embed_s,
-        host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1 if sys.platform == "darwin" else 1024),
-        device_bytes=torch.cuda.max_memory_reserved(device) + CUDA_CONTEXT if cuda else 0,
-        device_total=torch.cuda.get_device_properties(device).total_memory if cuda else 0,
-        num_parameters=sum(p.numel() for p in net.parameters()),
-        num_features=num_features,
+        embed_s=evaluate.seconds,
+        host_bytes=_largest_memory(),
+        device_bytes=torch.cuda.max_memory_reserved(device) + CUDA_CONTEXT if on_gpu else 0,
+        device_total=device_total,
+        num_parameters=_num_parameters(net),
+        num_features=evaluate.num_features,
     )
 
 
-def _too_large(spec: TrialSpec, total: int) -> ResourceError:
+def _largest_memory() -> int:
+    """Bytes of this process's memory when it was largest; Linux counts them in KiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _too_large(spec: TrialSpec, device_total: int) -> ResourceError:
     return ResourceError(
-        f"`training.batch_size`: a batch must fit the GPU, got {spec.training.batch_size} samples of {spec.model.backbone.name} at "
-        f"{spec.data.image_px} px, more than its {total / 2**30:.0f} GiB. Take smaller batches, smaller images or another backbone."
+        f"`training.batch_size`: a batch must fit the GPU of {device_total / 2**30:.0f} GiB, got "
+        f"{spec.training.batch_size} samples of {spec.model.backbone.name} at {spec.data.image_px} px. "
+        "Take smaller batches, smaller images or another backbone."
     )
 
 
 def _network(spec: TrialSpec, pairs: Pairs) -> SiameseNet:
     sets = label_sets(torch.from_numpy(pairs.targets).float())
     return build_network(without_weights(spec), len(pairs.labels), pairs.num_views, sets)
+
+
+def _num_parameters(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def _noise(num: int, spec: TrialSpec, pairs: Pairs, device: torch.device) -> Tensor:
+    """Images "num v 3 px px" of noise."""
+    px = spec.data.image_px
+    return torch.randn(num, pairs.num_views, 3, px, px, device=device)

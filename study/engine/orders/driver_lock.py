@@ -1,9 +1,10 @@
-"""One driver a run: who drives it says so in a file of the run folder, and a second one is refused.
+"""A run has one driver: it says so in a file of the run folder, and a second driver is refused.
 
-    <run>/driver/<random>.json     host, pid, when that process and when the drive began
+    <run>/driver/<random>.json     host, pid, when that process began and when the drive began
 
-Every driver writes a claim of its own and then looks for others, which is safe on storages that cannot create a file
-exclusively: of two that start in the same moment both may be refused, never none.
+Every driver first writes a claim of its own and then looks for the claims of others. This is safe on a
+storage that cannot create a file exclusively: two drivers that start in the same moment may both be refused,
+but they never both go on.
 """
 
 import json
@@ -14,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
-
-from pyarrow import fs
 
 from study.evidence.store import Store
 from study.spec.errors import StorageError
@@ -24,15 +24,15 @@ from study.spec.errors import StorageError
 FOLDER = "driver"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Who drives a run.
+    """What a driver says about itself.
 
     Attributes:
-        host: name of the machine.
-        pid: process on it.
-        born: when that process began, in the system's own clock; tells a process from a later one of the same number.
-        since: when the drive began.
+        host: Name of the machine.
+        pid: Process on that machine.
+        born: When the process began, as its system counts; tells it from a later one with the same number.
+        since: When the drive began.
     """
 
     host: str
@@ -40,24 +40,29 @@ class Claim:
     born: str
     since: str
 
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """The claim of a drive that begins now."""
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(host=platform.node(), pid=os.getpid(), born=_born(os.getpid()), since=since)
+
     @property
     def is_dead(self) -> bool:
-        """Whether the process has certainly ended; of another machine's nobody can say."""
+        """Whether the process has certainly ended; nobody can say that of a process on another machine."""
         return self.host == platform.node() and _born(self.pid) != self.born
 
 
 @contextmanager
 def driving(store: Store) -> Iterator[None]:
-    """Claims the run for this process until the block ends, takes over from a dead process of this machine.
+    """Claims the run for this process until the block ends.
+
+    The claims of dead processes of this machine do not count.
 
     Raises:
-        StorageError: another process drives the run.
+        StorageError: Another process drives the run.
     """
     name = f"{FOLDER}/{uuid4().hex[:12]}.json"
-    mine = Claim(
-        platform.node(), os.getpid(), _born(os.getpid()), datetime.now(UTC).isoformat(timespec="seconds")
-    )
-    store.write_bytes(name, json.dumps(asdict(mine)).encode())
+    store.write_bytes(name, json.dumps(asdict(Claim.of_this_process())).encode())
     try:
         require_free(store, besides=name)
         yield
@@ -66,51 +71,54 @@ def driving(store: Store) -> Iterator[None]:
 
 
 def require_free(store: Store, besides: str = "") -> None:
-    """Refuses a run that another process drives, and removes the claims of dead ones.
+    """Refuses a run that another process drives, and removes the claims of dead processes.
 
     Args:
-        store: the run.
-        besides: this process's own claim.
+        store: Records of the run.
+        besides: Name of this process's own claim, which does not count.
 
     Raises:
-        StorageError: another process drives the run; the message says which and since when.
+        StorageError: Another process drives the run; the message says which one and since when.
     """
-    for info in store.filesystem.get_file_info(
-        fs.FileSelector(f"{store.root}/{FOLDER}", allow_not_found=True)
-    ):
-        name = f"{FOLDER}/{info.base_name}"
+    for parts, _ in store.entries(FOLDER):
+        name = "/".join([FOLDER, *parts])
         if name == besides or not name.endswith(".json"):
             continue
         try:
             claim = Claim(**json.loads(store.read_bytes(name)))
         except StorageError:
             continue  # its driver has just ended
-        if claim.is_dead:
-            _delete(store, name)
-            continue
-        raise StorageError(
-            f"`{store.where}`: a run has one driver at a time, got a second one beside process {claim.pid} on {claim.host}, "
-            f"which drives it since {claim.since}. Wait for it or stop it; if that machine is gone, delete `{store.where}/{name}`."
-        )
+        if not claim.is_dead:
+            raise StorageError(
+                f"`{store.where}`: a run has one driver at a time, got a second one beside process "
+                f"{claim.pid} on {claim.host}, which has driven it since {claim.since}. Wait for it or stop "
+                f"it; if that machine is gone, delete `{store.where}/{name}`."
+            )
+        _delete(store, name)
 
 
 def _delete(store: Store, name: str) -> None:
-    path = f"{store.root}/{name}"
-    if store.filesystem.get_file_info(path).type != fs.FileType.NotFound:
+    path = store.path(name)
+    if store.exists(path):
         store.filesystem.delete_file(path)
 
 
 def _born(pid: int) -> str:
-    """When a process of this machine began; empty where there is none. Without /proc only that it lives."""
+    """When a process of this machine began, as its system counts; empty where there is no such process.
+
+    A system without the folder /proc does not say when; there every living process has the same answer.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
+        return "" if Path("/proc/self/stat").exists() else _alive(pid)
+
+
+def _alive(pid: int) -> str:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return ""
     except PermissionError:
-        pass
+        pass  # the process is there, but it is another user's
     return "alive"

@@ -1,31 +1,45 @@
-"""Writing finished trials: once for each trial, and again for some seconds where the storage refuses."""
+"""Writing finished trials: only once for each trial, and with further attempts where the storage refuses."""
 
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pyarrow import ArrowException, fs
+import pyarrow as pa
 
+from study.evidence.arrow_tables import Rows
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 
 Answer = TypeVar("Answer")
-WAITS_S = (0.2, 1.0, 4.0)  # between the tries of a write: a network storage stumbles for moments
+WAITS_S = (0.2, 1.0, 4.0)  # after each attempt but the last: a network storage may refuse for moments
+REFUSALS = (OSError, pa.ArrowException, StorageError)
 
 
 def is_published(store: Store, key: str) -> bool:
     """Whether a trial has its record."""
-    return bool(
-        store.filesystem.get_file_info(f"{store.root}/trials/{key}/trial.parquet").type
-        != fs.FileType.NotFound
-    )
+    return store.exists(store.path("trials", key, "trial.parquet"))
 
 
 def publish_once(
-    store: Store, key: str, tables: Mapping[str, Any], files: Mapping[str, Path] | None = None
+    store: Store,
+    key: str,
+    tables: Mapping[str, Rows | pa.Table],
+    files: Mapping[str, Path] | None = None,
 ) -> None:
-    """Publishes a trial unless it has its record, from a process that died before it could say so or a try that seemed to fail."""
+    """Publishes a trial unless it has its record already.
+
+    It may have one from a process that died before it could say so, or from an attempt that seemed to fail.
+
+    Args:
+        store: Records of the run.
+        key: Key of the trial.
+        tables: Tables of the trial, as in `Store.publish`.
+        files: Local files to keep beside the tables, by their name.
+
+    Raises:
+        StorageError: Writing failed.
+    """
     if not is_published(store, key):
         store.publish(key, tables, files)
 
@@ -34,20 +48,24 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
     """Writes, and tries again for some seconds where the storage refuses.
 
     Args:
-        write: may be called again after it failed.
-        what: place of the file, for the message.
+        write: Writes; it may be called again after it failed.
+        what: Place of the file, for the message.
+
+    Returns:
+        What `write` returns.
 
     Raises:
-        StorageError: it was refused every time.
+        StorageError: Every attempt was refused.
     """
-    for wait_s in (*WAITS_S, None):
+    for wait_s in WAITS_S:
         try:
             return write()
-        except (OSError, ArrowException, StorageError) as error:
-            if wait_s is None:
-                raise StorageError(
-                    f"`{what}`: must be written, got: {error}. Finished trials are kept; "
-                    "make room or restore the storage, then give the same command again."
-                ) from None
+        except REFUSALS:
             time.sleep(wait_s)
-    raise AssertionError("the last try returns or raises")
+    try:
+        return write()
+    except REFUSALS as error:
+        raise StorageError(
+            f"`{what}`: must be written, got: {error}. Finished trials are kept; "
+            "make room or restore the storage, then give the same command again."
+        ) from None

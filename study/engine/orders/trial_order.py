@@ -1,35 +1,38 @@
-"""An order: everything a worker anywhere needs to run one trial and to publish its record."""
+"""An order: everything that a worker anywhere needs to run one trial and to publish its record."""
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from study.evidence.records import Outcome, Role, State, TrialRecord
+from study.spec.holes import Scalar
 from study.spec.trial_spec import TrialSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialOrder:
     """One trial to run, as plain data that travels as JSON.
 
     Attributes:
-        key: unique in the study, also the name of the trial's folder.
-        role: search, confirm, ablation or baseline.
-        spec: the `TrialSpec` as plain data.
-        params: what the sampler suggested, by parameter.
-        number: place in the search, None outside of it.
-        table: the ablation it belongs to, else empty.
-        variant: the ablation's variant, else empty.
+        key: Name that is unique in the study, also the name of the trial's folder.
+        role: What the trial is run for.
+        spec: The `TrialSpec` as plain data.
+        params: What the sampler suggested, by parameter.
+        number: Number of the trial in the search; None outside of the search.
+        table: Ablation that the trial belongs to, else empty.
+        variant: Variant of that ablation, or the search trial that is repeated; else empty.
         trains: False scores the network as it was initialised.
-        note: what became of it so far that its record should say.
+        note: What happened to the trial so far that its record should say.
     """
 
     key: str
-    role: str
+    role: Role
     spec: dict[str, Any]
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Scalar] = field(default_factory=dict)
     number: int | None = None
     table: str = ""
     variant: str = ""
@@ -40,26 +43,32 @@ class TrialOrder:
         """The checked specification."""
         return TrialSpec.read(self.spec)
 
-    def dump(self) -> dict[str, Any]:
-        """Plain data that `TrialOrder(**data)` takes back."""
-        return asdict(self)
+    def to_json(self) -> str:
+        """The order as text, which `from_json` takes back."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The order of a text that `to_json` wrote."""
+        data = json.loads(text)
+        return cls(**{**data, "role": Role(data["role"])})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """Where a study's trials find data and leave records; the same for all of its trials.
 
     Attributes:
-        study: the study's name.
-        run: path or URI of the run folder.
-        cache: folder of the image caches on each node.
-        provenance: commit, versions and command, as recorded with each trial.
-        data_fingerprint: what the data must be on each node.
-        split_hash: what the split must be on each node.
-        fold_hashes: the same for each fold of the repeats, if they have folds.
-        time_limit_s: seconds that a trial may take.
-        device_kind: what trials train on, `cpu` or `cuda`.
-        num_devices: CPU cores or GPUs of a trial, a part of one where trials share it.
+        study: Name of the study.
+        run: Path or URI of the run folder.
+        cache: Folder of the image caches on each node.
+        provenance: Commit, versions and command, as recorded with each trial.
+        data_fingerprint: Fingerprint that the data must have on each node.
+        split_hash: Hash that the split must have on each node.
+        fold_hashes: The same for each fold of the repeats, if they have folds.
+        time_limit_s: Seconds that a trial may take; None for no limit.
+        device_kind: What trials train on, `cpu` or `cuda`.
+        num_devices: CPU cores or GPUs of a trial; a part of one where several trials share it.
     """
 
     study: str
@@ -70,46 +79,93 @@ class Site:
     split_hash: str
     device_kind: str = "cpu"
     num_devices: float = 1.0
-    fold_hashes: Sequence[str] = ()
+    fold_hashes: tuple[str, ...] = ()
     time_limit_s: float | None = None
 
     def split_of(self, order: TrialOrder) -> str:
-        """What the split of an order must be."""
-        return (
-            self.fold_hashes[order.spec["data"]["split"]["fold"]]
-            if order.role == "confirm" and self.fold_hashes
-            else self.split_hash
-        )
+        """The hash that the split of an order must have."""
+        if order.role is Role.CONFIRM and self.fold_hashes:
+            fold: int = order.spec["data"]["split"]["fold"]
+            return self.fold_hashes[fold]
+        return self.split_hash
 
     @property
     def cache_folder(self) -> Path:
         """The cache folder as a path."""
         return Path(self.cache)
 
+    def to_json(self) -> str:
+        """The site as text, which `from_json` takes back."""
+        return json.dumps(asdict(self))
 
-def trial_columns(order: TrialOrder, site: Site, spec: TrialSpec) -> dict[str, Any]:
-    """The columns of TRIAL that are known before a trial starts."""
-    return {
-        "study": site.study,
-        "trial": order.key,
-        "role": order.role,
-        "number": order.number,
-        "table": order.table,
-        "variant": order.variant,
-        "seed": spec.training.seed,
-        "fold": spec.data.split.fold,
-        "outcome": "",
-        "message": "",
-        "head": "",
-        "setting": "",
-        "objectives": "{}",
-        "multiply_adds": None,
-        "device_kind": site.device_kind,
-        "num_devices": site.num_devices,
-        "params": json.dumps(order.params),
-        "spec": json.dumps(order.spec),
-        "host": platform.node(),
-        "provenance": site.provenance,
-        "data_fingerprint": site.data_fingerprint,
-        "split_hash": site.split_of(order),
-    }
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The site of a text that `to_json` wrote."""
+        data = json.loads(text)
+        return cls(**{**data, "fold_hashes": tuple(data["fold_hashes"])})
+
+
+def trial_record(
+    order: TrialOrder,
+    site: Site,
+    *,
+    state: State,
+    objective: str,
+    value: float | None,
+    num_epochs: int,
+    best_epoch: int | None,
+    started: datetime,
+    ended: datetime,
+    seconds_training: float,
+    seconds_total: float,
+    synthetic: bool,
+    outcome: Outcome = Outcome.NONE,
+    message: str = "",
+    head: str = "",
+    setting: str = "",
+    objectives: Mapping[str, float] | None = None,
+    num_parameters: int | None = None,
+    multiply_adds: int | None = None,
+    device: str = "",
+) -> TrialRecord:
+    """The record of an order: what the order and its site say, and how the trial ended.
+
+    Args: as the columns of the same name in `study.evidence.schema.TRIAL`.
+    """
+    spec = order.trial_spec()
+    return TrialRecord(
+        study=site.study,
+        trial=order.key,
+        role=order.role,
+        number=order.number,
+        table=order.table,
+        variant=order.variant,
+        seed=spec.training.seed,
+        fold=spec.data.split.fold,
+        state=state,
+        outcome=outcome,
+        message=message,
+        params=order.params,
+        spec=order.spec,
+        objective=objective,
+        value=value,
+        head=head,
+        setting=setting,
+        best_epoch=best_epoch,
+        num_epochs=num_epochs,
+        objectives=objectives or {},
+        num_parameters=num_parameters,
+        multiply_adds=multiply_adds,
+        seconds_training=seconds_training,
+        seconds_total=seconds_total,
+        device=device,
+        host=platform.node(),
+        device_kind=site.device_kind,
+        num_devices=site.num_devices,
+        started=started,
+        ended=ended,
+        provenance=site.provenance,
+        data_fingerprint=site.data_fingerprint,
+        split_hash=site.split_of(order),
+        synthetic=synthetic,
+    )

@@ -1,36 +1,53 @@
-"""The one place where events meet the plan and the records. It knows no Ray, so a study can be conducted by anything."""
+"""The one place where events meet the plan and the records.
 
-import json
+It knows no Ray, so anything can conduct a study.
+"""
+
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import publish_once, retry_write
-from study.engine.orders.trial_order import Site, TrialOrder, trial_columns
+from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.search.plan import Plan
+from study.evidence.records import (
+    EpochRecord,
+    Outcome,
+    Role,
+    State,
+    TrialRecord,
+    epochs_table,
+    trial_table,
+)
 from study.evidence.store import Store
 from study.spec.errors import StorageError
+from study.spec.study_file import ablation_key
 
 LOG = logging.getLogger(__name__)
-EPOCH = ("epoch", "train_loss", "val_loss", "value", "lr", "seconds", "pairs_per_second")
 LIVES = 3  # processes that may die under one trial before it counts as failed
 
 
 class Watcher(Protocol):
-    """Who is told what happens, to show it."""
+    """Is told what happens to trials, to show it."""
 
     def started(self, order: TrialOrder) -> None:
         """A trial was given out."""
 
-    def epoch(self, order: TrialOrder, row: dict[str, Any]) -> None:
+    def epoch(self, order: TrialOrder, record: EpochRecord) -> None:
         """A running trial finished an epoch."""
 
     def ended(
-        self, order: TrialOrder, state: str, values: Sequence[float], message: str, rows: list[dict[str, Any]]
+        self,
+        order: TrialOrder,
+        state: State,
+        values: Sequence[float],
+        message: str,
+        epochs: Sequence[EpochRecord],
     ) -> None:
         """A trial ended and its record is written."""
 
@@ -39,18 +56,18 @@ class Conductor:
     """Gives the plan's orders out, takes what becomes of them, and keeps the records.
 
     Args:
-        plan: what to run.
-        store: the run's records.
-        site: where trials work.
-        synthetic: whether the images are drawn.
-        keep_weights: how many of the best search trials keep their weights.
-        halves: whether a trial out of memory goes on with batches in halves.
-        watchers: who is told.
-        stop_group: tells a trial of several workers to stop; None where each trial has one.
+        plan: What to run.
+        store: Records of the run.
+        site: Where trials work.
+        synthetic: Whether the images are drawn.
+        keep_weights: How many of the best search trials keep their weights.
+        halves: Whether a trial that runs out of memory goes on with batches in halves.
+        watchers: Who is told what happens.
+        stop_group: Tells a trial of several workers to stop; None where each trial has one worker.
 
     Attributes:
-        orders: running orders, by key.
-        problem: what ended the study before its time; None while all is well.
+        orders: Running orders, by key.
+        problem: What ended the study before its time; None while all is well.
     """
 
     def __init__(
@@ -58,6 +75,7 @@ class Conductor:
         plan: Plan,
         store: Store,
         site: Site,
+        *,
         synthetic: bool,
         keep_weights: int,
         halves: bool,
@@ -69,7 +87,7 @@ class Conductor:
         self.keep_weights, self.halves = keep_weights, halves
         self.orders: dict[str, TrialOrder] = {}
         self.problem: StorageError | None = None
-        self._rows: dict[str, dict[int, dict[str, Any]]] = {}
+        self._epochs: dict[str, dict[int, EpochRecord]] = {}
         self._started: dict[str, datetime] = {}
         self._lost: Counter[str] = Counter()
         self._without_weights: set[str] = set()
@@ -82,68 +100,65 @@ class Conductor:
         if not self._saved(lambda: self.pending.add(order), f"pending/{order.key}"):
             self.plan.again(order)
             return None
-        self.orders[order.key], self._rows[order.key] = order, {}
+        self.orders[order.key] = order
+        self._epochs[order.key] = {}
         self._started.setdefault(order.key, datetime.now(UTC))
         for watcher in self.watchers:
             watcher.started(order)
         return order
 
-    def result(self, key: str, row: dict[str, Any]) -> bool:
-        """Takes an epoch's row; True when the trial is to be stopped from outside."""
+    def epoch(self, key: str, record: EpochRecord, *, judged: bool) -> bool:
+        """Takes an epoch of a running trial; True when the trial is to be stopped from outside.
+
+        Args:
+            key: Key of the order.
+            record: The epoch.
+            judged: Whether the pruner is to judge it.
+        """
         if self.problem is not None:
             return True
-        if row.get("state") not in ("running", "known") or self.plan.was_stopped(key):
+        if self.plan.was_stopped(key):
             return False
-        self._rows[key][row["epoch"]] = {name: row[name] for name in EPOCH}
+        self._epochs[key][record.epoch] = record
         for watcher in self.watchers:
-            watcher.epoch(self.orders[key], row)
-        if not self.plan.report(key, row["epoch"], row["value"], judged=row["state"] == "running"):
+            watcher.epoch(self.orders[key], record)
+        if not self.plan.report(key, record.epoch, record.value, judged=judged):
             return False
         if self.stop_group is not None:
             self.stop_group(key)
             return False
         return True
 
-    def ended(self, key: str, last: Mapping[str, Any]) -> None:
-        """Takes a trial's last row: a complete one has published itself, any other is published here."""
-        state, outcome, message = (
-            str(last.get("state", "")),
-            str(last.get("outcome", "")),
-            str(last.get("message", "")),
-        )
+    def ended(self, key: str, end: EndMessage) -> None:
+        """Takes the end of a trial: a complete one has published itself, any other is published here."""
         if self.plan.was_stopped(key):
-            self._finish(key, "pruned", [max(row["value"] for row in self._rows[key].values())])
-        elif state == "failed" and outcome == "out_of_memory" and self._halved(key, message):
-            return
-        elif state == "failed":
-            self._finish(key, state, [], outcome, message)
-        elif state == "complete":
-            self._finish(key, state, list(json.loads(last["objectives"]).values()))
-        else:  # interrupted, or its record could not be written: it stays pending and goes on with the next start
-            if state == "unsaved":
-                self._stop(StorageError(message))
+            best = max(record.value for record in self._epochs[key].values())
+            self._finish(key, State.PRUNED, [best])
+        elif end.ending is Ending.COMPLETE:
+            self._finish(key, State.COMPLETE, list(end.objectives.values()))
+        elif end.ending is Ending.FAILED:
+            if end.outcome is not Outcome.OUT_OF_MEMORY or not self._halved(key, end.message):
+                self._finish(key, State.FAILED, [], end.outcome, end.message)
+        else:  # its order stays pending and goes on with the next start
+            if end.ending is Ending.UNSAVED:
+                self._stop(StorageError(end.message))
             self._put_back(key)
 
-    def lost(self, key: str, outcome: str, message: str) -> None:
-        """Takes the death of a trial's process or node: it goes on from its checkpoint, elsewhere if need be."""
+    def lost(self, key: str, outcome: Outcome, message: str) -> None:
+        """Takes the death of a trial's process or node; the trial goes on from its checkpoint on any node."""
         self._lost[key] += 1
-        if outcome == "out_of_memory" and self._halved(key, message):
+        if outcome is Outcome.OUT_OF_MEMORY and self._halved(key, message):
             return
         if self._lost[key] < LIVES:
             LOG.warning("%s goes on from its checkpoint: %s", key, message)
             self._put_back(key)
-        else:
-            self._finish(
-                key,
-                "failed",
-                [],
-                outcome,
-                f"{self._lost[key]} processes ended under it, the last with: {message}",
-            )
+            return
+        cause = f"{self._lost[key]} processes ended under it, the last with: {message}"
+        self._finish(key, State.FAILED, [], outcome, cause)
 
     def _put_back(self, key: str, order: TrialOrder | None = None) -> None:
         self.plan.again(order or self.orders[key])
-        del self.orders[key], self._rows[key]
+        del self.orders[key], self._epochs[key]
 
     def _halved(self, key: str, message: str) -> bool:
         """Puts the order back with batches in halves, unless they are as small as they can be."""
@@ -152,58 +167,64 @@ class Conductor:
         parts = 2 * training["accumulate"]
         if not self.halves or training["batch_size"] // parts < 2 or self.problem is not None:
             return False
-        note = f"out of memory, so batches of {training['batch_size']} are worked on in {parts} parts whose gradients are added ({message})"
-        self._put_back(
-            key, replace(order, spec={**order.spec, "training": {**training, "accumulate": parts}}, note=note)
+        note = (
+            f"out of memory, so batches of {training['batch_size']} are worked on in {parts} parts whose "
+            f"gradients are added ({message})"
         )
+        spec = {**order.spec, "training": {**training, "accumulate": parts}}
+        self._put_back(key, replace(order, spec=spec, note=note))
         return True
 
     def _finish(
-        self, key: str, state: str, values: Sequence[float], outcome: str = "", message: str = ""
+        self,
+        key: str,
+        state: State,
+        values: Sequence[float],
+        outcome: Outcome = Outcome.NONE,
+        message: str = "",
     ) -> None:
-        order, rows = self.orders[key], [row for _, row in sorted(self._rows[key].items())]
-        if state != "complete":
-            record = self._record(order, state, values, outcome, message, rows)
-            epochs = [{"trial": key, **row, "synthetic": self.synthetic} for row in rows]
-            tables = {"trial": [record], "epochs": epochs}
+        order = self.orders[key]
+        epochs = [record for _, record in sorted(self._epochs[key].items())]
+        if state is not State.COMPLETE:
+            record = self._record(order, state, values, outcome, message, epochs)
+            tables = {"trial": trial_table(record), "epochs": epochs_table(epochs)}
             if not self._saved(lambda: publish_once(self.store, key, tables), f"trials/{key}"):
                 self._put_back(key)
                 return
         self._saved(lambda: self.pending.drop(key), f"pending/{key}")
         self.plan.finish(key, state, values, outcome, message)
-        del self.orders[key], self._rows[key]
+        del self.orders[key], self._epochs[key]
         self._drop_weights()
         for watcher in self.watchers:
-            watcher.ended(order, state, values, message or order.note, rows)
+            watcher.ended(order, state, values, message or order.note, epochs)
 
     def _record(
         self,
         order: TrialOrder,
-        state: str,
+        state: State,
         values: Sequence[float],
-        outcome: str,
+        outcome: Outcome,
         message: str,
-        rows: list[dict[str, Any]],
-    ) -> dict[str, Any]:
-        """The record of a trial that has no predictions: its settings, how far it came and why it ended."""
-        spec, now = order.trial_spec(), datetime.now(UTC)
-        return {
-            **trial_columns(order, self.site, spec),
-            "state": state,
-            "outcome": outcome,
-            "message": "; ".join(filter(None, (message, order.note))),
-            "objective": spec.objective or "",
-            "value": values[0] if values else None,
-            "best_epoch": max(rows, key=lambda row: float(row["value"]))["epoch"] if rows else None,
-            "num_epochs": len(rows),
-            "num_parameters": None,
-            "seconds_training": sum(row["seconds"] for row in rows),
-            "seconds_total": (now - self._started[order.key]).total_seconds(),
-            "device": "",
-            "started": self._started[order.key],
-            "ended": now,
-            "synthetic": self.synthetic,
-        }
+        epochs: Sequence[EpochRecord],
+    ) -> TrialRecord:
+        """The record of a trial without predictions: its settings, how far it came and why it ended."""
+        now, started = datetime.now(UTC), self._started[order.key]
+        return trial_record(
+            order,
+            self.site,
+            state=state,
+            outcome=outcome,
+            message="; ".join(filter(None, (message, order.note))),
+            objective=order.trial_spec().objective or "",
+            value=values[0] if values else None,
+            best_epoch=max(epochs, key=lambda record: record.value).epoch if epochs else None,
+            num_epochs=len(epochs),
+            seconds_training=sum((record.seconds for record in epochs), 0.0),
+            seconds_total=(now - started).total_seconds(),
+            started=started,
+            ended=now,
+            synthetic=self.synthetic,
+        )
 
     def _saved(self, write: Callable[[], object], name: str) -> bool:
         """Writes; a storage that keeps refusing ends the study, which loses nothing that is finished."""
@@ -219,16 +240,20 @@ class Conductor:
         self.plan.stop(str(problem))
 
     def _drop_weights(self) -> None:
-        """Keeps the disk bounded: only the best search trials keep their weights, and the variants that the study file names."""
-        complete = [
-            (value, key)
-            for key, (state, value) in self.plan.finished.items()
-            if state == "complete" and value is not None
-        ]
-        ranked = sorted((item for item in complete if item[1].startswith("search-")), reverse=True)
-        kept = {key for _, key in ranked[: self.keep_weights]}
-        wanted = {table: self.plan.spec.ablations[table] for table in self.plan.spec.keep_weights_of}
-        kept |= {f"ablation-{t}-{variant}-s{a.seeds[0]}" for t, a in wanted.items() for variant in a.variants}
-        for key in {key for _, key in complete} - kept - self._without_weights:
-            if self._saved(lambda key=key: self.store.delete_weights(key), f"trials/{key}"):  # type: ignore[misc]
+        """Keeps the disk bounded: only the best search trials and named variants keep weights."""
+        complete = {
+            key: result
+            for key, result in self.plan.finished.items()
+            if result.state is State.COMPLETE and result.value is not None
+        }
+        searched = [(result.value, key) for key, result in complete.items() if result.role is Role.SEARCH]
+        kept = {key for _, key in sorted(searched, reverse=True)[: self.keep_weights]}
+        for table in self.plan.spec.keep_weights_of:
+            ablation = self.plan.spec.ablations[table]
+            kept |= {ablation_key(table, variant, ablation.seeds[0]) for variant in ablation.variants}
+        for key in complete.keys() - kept - self._without_weights:
+            if self._delete_weights(key):
                 self._without_weights.add(key)
+
+    def _delete_weights(self, key: str) -> bool:
+        return self._saved(lambda: self.store.delete_weights(key), f"trials/{key}")

@@ -1,76 +1,102 @@
-"""What to run next: the search's suggestions, then repeats of its best, ablations and baselines. It knows the records, but no Ray.
+"""What to run next: suggestions of the search, then repeats of its best trials, ablations and baselines.
 
-The records are the memory: nothing but the Parquet of finished trials and the orders of unfinished ones is needed to go on.
+The records are the memory: the Parquet of finished trials and the orders of unfinished ones are enough to go
+on. The plan knows no Ray.
 """
 
-import json
-import math
+import itertools
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Self
 
 from study.engine.orders.trial_order import TrialOrder
-from study.engine.search.suggestions import Suggestions, Told
-from study.spec.study_file import StudySpec
-from study.spec.trial_spec import TrialSpec
+from study.engine.search.suggestions import PastTrial, Suggestions
+from study.evidence.records import FinishedTrial, Outcome, Role, State
+from study.spec.holes import Scalar
+from study.spec.study_file import StudySpec, ablation_key
 
 UNTRAINED = "baseline-untrained"
 
-Record = Mapping[str, Any]
+Curves = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What the plan keeps of a finished trial.
+
+    Attributes:
+        role: What the trial was run for.
+        state: How it ended.
+        value: First objective on validation; None where there is none.
+    """
+
+    role: Role
+    state: State
+    value: float | None
+
+    @classmethod
+    def of(cls, trial: FinishedTrial) -> Self:
+        """The result of a recorded trial."""
+        return cls(trial.role, trial.state, trial.value)
 
 
 class Plan:
     """Orders in their turn, and what became of them.
 
     Args:
-        spec: the study.
-        records: the TRIAL rows of finished trials.
-        epochs: their EPOCHS rows, for the pruner.
-        interrupted: orders that were given out before and never finished; they come first, unchanged.
-        minimised: for each objective whether smaller is better; the first one never is.
+        spec: The study.
+        finished: Trials that have a record.
+        curves: First objective of each finished trial by its epochs, for the pruner.
+        interrupted: Orders that were given out before and never finished; they come first, unchanged.
+        minimised: For each objective whether smaller is better; for the first one it never is.
 
     Attributes:
-        finished: state and value of every finished trial, by key.
-        stopped: why nothing more is given out, empty while all is well.
+        finished: Result of every finished trial, by key.
+        stopped: Why nothing more is given out; empty while all is well.
     """
 
     def __init__(
         self,
         spec: StudySpec,
-        records: list[Record],
-        epochs: list[Record],
-        interrupted: list[TrialOrder],
+        finished: Sequence[FinishedTrial],
+        curves: Curves,
+        interrupted: Sequence[TrialOrder],
         minimised: Sequence[bool] = (False,),
     ) -> None:
         self.spec, self.stopped = spec, ""
-        self.finished: dict[str, tuple[str, float | None]] = {
-            row["trial"]: (row["state"], row["value"]) for row in records
-        }
+        self.finished = {trial.trial: TrialResult.of(trial) for trial in finished}
         self._running: dict[str, TrialOrder] = {}
         self._pruned: set[str] = set()
         self._waiting = deque(interrupted)
         self._followed_up = False
         self._failures: list[str] = []
-        searched = [row for row in records if row["role"] == "search"]
-        going_on = {
-            o.number: (o.params, o.trial_spec().training.epochs) for o in interrupted if o.number is not None
+        searched = {
+            trial.number: trial
+            for trial in finished
+            if trial.number is not None and trial.role is Role.SEARCH
         }
+        going_on = {
+            order.number: (order.params, order.trial_spec().training.epochs)
+            for order in interrupted
+            if order.number is not None
+        }
+        past = [_past_trial(number, trial, curves.get(trial.trial, {})) for number, trial in searched.items()]
         self._num_trials = spec.num_trials
-        self._suggestions = Suggestions(spec, _told(searched, epochs), going_on, minimised)
-        self._next_number = max([int(row["number"]) for row in searched] + [*going_on], default=-1) + 1
+        self._suggestions = Suggestions(spec, past, going_on, minimised)
+        self._next_number = max([*searched, *going_on], default=-1) + 1
 
     @property
     def keys(self) -> list[str]:
         """Keys of all orders, those to come included as far as they are known."""
-        search = [f"search-{n:05d}" for n in range(self._num_trials)]
+        search = [search_key(number) for number in range(self._num_trials)]
         return [*dict.fromkeys([*self.finished, *self._running, *search, *self._ablation_keys(), UNTRAINED])]
 
     @property
     def num_left(self) -> int:
         """Orders still to be given out, interrupted ones included."""
-        return (
-            len(self._waiting) + self._num_search_left() + (0 if self._followed_up else self._num_following())
-        )
+        following = 0 if self._followed_up else self._num_following()
+        return len(self._waiting) + self._num_search_left() + following
 
     @property
     def running(self) -> int:
@@ -78,7 +104,7 @@ class Plan:
         return len(self._running)
 
     @property
-    def best(self) -> tuple[float, dict[str, Any]] | None:
+    def best(self) -> tuple[float, dict[str, Scalar]] | None:
         """Validation value and parameters of the search's best complete trial."""
         return self._suggestions.best
 
@@ -88,7 +114,7 @@ class Plan:
         return not self._running and (bool(self.stopped) or self.num_left == 0)
 
     def next(self) -> TrialOrder | None:
-        """The next order; None while nothing can be decided before a running trial ends, or at the end of the plan."""
+        """The next order; None at the end of the plan, or while the next one depends on a running trial."""
         if self.stopped:
             return None
         if not self._waiting and self._num_search_left() > 0:
@@ -111,13 +137,13 @@ class Plan:
         """Gives nothing more out."""
         self.stopped = reason
 
-    def report(self, key: str, epoch: int, value: float, judged: bool = True) -> bool:
-        """Notes the value of an epoch of a running trial; True when it is one of the search and the pruner stops it.
+    def report(self, key: str, epoch: int, value: float, *, judged: bool = True) -> bool:
+        """Notes an epoch of a running trial; True when the pruner stops it, which it does in the search only.
 
         Args:
-            key: of the order.
-            epoch: from 1.
-            value: the first objective.
+            key: Key of the order.
+            epoch: Number of the epoch, from 1.
+            value: First objective.
             judged: False for an epoch from before an interruption, which was judged when it was new.
         """
         order = self._running[key]
@@ -133,139 +159,137 @@ class Plan:
         return key in self._pruned
 
     def finish(
-        self, key: str, state: str, values: Sequence[float] = (), outcome: str = "", message: str = ""
+        self,
+        key: str,
+        state: State,
+        values: Sequence[float] = (),
+        outcome: Outcome = Outcome.NONE,
+        message: str = "",
     ) -> None:
-        """Notes how an order ended; the sampler is told the same.
+        """Notes how an order ended, and tells the sampler the same.
 
         Args:
-            key: of the order.
-            state: complete, pruned or failed.
-            values: of the objectives, the first of a pruned trial being its best so far.
-            outcome: label of a failure.
-            message: what it said.
+            key: Key of the order.
+            state: How the trial ended.
+            values: Values of the objectives; of a pruned trial the first one at its best epoch.
+            outcome: Why it failed.
+            message: What the error said.
         """
         order = self._running.pop(key)
-        self.finished[key] = (state, values[0] if values else None)
+        self.finished[key] = TrialResult(order.role, state, values[0] if values else None)
         if order.number is not None:
-            self._suggestions.tell(order.number, state, values if state == "complete" else ())
+            self._suggestions.tell(order.number, state, values if state is State.COMPLETE else ())
         self._count_failure(state, outcome, message)
 
-    def _count_failure(self, state: str, outcome: str, message: str) -> None:
-        """Ends the study when so many trials failed in a row; one that diverges says nothing once another one did not."""
-        if state != "failed":
+    def _count_failure(self, state: State, outcome: Outcome, message: str) -> None:
+        """Ends the study when so many trials failed in a row.
+
+        A trial whose loss is not finite counts only while no trial is complete; afterwards its learning rate
+        is to blame, not the study.
+        """
+        if state is not State.FAILED:
             self._failures.clear()
-        elif outcome != "non_finite_loss" or self.best is None:
+        elif outcome is not Outcome.NON_FINITE_LOSS or self.best is None:
             self._failures.append(": ".join(filter(None, (outcome.replace("_", " "), message))))
         limit = self.spec.search.max_consecutive_failures
         if len(self._failures) >= limit and not self.stopped:
             cause, times = Counter(self._failures).most_common(1)[0]
             self.stop(f"{len(self._failures)} trials in a row failed, {times} of them with: {cause}")
 
+    def _num_known(self, role: Role) -> int:
+        """Orders of this role that were given out or wait."""
+        finished = sum(result.role is role for result in self.finished.values())
+        orders = (*self._running.values(), *self._waiting)
+        return finished + sum(order.role is role for order in orders)
+
     def _num_search_left(self) -> int:
-        given = sum(key.startswith("search-") for key in (*self.finished, *self._running))
-        return max(0, self._num_trials - given - sum(o.role == "search" for o in self._waiting))
+        return max(0, self._num_trials - self._num_known(Role.SEARCH))
 
     def _search_is_over(self) -> bool:
-        return self._num_search_left() == 0 and not any(o.role == "search" for o in self._running.values())
+        running = any(order.role is Role.SEARCH for order in self._running.values())
+        return self._num_search_left() == 0 and not running
 
     def _suggest(self) -> None:
         suggested = self._suggestions.ask(self._next_number)
-        if suggested is not None:
-            spec, params = suggested
-            self._waiting.append(
-                TrialOrder(
-                    f"search-{self._next_number:05d}", "search", spec.dump(), params, self._next_number
-                )
-            )
-            self._next_number += 1
+        if suggested is None:
+            return
+        spec, params = suggested
+        key, number = search_key(self._next_number), self._next_number
+        order = TrialOrder(key=key, role=Role.SEARCH, spec=spec.dump(), params=params, number=number)
+        self._waiting.append(order)
+        self._next_number += 1
 
-    def _missing(self, keys: list[str]) -> list[str]:
-        known = {*self.finished, *self._running, *(o.key for o in self._waiting)}
+    def _missing(self, keys: Sequence[str]) -> list[str]:
+        known = {*self.finished, *self._running, *(order.key for order in self._waiting)}
         return [key for key in keys if key not in known]
 
     def _ablation_keys(self) -> list[str]:
-        return [
-            f"ablation-{t}-{v}-s{s}"
-            for t, a in self.spec.ablations.items()
-            for v in a.variants
-            for s in a.seeds
-        ]
+        keys = []
+        for table, ablation in self.spec.ablations.items():
+            pairs = itertools.product(ablation.variants, ablation.seeds)
+            keys += [ablation_key(table, variant, seed) for variant, seed in pairs]
+        return keys
 
     def _num_following(self) -> int:
-        """How many repeats, ablations and baselines are to come; which repeats is known when the search is over."""
-        known = sum(
-            key.startswith("confirm-")
-            for key in (*self.finished, *self._running, *(o.key for o in self._waiting))
-        )
-        return max(0, self.spec.num_repeats - known) + len(self._missing([*self._ablation_keys(), UNTRAINED]))
+        """Number of repeats, ablations and baselines to come."""
+        repeats = max(0, self.spec.num_repeats - self._num_known(Role.CONFIRM))
+        return repeats + len(self._missing([*self._ablation_keys(), UNTRAINED]))
 
     def _following(self) -> list[TrialOrder]:
         """Repeats of the best configurations, ablations on the best one, and its untrained network."""
         best = self.best[1] if self.best else {}
-        orders = self._confirmations()
-        for table, ablation in self.spec.ablations.items():
-            params = best if ablation.base == "best" else {}
-            for variant in ablation.variants:
-                for seed in ablation.seeds:
-                    spec = self.spec.variant(table, variant, seed, params)
-                    orders.append(
-                        TrialOrder(
-                            f"ablation-{table}-{variant}-s{seed}",
-                            "ablation",
-                            spec.dump(),
-                            table=table,
-                            variant=variant,
-                        )
-                    )
-        orders.append(TrialOrder(UNTRAINED, "baseline", self.spec.preset(best).dump(), trains=False))
+        untrained = self.spec.preset(best).dump()
+        orders = [*self._repeats(), *self._ablations(best)]
+        orders.append(TrialOrder(key=UNTRAINED, role=Role.BASELINE, spec=untrained, trains=False))
         missing = set(self._missing([order.key for order in orders]))
         return [order for order in orders if order.key in missing]
 
-    def _confirmations(self) -> list[TrialOrder]:
+    def _ablations(self, best: Mapping[str, Scalar]) -> list[TrialOrder]:
+        orders = []
+        for table, ablation in self.spec.ablations.items():
+            params = best if ablation.base == "best" else {}
+            for variant, seed in itertools.product(ablation.variants, ablation.seeds):
+                order = TrialOrder(
+                    key=ablation_key(table, variant, seed),
+                    role=Role.ABLATION,
+                    spec=self.spec.variant(table, variant, seed, params).dump(),
+                    table=table,
+                    variant=variant,
+                )
+                orders.append(order)
+        return orders
+
+    def _repeats(self) -> list[TrialOrder]:
         confirm = self.spec.search.confirm
         if confirm is None:
             return []
         orders = []
         for _, number, params in self._suggestions.ranked(confirm.top):
             spec = self.spec.preset(params)
-            for seed in confirm.seeds:
-                for fold in range(confirm.folds):
-                    key = f"confirm-{number:05d}-s{seed}" + (f"-f{fold}" if confirm.folds > 1 else "")
-                    repeat = repeated(spec, seed, fold, confirm.folds)
-                    orders.append(
-                        TrialOrder(key, "confirm", repeat.dump(), params, variant=f"search-{number:05d}")
-                    )
+            for seed, fold in itertools.product(confirm.seeds, range(confirm.folds)):
+                order = TrialOrder(
+                    key=f"confirm-{number:05d}-s{seed}" + (f"-f{fold}" if confirm.folds > 1 else ""),
+                    role=Role.CONFIRM,
+                    spec=spec.repeated(seed=seed, fold=fold, folds=confirm.folds).dump(),
+                    params=params,
+                    variant=search_key(number),
+                )
+                orders.append(order)
         return orders
 
 
-def repeated(spec: TrialSpec, seed: int, fold: int, folds: int) -> TrialSpec:
-    """The same configuration with another seed, and with one fold of the patients as test set where there are several."""
-    data = spec.data
-    if folds > 1:
-        data = data.model_copy(
-            update={"split": data.split.model_copy(update={"folds": folds, "fold": fold, "file": None})}
-        )
-    return spec.model_copy(update={"data": data, "training": spec.training.model_copy(update={"seed": seed})})
+def search_key(number: int) -> str:
+    """Key of the search's trial of that number."""
+    return f"search-{number:05d}"
 
 
-def _told(searched: list[Record], epochs: list[Record]) -> list[Told]:
-    """How every finished trial of the search went."""
-    curves: dict[str, dict[int, float]] = {}
-    for row in epochs:
-        if math.isfinite(row["value"]):
-            curves.setdefault(row["trial"], {})[int(row["epoch"])] = float(row["value"])
-    told = []
-    for row in searched:
-        values = list(json.loads(row["objectives"]).values())
-        asked = json.loads(row["spec"])["training"]["epochs"]
-        told.append(
-            Told(
-                int(row["number"]),
-                json.loads(row["params"]),
-                row["state"],
-                values,
-                curves.get(row["trial"], {}),
-                asked,
-            )
-        )
-    return told
+def _past_trial(number: int, trial: FinishedTrial, curve: Mapping[int, float]) -> PastTrial:
+    """What the sampler and the pruner learn from a finished trial of the search."""
+    return PastTrial(
+        number=number,
+        params=trial.params,
+        state=trial.state,
+        values=list(trial.objectives.values()),
+        curve=curve,
+        epochs=trial.epochs,
+    )

@@ -1,29 +1,30 @@
-"""Who suggests the next configuration: a sampler made anew for each suggestion, so that it depends on nothing but the records.
+"""The samplers, which suggest the parameters of the next trial.
 
-Its randomness comes from the seed and the trial's number, never from how many suggestions this process has made: a study
-that was interrupted suggests what it would have suggested.
+A sampler is made anew for each suggestion, so that it depends on nothing but the records. Its randomness
+comes from the seed and the number of the trial, not from how many suggestions this process has made: a study
+that was interrupted suggests what it would have suggested without the interruption.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import optuna
-from cmaes import CMA  # type: ignore[import-untyped]
+from cmaes import CMA
+from jaxtyping import Float
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from study.spec.holes import Hole
-from study.spec.searching import SearchSpec, always_there
+from study.spec.holes import Hole, Scalar
+from study.spec.searching import SearchSpec, unconditional
 
-GP_TRIALS = 300  # a Gaussian process costs the cube of its trials; beyond these TPE goes on
-CMA_TRIALS = 1000  # the evolution path forgets in some tens of generations; older ones would only cost time
+GP_TRIALS = 300  # a Gaussian process costs the cube of its trials, so TPE takes over after these
+CMA_TRIALS = 1000  # the evolution path forgets within some tens of generations; more trials only cost time
 
-Distributions = Mapping[str, BaseDistribution]
+_NumberRange = FloatDistribution | IntDistribution
 
 
 def distribution(hole: Hole) -> BaseDistribution:
@@ -39,90 +40,106 @@ def sampler_of(search: SearchSpec, holes: Mapping[str, Hole], number: int) -> Ba
     """The sampler of one suggestion.
 
     Args:
-        search: what the study asks for.
-        holes: its parameters.
-        number: of the trial to come.
+        search: What the study asks for.
+        holes: Parameters of the study.
+        number: Number of the trial that is to be suggested.
     """
     seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
-
-    def tpe() -> BaseSampler:
-        with warnings.catch_warnings():
-            # `group` is experimental, and the documented setting for spaces with branches.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return TPESampler(
-                seed=seed, n_startup_trials=search.startup, multivariate=True, group=True, constant_liar=True
-            )
-
-    def gp() -> BaseSampler:
-        if number >= GP_TRIALS:
-            return tpe()
-        return GPSampler(
-            seed=seed,
-            n_startup_trials=search.startup,
-            independent_sampler=tpe(),
-            warn_independent_sampling=False,
-        )
-
     samplers: Mapping[str, Callable[[], BaseSampler]] = {
-        "tpe": tpe,
-        "gp": gp,
-        "cmaes": lambda: Evolution(holes, search.startup, seed, tpe()),
+        "tpe": lambda: _parzen(search, seed),
+        "gp": lambda: _gaussian_process(search, seed) if number < GP_TRIALS else _parzen(search, seed),
+        "cmaes": lambda: Evolution(holes, search.startup, seed, _parzen(search, seed)),
         "random": lambda: RandomSampler(seed=seed),
         "qmc": lambda: SobolPoint(list(holes), search.seed, number),
-        "grid": lambda: RandomSampler(seed=seed),  # every parameter is given
+        "grid": lambda: RandomSampler(seed=seed),  # it draws nothing: a grid gives every parameter
     }
     return samplers[search.sampler]()
 
 
-class SobolPoint(BaseSampler):
-    """Point `number` of a scrambled Sobol sequence over all parameters; a branch reads its own coordinates.
+def _parzen(search: SearchSpec, seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        # `group` is experimental, but it is the documented setting for spaces with branches.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return TPESampler(
+            seed=seed,
+            n_startup_trials=search.startup,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+        )
 
-    Optuna's own sampler counts its points in the study, knows no branches and draws at random until the first trial ends.
+
+def _gaussian_process(search: SearchSpec, seed: int) -> BaseSampler:
+    return GPSampler(
+        seed=seed,
+        n_startup_trials=search.startup,
+        independent_sampler=_parzen(search, seed),
+        warn_independent_sampling=False,
+    )
+
+
+class SobolPoint(BaseSampler):
+    """One point of a scrambled Sobol sequence, which has a coordinate for each parameter of the study.
+
+    A parameter inside a branch has its own coordinate, too, which is read only where the branch is taken.
+
+    Differs: Optuna's own sampler counts its points in the study, knows no branches and draws at random until
+    the first trial ends.
+
+    Args:
+        names: Names of all parameters.
+        seed: Seed of the scrambling.
+        number: Number of the point, from 0.
     """
 
     def __init__(self, names: list[str], seed: int, number: int) -> None:
-        points = qmc.Sobol(max(1, len(names)), scramble=True, seed=seed)
+        sequence = qmc.Sobol(max(1, len(names)), scramble=True, seed=seed)
         if number:
-            points.fast_forward(number)
-        self._point = dict(zip(names, points.random(1)[0], strict=False))
+            sequence.fast_forward(number)
+        coordinates = sequence.random(1)[0]
+        self._point = {name: float(coordinate) for name, coordinate in zip(names, coordinates, strict=False)}
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Nothing: each parameter has its own coordinate."""
+        """No parameters: each has its own coordinate."""
         return {}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing: each parameter has its own coordinate."""
+    ) -> dict[str, Scalar]:
+        """No values: each parameter has its own coordinate."""
         return {}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The parameter's coordinate in its range."""
-        return from_unit(param_distribution, float(self._point[param_name]))
+    ) -> Scalar:
+        """The value at the parameter's coordinate."""
+        return from_unit(param_distribution, self._point[param_name])
 
 
 class Evolution(BaseSampler):
-    """CMA-ES over the numbers that every trial has; the rest is another sampler's (Hansen 2016).
+    """CMA-ES over the numbers that every trial has; another sampler suggests all other parameters.
 
-    The strategy is fed with the complete trials in the order of their numbers, a generation at a time, whoever suggested
-    them. Optuna's own sampler keeps its state in the trials' notes, which the records do not hold.
+    The strategy learns from the complete trials in the order of their numbers, one generation after another,
+    whichever sampler suggested them.
+
+    Source: Hansen 2016.
+    Differs: Optuna's own sampler keeps its state in notes on the trials, and the records have no such notes.
 
     Args:
-        holes: all parameters.
-        startup: complete trials before it begins.
-        seed: of this suggestion.
-        rest: suggests the other parameters, and all of them before.
+        holes: All parameters.
+        startup: Number of complete trials that there must be before the strategy begins.
+        seed: Seed of this suggestion.
+        other: Sampler of the other parameters, and of all parameters before the strategy begins.
     """
 
-    def __init__(self, holes: Mapping[str, Hole], startup: int, seed: int, rest: BaseSampler) -> None:
-        self._distributions = {
-            n: distribution(holes[n]) for n in always_there(holes) if holes[n].choices is None
-        }
-        self._startup, self._seed, self._rest = startup, seed, rest
+    def __init__(self, holes: Mapping[str, Hole], startup: int, seed: int, other: BaseSampler) -> None:
+        numbers = [name for name in unconditional(holes) if holes[name].choices is None]
+        self._distributions = {name: distribution(holes[name]) for name in numbers}
+        self._startup = startup
+        self._seed = seed
+        self._other = other
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -132,69 +149,81 @@ class Evolution(BaseSampler):
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """A point of the generation that follows the complete trials."""
-        told = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(told) < self._startup:
+    ) -> dict[str, Scalar]:
+        """One point of the generation that follows the complete trials; empty before the strategy begins."""
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < self._startup:
             return {}
-        cube = np.array([[0.0, 1.0]] * len(search_space))
-        strategy = CMA(mean=np.full(len(cube), 0.5), sigma=0.3, bounds=cube, seed=self._seed)
+        strategy = self._new_strategy(len(search_space))
         size = strategy.population_size
-        generations = [told[i : i + size] for i in range(0, len(told) - size + 1, size)]
+        generations = [complete[i : i + size] for i in range(0, len(complete) - size + 1, size)]
         for generation in generations[-(CMA_TRIALS // size) :]:
-            if strategy.should_stop():  # it has converged: look elsewhere from here on
-                strategy = CMA(
-                    mean=np.full(len(cube), 0.5),
-                    sigma=0.3,
-                    bounds=cube,
-                    seed=self._seed,
-                    population_size=size,
-                )
-            strategy.tell(
-                [
-                    (
-                        np.array([to_unit(d, t.params[n]) for n, d in search_space.items()]),
-                        -float(t.values[0]),
-                    )
-                    for t in generation
-                ]
-            )
-        return {
-            name: from_unit(d, float(u))
-            for (name, d), u in zip(search_space.items(), strategy.ask(), strict=True)
-        }
+            if strategy.should_stop():  # it has converged: a new one looks elsewhere
+                strategy = self._new_strategy(len(search_space))
+            strategy.tell([_solution(past, search_space) for past in generation])
+        point = zip(search_space.items(), strategy.ask(), strict=True)
+        return {name: from_unit(of, float(share)) for (name, of), share in point}
+
+    def _new_strategy(self, num_parameters: int) -> CMA:
+        cube = np.array([[0.0, 1.0]] * num_parameters)
+        return CMA(mean=np.full(num_parameters, 0.5), sigma=0.3, bounds=cube, seed=self._seed)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The other sampler's suggestion."""
-        return self._rest.sample_independent(study, trial, param_name, param_distribution)
+    ) -> Scalar:
+        """The suggestion of the other sampler."""
+        value: Scalar = self._other.sample_independent(study, trial, param_name, param_distribution)
+        return value
 
 
-def from_unit(of: BaseDistribution, u: float) -> Any:
-    """The value at share u of a range (on its scale), 0 ≤ u ≤ 1; each choice and each step has an equal part of the unit."""
+def _solution(
+    trial: FrozenTrial, space: Mapping[str, BaseDistribution]
+) -> tuple[Float[np.ndarray, " d"], float]:
+    """A trial as the strategy takes it: a point in the unit cube, and a value that is better when smaller."""
+    point = np.array([to_unit(of, trial.params[name]) for name, of in space.items()])
+    return point, -float(trial.values[0])
+
+
+def from_unit(of: BaseDistribution, share: float) -> Scalar:
+    """The value at a share of a range, on the scale of the range.
+
+    Each choice, and each step of a range with steps, has an equal part of the unit.
+
+    Args:
+        of: The range.
+        share: The share, 0 to 1.
+    """
     if isinstance(of, CategoricalDistribution):
-        return of.choices[min(int(u * len(of.choices)), len(of.choices) - 1)]
-    assert isinstance(of, FloatDistribution | IntDistribution)
+        return of.choices[min(int(share * len(of.choices)), len(of.choices) - 1)]
+    assert isinstance(of, _NumberRange)
     if of.step is not None and not of.log:
-        count = round((of.high - of.low) / of.step) + 1
-        return type(of.low)(of.low + min(int(u * count), count - 1) * of.step)
+        place = min(int(share * _num_steps(of, of.step)), _num_steps(of, of.step) - 1)
+        return type(of.low)(of.low + place * of.step)
     if not of.log:
-        return of.low + u * (of.high - of.low)
-    half = 0.5 if isinstance(of, IntDistribution) else 0.0
-    low, high = math.log(of.low - half), math.log(of.high + half)
-    value = math.exp(low + u * (high - low))
-    return min(max(round(value), of.low), of.high) if half else min(max(value, of.low), of.high)
+        return of.low + share * (of.high - of.low)
+    low, high = _log_ends(of)
+    value = math.exp(low + share * (high - low))
+    if isinstance(of, IntDistribution):
+        value = round(value)
+    return min(max(value, of.low), of.high)
 
 
-def to_unit(of: BaseDistribution, value: Any) -> float:
-    """The middle of the part of the unit that `from_unit` takes to the value; of numbers only."""
-    assert isinstance(of, FloatDistribution | IntDistribution)
+def to_unit(of: BaseDistribution, value: Scalar) -> float:
+    """The middle of the part of the unit that `from_unit` takes to this value; for numbers only."""
+    assert isinstance(of, _NumberRange)
+    assert isinstance(value, int | float)
     if of.step is not None and not of.log:
-        count = round((of.high - of.low) / of.step) + 1
-        return float((round((value - of.low) / of.step) + 0.5) / count)
-    if of.log:
-        half = 0.5 if isinstance(of, IntDistribution) else 0.0
-        low, high = math.log(of.low - half), math.log(of.high + half)
-        return (math.log(value) - low) / (high - low) if high > low else 0.5
-    return float((value - of.low) / (of.high - of.low)) if of.high > of.low else 0.5
+        return float((round((value - of.low) / of.step) + 0.5) / _num_steps(of, of.step))
+    low, high = _log_ends(of) if of.log else (of.low, of.high)
+    place = math.log(value) if of.log else value
+    return float((place - low) / (high - low)) if high > low else 0.5
+
+
+def _num_steps(of: _NumberRange, step: float) -> int:
+    return round((of.high - of.low) / step) + 1
+
+
+def _log_ends(of: _NumberRange) -> tuple[float, float]:
+    """The ends of a range on the logarithmic scale; a whole number has 0.5 of room on both sides."""
+    half = 0.5 if isinstance(of, IntDistribution) else 0.0
+    return math.log(of.low - half), math.log(of.high + half)

@@ -1,3 +1,5 @@
-"""Everything between a checked study file and its first trial: whether the run folder is this study's, the
-data and their split, where the code stands, and the class prior.
+"""From a checked study file to its first trial.
+
+The run folder must be this study's; the data, their split, the parts of the networks and the weights must be
+there; the code is noted, and the class prior is scored.
 """

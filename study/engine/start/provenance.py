@@ -1,4 +1,4 @@
-"""What a result was made with: code, its uncommitted difference, lock file, library versions, command, machine."""
+"""What a result was made with: code, uncommitted changes, libraries, command and machine."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+# The dependencies of pyproject.toml.
 LIBRARIES = (
     "ray",
     "torch",
@@ -34,15 +35,15 @@ LIBRARIES = (
     "cmaes",
     "huggingface-hub",
     "packaging",
-)  # the dependencies of pyproject.toml
+)
 ROOT = Path(__file__).parents[3]
 
 
 def provenance(command: str) -> str:
-    """JSON with commit, uncommitted difference, lock hash, versions, command and platform.
+    """JSON with commit, uncommitted changes, hash of the lock file, versions, command and platform.
 
     Args:
-        command: the command line as it was typed.
+        command: The command line as it was typed.
     """
     difference = _git("diff", "HEAD")
     lock = ROOT / "uv.lock"
@@ -62,7 +63,7 @@ def provenance(command: str) -> str:
 
 
 def _git(*args: str) -> str:
-    """Output of a git command in the project's folder; empty where there is no git or no repository."""
+    """The output of a git command in the project's folder; empty where there is no git or no repository."""
     try:
         done = subprocess.run(
             ["git", "-C", str(ROOT), *args], capture_output=True, text=True, timeout=20, check=False

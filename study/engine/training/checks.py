@@ -1,7 +1,8 @@
-"""What the data part of a trial asks of its samples, its head and its loss; looked at before any training."""
+"""Checks before any training: the settings of a trial suit its samples, and its components fit together."""
 
 import torch
 
+from models.contracts import Head, Loss
 from models.siamese import SiameseNet
 from study.data.pairs import Pairs
 from study.engine.training.network import (
@@ -20,83 +21,73 @@ def check_suits(spec: TrialSpec, pairs: Pairs) -> None:
     """Refuses settings that make no sense for these samples.
 
     Raises:
-        SpecError: eyes of single images are to be aligned, batches of several labels a sample to be balanced by class, or labels to
-            be mixed for a loss or head that needs whole ones.
+        SpecError: Eyes of single images are to be aligned, batches of multilabel samples are to be balanced
+            by class, or labels are to be mixed for a loss or head that needs whole labels.
     """
     data, training = spec.data, spec.training
     if data.align != "none" and pairs.num_views == 1:
         raise SpecError(
-            f"`data.align`: `{data.align}` needs samples that are pairs of eyes, got single images. Set it to none."
+            f"`data.align`: `{data.align}` needs samples that are pairs of eyes, got single images. "
+            "Set it to none."
         )
     if training.sampling == "class_balanced" and pairs.kind == "multilabel":
         raise SpecError(
-            "`training.sampling`: `class_balanced` needs exactly one label a sample, got a data set of kind multilabel. Set it to shuffle."
+            "`training.sampling`: `class_balanced` needs exactly one label a sample, "
+            "got a data set of kind multilabel. Set it to shuffle."
         )
-    cutmix = data.augmentation.cutmix
-    if cutmix.probability == 0:
-        return
-    if cutmix.kind == "standard" and not _takes_shares(spec):
+    if data.augmentation.cutmix.probability > 0 and not _takes_shares(spec):
+        _require_whole_labels(spec, pairs)
+
+
+def _require_whole_labels(spec: TrialSpec, pairs: Pairs) -> None:
+    """Refuses mixed labels, for a loss and a head that need whole labels.
+
+    Raises:
+        SpecError: CutMix mixes the labels of samples, or those of eyes that the loss learns from.
+    """
+    kind = spec.data.augmentation.cutmix.kind
+    loss, head = spec.loss.name, spec.model.head.name
+    parts = f"the loss `{loss}` with the head `{head}`, which need whole labels"
+    if kind == "standard":
         raise SpecError(
-            f"`data.augmentation.cutmix.kind`: `standard` mixes labels, got {_parts(spec)}. Set it to same_label, or {_remedy()}."
+            f"`data.augmentation.cutmix.kind`: `standard` mixes labels, got {parts}. "
+            f"Set it to same_label, or {_remedy()}."
         )
-    if (
-        cutmix.kind == "same_label"
-        and training.eye_weight
-        and pairs.num_views == 2
-        and not _takes_shares(spec)
-    ):
+    if kind == "same_label" and spec.training.eye_weight and pairs.num_views == 2:
         raise SpecError(
-            "`data.augmentation.cutmix.kind`: `same_label` mixes the labels of each eye, which `training.eye_weight` learns from, "
-            f"got {_parts(spec)}. Set eye_weight to 0, or {_remedy()}."
+            "`data.augmentation.cutmix.kind`: `same_label` mixes the labels of each eye, "
+            f"which `training.eye_weight` learns from, got {parts}. Set eye_weight to 0, or {_remedy()}."
         )
 
 
 def _takes_shares(spec: TrialSpec) -> bool:
-    loss, head = components.load("loss", spec.loss.name), components.load("head", spec.model.head.name)
-    return getattr(loss, "soft_targets", False) and getattr(head, "soft_targets", True)
+    """Whether loss and head take labels between 0 and 1."""
+    return _loss(spec.loss.name).soft_targets and _head(spec.model.head.name).soft_targets
 
 
-def _parts(spec: TrialSpec) -> str:
-    return f"the loss `{spec.loss.name}` with the head `{spec.model.head.name}`, which need whole labels"
+def _loss(name: str) -> type[Loss]:
+    loss: type[Loss] = components.load("loss", name)
+    return loss
+
+
+def _head(name: str) -> type[Head]:
+    head: type[Head] = components.load("head", name)
+    return head
 
 
 def _remedy() -> str:
-    losses = [
-        name
-        for name in components.names("loss")
-        if getattr(components.load("loss", name), "soft_targets", False)
-    ]
-    heads = [
-        name
-        for name in components.names("head")
-        if getattr(components.load("head", name), "soft_targets", True)
-    ]
-    return f"take one of the losses {', '.join(losses)} with one of the heads {', '.join(heads)}"
+    losses = ", ".join(name for name in components.names("loss") if _loss(name).soft_targets)
+    heads = ", ".join(name for name in components.names("head") if _head(name).soft_targets)
+    return f"take one of the losses {losses} with one of the heads {heads}"
 
 
 def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     """Builds the network without memory for its weights, to find what does not fit before any training.
 
     Raises:
-        SpecError: a component does not fit the data or another component.
+        SpecError: A component does not fit the data or another component.
     """
-    head, loss = components.load("head", spec.model.head.name), components.load("loss", spec.loss.name)
-    many = pairs.kind == "multilabel"
-    if many and not head.multilabel_data:
-        raise SpecError(
-            f"`model.head`: labels of kind {pairs.kind} need a head for several labels a sample, got `{spec.model.head.name}`. "
-            f"Take one of {', '.join(n for n in components.names('head') if components.load('head', n).multilabel_data)}."
-        )
-    if loss.exclusive not in (None, head.exclusive):
-        works = [
-            n
-            for n in components.names("loss")
-            if components.load("loss", n).exclusive in (None, head.exclusive)
-        ]
-        raise SpecError(
-            f"`loss`: `{spec.loss.name}` does not fit the head `{spec.model.head.name}`, whose targets carry "
-            f"{'exactly one label' if head.exclusive else 'any number of labels'}. Take one of {', '.join(works)}."
-        )
+    _check_declarations(spec, pairs)
     num_labels, image_px = len(pairs.labels), spec.data.image_px
     sets = label_sets(torch.from_numpy(pairs.targets).float())
     with torch.device("meta"):
@@ -111,10 +102,39 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     build_criterion(spec, net, torch.eye(num_labels))
 
 
+def _check_declarations(spec: TrialSpec, pairs: Pairs) -> None:
+    """Compares what data, head and loss say about the number of labels in a sample.
+
+    Raises:
+        SpecError: They contradict each other.
+    """
+    head, loss = _head(spec.model.head.name), _loss(spec.loss.name)
+    if pairs.kind == "multilabel" and not head.multilabel_data:
+        fitting = [name for name in components.names("head") if _head(name).multilabel_data]
+        raise SpecError(
+            f"`model.head`: labels of kind {pairs.kind} need a head for several labels a sample, "
+            f"got `{spec.model.head.name}`. Take one of {', '.join(fitting)}."
+        )
+    if loss.exclusive not in (None, head.exclusive):
+        fitting = [
+            name for name in components.names("loss") if _loss(name).exclusive in (None, head.exclusive)
+        ]
+        number = "exactly one label" if head.exclusive else "any number of labels"
+        raise SpecError(
+            f"`loss`: `{spec.loss.name}` does not fit the head `{spec.model.head.name}`, whose targets have "
+            f"{number}. Take one of {', '.join(fitting)}."
+        )
+
+
 def _require_depths(spec: TrialSpec, net: SiameseNet) -> None:
+    """Passes where the learning rate does not decay with the depth, or where the depths are known.
+
+    Raises:
+        SpecError: The rate decays and the stages of the backbone are not known.
+    """
     if spec.optimiser.layer_decay < 1:
         try:
-            net.backbone.depths()  # type: ignore[operator]
+            net.backbone.depths()
         except ValueError as error:
             name = spec.model.backbone.name
             raise SpecError(

@@ -9,14 +9,14 @@ from models.siamese import SiameseNet
 
 
 def multiply_adds(net: SiameseNet, num_views: int, image_px: int) -> int:
-    """Multiplications with addition for one sample: those of convolutions and matrix products, half of their operations.
+    """Multiplications with an addition that one sample takes, in convolutions and matrix products alone.
 
     Args:
-        net: the network; it is left as it is.
-        num_views: images of a sample.
-        image_px: side of an image.
+        net: The network; it is left as it is.
+        num_views: Images of a sample.
+        image_px: Side of an image in pixels.
     """
-    bare = deepcopy(net).to("meta").eval()  # counts without computing
+    shapes = deepcopy(net).to("meta").eval()  # has no numbers, so that nothing is computed
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        bare(torch.empty(1, num_views, 3, image_px, image_px, device="meta"))
-    return int(counter.get_total_flops() // 2)
+        shapes(torch.empty(1, num_views, 3, image_px, image_px, device="meta"))
+    return int(counter.get_total_flops() // 2)  # an addition and a multiplication count as two operations

@@ -1,46 +1,55 @@
-"""One training as a generator of epochs: AdamW, warm-up and cosine, clipping, early stopping, best epoch. It knows no Ray."""
+"""One training as a generator of epochs: AdamW, warm-up and cosine, clipping, early stopping, best epoch.
+
+It knows no Ray.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from study.engine.training.workers import WorkerGroup, bare
+from models.siamese import SiameseNet
+from study.engine.training.workers import ALONE, WorkerGroup, bare
 from study.spec.trial_spec import OptimiserSpec, TrainingSpec
 
-State = dict[str, Any]
+FitState = dict[str, Any]  # all that `fit` needs to go on, as `torch.save` writes it
 
 
 class NonFiniteLoss(ArithmeticError):
-    """The training loss is no finite number; the training cannot go on."""
+    """The training loss is not a finite number, so the training cannot go on."""
 
 
 class TrainingBatches(Protocol):
-    """Shuffled batches of one epoch after another, a pure function of the seed and the epoch."""
+    """Batches of one epoch after another, which depend on the seed and the epoch alone.
 
-    def set_epoch(self, epoch: int) -> None: ...
+    A batch begins with images, targets and targets of each view.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose batches come next."""
+
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[Any]: ...
+    def __iter__(self) -> Iterator[Sequence[Tensor]]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Epoch:
     """What one epoch gave.
 
     Attributes:
-        epoch: number, from 1.
-        train_loss: mean over the epoch's samples.
-        val_loss: the same loss on the validation split.
-        value: the objective on the validation split.
-        lr: learning rate at the end of the epoch.
-        seconds: of training and validation.
-        pairs_per_second: of the training part.
-        improved: whether `value` is the best so far.
-        state: makes a state from which `fit` goes on as if it had never stopped.
+        epoch: Number of the epoch, from 1.
+        train_loss: Mean loss over the samples of the epoch.
+        val_loss: The same loss on the validation split.
+        value: Objective on the validation split.
+        lr: Learning rate at the end of the epoch.
+        seconds: Seconds spent in training and validation.
+        pairs_per_second: Samples per second of the training part.
+        improved: Whether `value` is the best so far.
+        state: Makes a state from which `fit` goes on as if it had never stopped.
     """
 
     epoch: int
@@ -51,7 +60,7 @@ class Epoch:
     seconds: float
     pairs_per_second: float
     improved: bool
-    state: Callable[[], State]
+    state: Callable[[], FitState]
 
 
 def fit(
@@ -62,27 +71,30 @@ def fit(
     optimiser: OptimiserSpec,
     training: TrainingSpec,
     device: torch.device,
-    group: WorkerGroup = WorkerGroup(),
-    start: State | None = None,
+    group: WorkerGroup = ALONE,
+    start: FitState | None = None,
 ) -> Iterator[Epoch]:
-    """Trains the network in place and yields after each epoch; ends after `epochs` or without progress for `patience`.
+    """Trains the network in place and yields after each epoch.
+
+    The training ends after `training.epochs`, or when the objective has not improved for `training.patience`
+    epochs.
 
     Args:
-        net: the network on its device, perhaps wrapped for data parallelism.
-        loss: maps (output, targets, targets of each view) to a scalar.
-        batches: the training split.
-        evaluate: gives (objective, loss) on the validation split; greater is better.
-        optimiser: rates and decay.
-        training: epochs, clipping, patience, precision.
-        device: where the network is.
-        group: the workers that train together.
-        start: the state of an earlier `Epoch`; what it had seen is not seen again.
+        net: The network on its device, perhaps wrapped for data parallelism.
+        loss: Maps (output, targets, targets of each view) to a scalar.
+        batches: Batches of the training split.
+        evaluate: Gives (objective, loss) on the validation split; a greater objective is better.
+        optimiser: Learning rates and weight decay.
+        training: Epochs, clipping, patience and precision.
+        device: Device of the network.
+        group: Workers that train together.
+        start: State of an earlier `Epoch`; the epochs before it are not trained again.
 
     Raises:
-        NonFiniteLoss: the loss of a step is infinite or no number.
+        NonFiniteLoss: The loss of a step is infinite or not a number.
     """
     steps = _Steps(net, loss, optimiser, training, device, len(batches))
-    best, stale, first = -math.inf, 0, 1
+    best, stale, first = -math.inf, 0, 1  # `stale` counts the epochs since the best one
     if start is not None:
         steps.restore(start)
         best, stale, first = start["best"], start["stale"], start["epoch"] + 1
@@ -97,13 +109,20 @@ def fit(
         improved = value > best
         best, stale = (value, 0) if improved else (best, stale + 1)
 
-        def state(epoch: int = epoch, best: float = best, stale: int = stale) -> State:
+        def state(epoch: int = epoch, best: float = best, stale: int = stale) -> FitState:
             return {**steps.state(), "epoch": epoch, "best": best, "stale": stale}
 
         yield Epoch(
-            epoch, group.mean(train_loss), val_loss, value, steps.lr, time.perf_counter() - began,
-            group.size * num_samples / max(trained - began, 1e-9), improved, state,
-        )  # fmt: skip
+            epoch=epoch,
+            train_loss=group.mean(train_loss),
+            val_loss=val_loss,
+            value=value,
+            lr=steps.lr,
+            seconds=time.perf_counter() - began,
+            pairs_per_second=group.size * num_samples / max(trained - began, 1e-9),
+            improved=improved,
+            state=state,
+        )
 
 
 class _Steps:
@@ -118,8 +137,8 @@ class _Steps:
         device: torch.device,
         steps_per_epoch: int,
     ) -> None:
-        self.net, self.loss, self.clip_norm, self.device = net, loss, training.clip_norm, device
-        self.accumulate = training.accumulate
+        self.net, self.loss, self.device = net, loss, device
+        self.clip_norm, self.accumulate = training.clip_norm, training.accumulate
         self.bfloat16 = use_bfloat16(training.precision, device)
         self.parameters = [p for p in net.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -128,7 +147,8 @@ class _Steps:
             weight_decay=optimiser.weight_decay,
             foreach=True,
         )
-        warmup, total = training.warmup_epochs * steps_per_epoch, training.epochs * steps_per_epoch
+        warmup = training.warmup_epochs * steps_per_epoch
+        total = training.epochs * steps_per_epoch
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: warmup_cosine(step, warmup, total)
         )
@@ -137,39 +157,44 @@ class _Steps:
     def lr(self) -> float:
         return float(self.schedule.get_last_lr()[-1])
 
-    def epoch(self, batches: Iterable[Any], epoch: int) -> tuple[float, int]:
-        """One pass over the batches: mean loss and number of samples. The loss stays on the device until the end of the pass."""
+    def epoch(self, batches: Iterable[Sequence[Tensor]], epoch: int) -> tuple[float, int]:
+        """Makes one pass over the batches and gives the mean loss and the number of samples.
+
+        The sum of the losses stays on the device until the end of the pass.
+        """
         self.net.train()
         total, num_samples = torch.zeros((), device=self.device), 0
         for images, targets, view_targets, *_ in batches:
             self.optimiser.zero_grad(set_to_none=True)
-            found = self._backward(images, targets, view_targets)
+            batch_loss = self._backward(images, targets, view_targets)
             norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-            if not math.isfinite(float(norm + found)):  # one wait for the device, not two
-                raise NonFiniteLoss(
-                    f"the loss was {float(found):g} with a gradient of norm {float(norm):g} in epoch {epoch}"
-                )
+            if not math.isfinite(float(norm + batch_loss)):  # one wait for the device, not two
+                gradient = f"a gradient of norm {float(norm):g}"
+                raise NonFiniteLoss(f"the loss was {float(batch_loss):g} with {gradient} in epoch {epoch}")
             self.optimiser.step()
             self.schedule.step()
-            total += found * len(images)
+            total += batch_loss * len(images)
             num_samples += len(images)
         return float(total) / max(num_samples, 1), num_samples
 
     def _backward(self, images: Tensor, targets: Tensor, view_targets: Tensor) -> Tensor:
-        """Adds the gradients of a batch, worked on in parts of at least two samples, and gives its loss: Σ |part| / |batch| · L(part)."""
-        parts = max(1, min(self.accumulate, len(images) // 2))
-        found = torch.zeros((), device=self.device)
-        for seen, known, known_views in zip(
-            *(t.tensor_split(parts) for t in (images, targets, view_targets)), strict=True
-        ):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                output = self.net(seen)
-            part_loss: Tensor = self.loss(output.float(), known, known_views) * (len(seen) / len(images))
-            part_loss.backward()
-            found += part_loss.detach()
-        return found
+        """Adds the gradients of a batch and gives its loss: Σ |part| / |batch| · L(part).
 
-    def state(self) -> State:
+        The batch is worked on in `accumulate` parts, or in fewer, so that each has at least two samples.
+        """
+        num_parts = max(1, min(self.accumulate, len(images) // 2))
+        parts = [whole.tensor_split(num_parts) for whole in (images, targets, view_targets)]
+        batch_loss = torch.zeros((), device=self.device)
+        for part, part_targets, part_view_targets in zip(*parts, strict=True):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                output = self.net(part)
+            share = len(part) / len(images)
+            part_loss: Tensor = self.loss(output.float(), part_targets, part_view_targets) * share
+            part_loss.backward()
+            batch_loss += part_loss.detach()
+        return batch_loss
+
+    def state(self) -> FitState:
         return {
             "net": bare(self.net).state_dict(),
             "loss": self.loss.state_dict(),
@@ -179,7 +204,7 @@ class _Steps:
             "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: FitState) -> None:
         bare(self.net).load_state_dict(state["net"])
         self.loss.load_state_dict(state["loss"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -190,38 +215,57 @@ class _Steps:
 
 
 def parameter_groups(net: nn.Module, loss: nn.Module, optimiser: OptimiserSpec) -> list[dict[str, Any]]:
-    """One group for each learning rate, with and without weight decay: none on biases, norms and other vectors.
+    """The parameters with a gradient, in two groups for each learning rate: with weight decay and without it.
 
-    The rate is `lr` outside the backbone and lr · backbone_lr_scale · layer_decay^depth inside it, where the depth of the
-    last stage is 1 (Clark et al. 2020, arXiv 2003.10555, appendix B).
+    Biases, norms and other vectors do not decay. The rate is `lr` outside the backbone and
+    lr · backbone_lr_scale · layer_decay^depth inside it, where the depth of the last stage is 1.
+
+    Source: Clark et al. 2020, arXiv 2003.10555, appendix B, for the decay of the rate by depth.
+
+    Args:
+        net: The network, not wrapped; a `SiameseNet` where the rate decays by depth.
+        loss: The loss, which may have parameters, too.
+        optimiser: Learning rates and weight decay.
+
+    Returns:
+        The groups as the optimisers of torch take them; those outside the backbone come last.
     """
-    depths = net.backbone.depths() if optimiser.layer_decay < 1 else {}  # type: ignore[operator, union-attr]
+    depths = _backbone_depths(net) if optimiser.layer_decay < 1 else {}
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     named = [*net.named_parameters(), *((f"loss.{name}", p) for name, p in loss.named_parameters())]
     for name, parameter in named:
         if parameter.requires_grad:
             depth = depths.get(name.removeprefix("backbone."), 1) if name.startswith("backbone.") else 0
             groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": optimiser.lr
-            * (optimiser.backbone_lr_scale * optimiser.layer_decay**depth if depth else 1.0),
+    ordered = []
+    for depth, decays in sorted(groups, reverse=True):
+        scale = optimiser.backbone_lr_scale * optimiser.layer_decay**depth if depth else 1.0
+        group = {
+            "params": groups[depth, decays],
+            "lr": optimiser.lr * scale,
             "weight_decay": optimiser.weight_decay if decays else 0.0,
         }
-        for (depth, decays), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
-    ]
+        ordered.append(group)
+    return ordered
+
+
+def _backbone_depths(net: nn.Module) -> Mapping[str, int]:
+    assert isinstance(net, SiameseNet)
+    return net.backbone.depths()
 
 
 def warmup_cosine(step: int, warmup: float, total: float) -> float:
-    """Share of the learning rate: (step + 1) / warmup while warming up, then half a cosine from 1 to 0."""
+    """Share of the learning rate at a step, counted from 0.
+
+    (step + 1) / (warmup + 1) while step < warmup, then half a cosine from 1 to 0 at `total`.
+    """
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether networks run in bfloat16: as asked, or on a GPU that has it."""
+    """Whether networks run in bfloat16: where the precision says so, or by `auto` on a GPU that has it."""
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
     return precision == "bfloat16"

@@ -1,49 +1,56 @@
-"""How a trial's specification says that it is judged."""
+"""The judge of a trial, made from its specification: what validation measures to choose epochs and trials."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from study.evidence.heads import known_heads
-from study.evidence.judging import Judge, read_objective
-from study.evidence.metrics import LabelKind
+from study.evidence.objective import Judge, read_objective
 from study.evidence.predictions import Embeddings
-from study.evidence.retrieval import Gallery, retrieval_rows
-from study.spec.task import RetrievalSpec
+from study.evidence.retrieval import retrieval_rows
+from study.spec.task import LabelKind, RetrievalSpec
 from study.spec.trial_spec import TrialSpec
 
 
-def judge_of(spec: TrialSpec, kind: LabelKind, trains_head: bool) -> Judge:
+def judge_of(spec: TrialSpec, kind: LabelKind, *, trains_head: bool) -> Judge:
     """The judge of a trial.
 
     Args:
-        spec: the trial.
-        kind: of the labels.
-        trains_head: whether its loss trains the network's own head.
+        spec: The trial.
+        kind: Kind of the labels.
+        trains_head: Whether the trial's loss trains the network's own head.
 
     Raises:
-        SpecError: there is no such objective or head, or the task does not suit the labels.
+        SpecError: There is no such objective or head, or the task does not suit the labels.
     """
     task = spec.task
-    gallery = (
-        Gallery(task.distance, task.exclude_same_patient) if isinstance(task, RetrievalSpec) else Gallery()
-    )
     return Judge(
-        read_objective(spec.objective, kind, isinstance(task, RetrievalSpec)),
-        kind,
-        trains_head,
-        known_heads(spec.heads),
-        gallery,
+        objective=read_objective(spec.objective, kind, task),
+        kind=kind,
+        trains_head=trains_head,
+        heads=known_heads(spec.heads),
+        retrieval=task if isinstance(task, RetrievalSpec) else RetrievalSpec(),
     )
 
 
-def retrieved(
-    judge: Judge, spec: TrialSpec, gallery: Embeddings, queries: Sequence[Embeddings], labels: Sequence[str]
+def retrieval_scores(
+    judge: Judge,
+    spec: TrialSpec,
+    references: Embeddings,
+    queries: Sequence[Embeddings],
+    labels: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Rows of SCORES with every measure of retrieval; none for another task."""
+    """Rows of SCORES with every measure of retrieval; no rows for another task.
+
+    Args:
+        judge: Judge of the trial.
+        spec: The trial.
+        references: Samples to search.
+        queries: Samples to search for, one part for each split.
+        labels: Names of the grades.
+    """
     if not isinstance(spec.task, RetrievalSpec):
         return []
-    return [
-        row
-        for q in queries
-        for row in retrieval_rows(judge.ranking(q, gallery), q, judge.gallery.distance, labels)
-    ]
+    rows = []
+    for query in queries:
+        rows += retrieval_rows(judge.ranking(query, references), query, judge.retrieval.distance, labels)
+    return rows

@@ -1,13 +1,14 @@
-"""From a TrialSpec to a network and its criterion."""
+"""Builds the network and the criterion of a trial."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from models.backbones import build_backbone
-from models.backbones._stages import Backbone
-from models.siamese import Output, SiameseNet
+from models.contracts import Attention, Backbone, Context, Fusion, Head, Loss, Pooling
+from models.output import Output
+from models.siamese import SiameseNet
 from study.spec import components
 from study.spec.components import Component
 from study.spec.errors import SpecError, WeightsError
@@ -15,30 +16,50 @@ from study.spec.trial_spec import TrialSpec
 
 
 class Criterion(nn.Module):
-    """L(output, encode(y)) + weight · L(each eye's output, encode(the eye's y)), over eyes whose labels are known.
+    """L(output, encode(y)) + weight · L(output of each eye, encode(y of the eye)).
 
-    Args:
-        loss: the trial's loss.
-        head: the network's head, which says what its logits are compared with; a metric loss sees the labels themselves.
-        eye_weight: weight of the eyes' part, 0 leaves it out.
+    The second part is over the eyes whose labels are known.
+
+    Attributes:
+        loss: Loss of the trial.
+        eye_weight: Weight of the eyes' part; 0 leaves it out.
+        trains_head: Whether the loss trains the head.
     """
 
-    def __init__(self, loss: nn.Module, head: nn.Module, eye_weight: float) -> None:
+    def __init__(self, loss: Loss, head: Head, eye_weight: float) -> None:
+        """Puts the parts together.
+
+        Args:
+            loss: Loss of the trial.
+            head: Head of the network. It says what its logits are compared with; a loss that does not train
+                the head is given the labels themselves.
+            eye_weight: Weight of the eyes' part.
+        """
         super().__init__()
-        self.loss, self.eye_weight = loss, eye_weight
-        self.trains_head = bool(loss.trains_head)
-        self._encode: Callable[[Tensor], Tensor] = head.encode if self.trains_head else nn.Identity()  # type: ignore[assignment]
+        self.loss = loss
+        self.eye_weight = eye_weight
+        self.trains_head = loss.trains_head
+        self._encode = head.encode if loss.trains_head else _as_they_are
 
     def forward(self, output: Output, targets: Tensor, view_targets: Tensor) -> Tensor:
-        """The loss of a batch; targets are 0 or 1, those of views -1 where unknown."""
+        """The loss of a batch.
+
+        Args:
+            output: What the network gave.
+            targets: Labels of each sample, 0 or 1, "b l".
+            view_targets: Labels of each eye, "b v l"; -1 where they are not known.
+        """
         value: Tensor = self.loss(output, self._encode(targets))
         if self.eye_weight:
             known = (view_targets >= 0).all(-1)
             if known.any():
-                value = value + self.eye_weight * self.loss(
-                    output.per_eye(known), self._encode(view_targets[known])
-                )
+                of_eyes = self.loss(output.per_eye(known), self._encode(view_targets[known]))
+                value = value + self.eye_weight * of_eyes
         return value
+
+
+def _as_they_are(targets: Tensor) -> Tensor:
+    return targets
 
 
 def build_network(
@@ -47,51 +68,61 @@ def build_network(
     """The siamese network of a trial.
 
     Args:
-        spec: the trial.
-        num_labels: outputs of the head.
-        num_views: images of a sample.
-        label_sets: the label rows that occur in training, for a head that wants them.
+        spec: The trial.
+        num_labels: Number of labels.
+        num_views: Number of images of a sample.
+        label_sets: Distinct rows of labels in training, for a head that wants label sets.
 
     Raises:
-        WeightsError: pretrained weights are not there or do not fit.
-        SpecError: two components do not fit together.
+        WeightsError: The pretrained weights are not there or do not fit.
+        SpecError: Two components do not fit together.
     """
-    model = spec.model
     backbone = load_backbone(spec)
     try:
-        attention = model.attention
-        if model.attention_at != "last" and attention.name != "none":
-            inner = attention
-            backbone.attend(
-                lambda channels: components.build("attention", inner, channels), model.attention_at
-            )
-            attention = Component(name="none")
-        context = components.build("context", model.context, backbone.out_channels)
-        channels = context.out_channels
-        pooling = components.build("pooling", model.pooling, channels)
-        fusion = components.build("fusion", model.fusion, channels, num_views)
-        vector = model.embedding
-        return SiameseNet(
-            backbone,
-            context,
-            components.build("attention", attention, channels),
-            fusion,
-            build_head(model.head, vector.dim or fusion.out_features, num_labels, label_sets),
-            embedding_dim=vector.dim,
-            l2norm=vector.l2norm,
-            pooling=pooling,
-            view_head=build_head(model.head, channels, num_labels, label_sets)
-            if spec.training.eye_weight
-            else None,
-        )
+        return _assemble(spec, backbone, num_labels, num_views, label_sets)
     except ValueError as error:
         raise SpecError(str(error)) from None
+
+
+def _assemble(
+    spec: TrialSpec, backbone: Backbone, num_labels: int, num_views: int, label_sets: Tensor | None
+) -> SiameseNet:
+    """Builds the parts, each with the sizes of the parts before it.
+
+    The order of the parts decides which random numbers each of them starts with.
+    """
+    model = spec.model
+    last = model.attention
+    if model.attention_at != "last" and last.name != "none":
+        backbone.attend(lambda channels: build_attention(model.attention, channels), model.attention_at)
+        last = Component(name="none")
+    context: Context = components.build("context", model.context, backbone.out_channels)
+    channels = context.out_channels
+    pooling: Pooling = components.build("pooling", model.pooling, channels)
+    fusion: Fusion = components.build("fusion", model.fusion, channels, num_views)
+    attention = build_attention(last, channels)
+    width = model.embedding.dim or fusion.out_features
+    head = build_head(model.head, width, num_labels, label_sets)
+    view_head = None
+    if spec.training.eye_weight:
+        view_head = build_head(model.head, channels, num_labels, label_sets)
+    return SiameseNet(
+        backbone,
+        context,
+        attention,
+        fusion,
+        head,
+        embedding_dim=model.embedding.dim,
+        l2norm=model.embedding.l2norm,
+        pooling=pooling,
+        view_head=view_head,
+    )
 
 
 def rebuild_network(
     spec: TrialSpec, num_labels: int, num_views: int, state: Mapping[str, Tensor]
 ) -> SiameseNet:
-    """The network of a finished trial with the weights that it kept; label sets are among them."""
+    """The network of a finished trial, with the weights that the trial stored; label sets are among them."""
     net = build_network(without_weights(spec), num_labels, num_views, state.get("head.sets"))
     net.load_state_dict(state)
     return net
@@ -103,10 +134,17 @@ def label_sets(targets: Tensor) -> Tensor:
     return rows
 
 
-def build_head(head: Component, in_features: int, num_labels: int, sets: Tensor | None) -> nn.Module:
+def build_attention(attention: Component, channels: int) -> Attention:
+    """An attention for a number of channels."""
+    built: Attention = components.build("attention", attention, channels)
+    return built
+
+
+def build_head(head: Component, in_features: int, num_labels: int, label_sets: Tensor | None) -> Head:
     """A head with its sizes, and with the label sets of training where it wants them."""
-    wanted = (sets,) if getattr(components.load("head", head.name), "wants_label_sets", False) else ()
-    built: nn.Module = components.build("head", head, in_features, num_labels, *wanted)
+    kind: type[Head] = components.load("head", head.name)
+    wanted = (label_sets,) if kind.wants_label_sets else ()
+    built: Head = components.build("head", head, in_features, num_labels, *wanted)
     return built
 
 
@@ -132,21 +170,21 @@ def build_criterion(spec: TrialSpec, net: SiameseNet, targets: Tensor) -> Criter
     """The loss of a trial.
 
     Args:
-        spec: the trial.
-        net: its network.
-        targets: labels of all training samples, 0 or 1; their prevalence may balance the loss.
+        spec: The trial.
+        net: Its network.
+        targets: Labels of all training samples, 0 or 1; their prevalence may balance the loss.
 
     Raises:
-        SpecError: an argument is out of its range.
+        SpecError: An argument lies outside its range.
     """
     try:
-        loss: nn.Module = components.build("loss", spec.loss, net.head.encode(targets).mean(0))  # type: ignore[operator]
+        loss: Loss = components.build("loss", spec.loss, net.head.encode(targets).mean(0))
     except ValueError as error:
         raise SpecError(str(error)) from None
     return Criterion(loss, net.head, spec.training.eye_weight)
 
 
 def without_weights(spec: TrialSpec) -> TrialSpec:
-    """The same trial with a backbone as it is initialised."""
+    """The same trial without pretrained weights."""
     backbone = spec.model.backbone.model_copy(update={"weights": "none"})
     return spec.model_copy(update={"model": spec.model.model_copy(update={"backbone": backbone})})

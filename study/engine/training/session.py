@@ -1,7 +1,8 @@
-"""What a training works with: data, network and loss of one trial, on its device."""
+"""What the training of one trial needs: its data, network and loss on a device."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import nn
@@ -16,24 +17,24 @@ from study.engine.training.fit import use_bfloat16
 from study.engine.training.judge import judge_of
 from study.engine.training.network import Criterion, build_criterion, build_network, label_sets
 from study.engine.training.workers import WorkerGroup
-from study.evidence.embed import Embedded, embed, exchanged
-from study.evidence.judging import Judge
-from study.evidence.predictions import Embeddings
+from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
+from study.evidence.objective import Judge
+from study.evidence.predictions import NETWORK, Embeddings, Predictions
 from study.spec.trial_spec import TrialSpec
 
 EVALUATION_BATCH = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSession:
-    """What a training works with.
+    """What the training of one trial needs.
 
     Attributes:
-        spec: the trial.
-        cohort: the data.
-        net: the network on its device.
-        loss: the loss on the same device.
-        device: where they are.
+        spec: The trial.
+        cohort: Data of the trial.
+        net: The network on the device.
+        loss: The loss on the device.
+        device: Device of network and loss.
     """
 
     spec: TrialSpec
@@ -43,21 +44,30 @@ class TrainingSession:
     device: torch.device
 
     @classmethod
-    def from_spec(cls, spec: TrialSpec, cache: Path, device: torch.device) -> "TrainingSession":
-        """Builds network and loss with the trial's seed.
+    def from_spec(cls, spec: TrialSpec, cache: Path, device: torch.device) -> Self:
+        """Opens the data, and builds network and loss with the seed of the trial.
+
+        Args:
+            spec: The trial.
+            cache: Folder of all image caches.
+            device: Device of network and loss.
 
         Raises:
-            StudyError: the trial does not suit the data, or its parts each other.
+            StudyError: The trial does not suit the data, or its components do not suit each other.
         """
         cohort = with_generated_images(open_cohort(spec.data, cache), spec.data.generated, device)
         torch.manual_seed(spec.training.seed)
         pairs = cohort.pairs
         check_suits(spec, pairs)  # a study was checked choice by choice, not in every combination
-        known = torch.from_numpy(cohort.images_of("train").targets).float()
-        net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(known))
-        loss = build_criterion(spec, net, known)
+        train_targets = torch.from_numpy(cohort.images_of("train").targets).float()
+        net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(train_targets))
+        loss = build_criterion(spec, net, train_targets)
         return cls(
-            spec, cohort, net.to(device).to(memory_format=torch.channels_last), loss.to(device), device
+            spec=spec,
+            cohort=cohort,
+            net=net.to(device).to(memory_format=torch.channels_last),
+            loss=loss.to(device),
+            device=device,
         )
 
     @property
@@ -67,30 +77,37 @@ class TrainingSession:
 
     @property
     def judge(self) -> Judge:
-        """Finds the value that picks epochs and trials."""
-        return judge_of(self.spec, self.cohort.pairs.kind, self.loss.trains_head)
+        """Finds the value that epochs and trials are chosen by."""
+        return judge_of(self.spec, self.cohort.pairs.kind, trains_head=self.loss.trains_head)
 
     def training_batches(self, group: WorkerGroup) -> Batches:
-        """Augmented batches of the training split, in the order that the trial wants."""
-        split = self.cohort.images_of("train")
+        """Augmented batches of the training split, drawn as the specification says."""
+        samples = self.cohort.images_of("train")
+        data, training = self.spec.data, self.spec.training
         return Batches(
-            split.images,
-            split.rows,
-            batch_size=max(2, self.spec.training.batch_size // group.size),
+            samples.images,
+            samples.rows,
+            batch_size=max(2, training.batch_size // group.size),
             device=self.device,
-            normalise=self.spec.data.normalise,
-            augmentation=Augmentation(**self.spec.data.augmentation.model_dump(exclude={"cutmix"})),
-            cutmix=CutMix(**self.spec.data.augmentation.cutmix.model_dump()),
-            align=self.spec.data.align,
-            seed=self.spec.training.seed,
-            order=self.spec.training.sampling,
+            normalise=data.normalise,
+            augmentation=Augmentation(**data.augmentation.model_dump(exclude={"cutmix"})),
+            cutmix=CutMix(**data.augmentation.cutmix.model_dump()),
+            align=data.align,
+            seed=training.seed,
+            order=training.sampling,
             rank=group.rank,
             world_size=group.size,
             resident=True,
         )
 
-    def embed(self, split: str, net: nn.Module | None = None, exchange: bool = False) -> Embedded:
-        """Every sample of a split through the network in evaluation mode, or its mirror image with the eyes exchanged."""
+    def embed(self, split: str, net: SiameseNet | None = None, *, exchange: bool = False) -> EmbeddedSamples:
+        """What the network in evaluation mode gives for every sample of a split.
+
+        Args:
+            split: Name of the split.
+            net: Network to use; the session's own when left out.
+            exchange: Whether to take the mirror image of each patient, with the eyes exchanged.
+        """
         samples = self.cohort.images_of(split)
         batches = Batches(
             samples.images,
@@ -101,33 +118,59 @@ class TrainingSession:
             align=self.spec.data.align,
             resident=True,
         )
-        seen = exchanged(batches, self.spec.data.align != "none") if exchange else batches
-        return embed(net or self.net, seen, self.device, self.bfloat16)
+        aligned = self.spec.data.align != "none"
+        seen = with_eyes_exchanged(batches, aligned=aligned) if exchange else batches
+        return embed(net or self.net, seen, self.device, bfloat16=self.bfloat16)
 
-    def names(self, split: str) -> tuple[list[str], list[str]]:
-        """Samples and patients of a split, in the order of `embed`."""
-        return self.cohort.images_of(split).names()
+    def predictions(self, trial: str, split: str, embedded: EmbeddedSamples) -> Predictions:
+        """The predictions of the network's own head for a split, with the names of the samples.
 
-    def embeddings(self, trial: str, split: str, found: Embedded) -> Embeddings:
-        """A split's embeddings with the names of its samples."""
-        samples, synthetic = self.cohort.images_of(split), self.cohort.pairs.synthetic
+        Args:
+            trial: Key of the trial.
+            split: Name of the split.
+            embedded: What `embed` gave for the split.
+        """
+        sample, patient = self.cohort.images_of(split).names()
+        return Predictions(
+            trial=trial,
+            head=NETWORK,
+            setting="",
+            split=split,
+            sample=sample,
+            patient=patient,
+            target=embedded.target,
+            score=embedded.score,
+            synthetic=self.cohort.pairs.synthetic,
+        )
+
+    def embeddings(self, trial: str, split: str, embedded: EmbeddedSamples) -> Embeddings:
+        """The embeddings of a split with the names of the samples; arguments as in `predictions`."""
+        samples = self.cohort.images_of(split)
+        sample, patient = samples.names()
         return Embeddings(
-            trial, split, *samples.names(), found.targets, found.fused, synthetic, samples.generated
+            trial=trial,
+            split=split,
+            sample=sample,
+            patient=patient,
+            target=embedded.target,
+            embedding=embedded.embedding,
+            synthetic=self.cohort.pairs.synthetic,
+            generated=samples.generated,
         )
 
     def evaluate(self, net: nn.Module) -> tuple[float, float]:
-        """Objective and loss on validation."""
-        found = self.embed("val", net)
+        """The objective and the loss of a network on validation."""
+        assert isinstance(net, SiameseNet)
+        embedded = self.embed("val", net)
+        pairs = self.cohort.pairs
+        rows = self.cohort.rows("val")
+        targets = torch.from_numpy(pairs.targets[rows]).float().to(self.device)
+        view_targets = torch.from_numpy(pairs.view_targets[rows]).float().to(self.device)
         with torch.inference_mode():
-            rows = self.cohort.rows("val")
-            labels = (self.cohort.pairs.targets[rows], self.cohort.pairs.view_targets[rows])
-            val_loss = float(
-                self.loss(
-                    found.output.to(self.device),
-                    *(torch.from_numpy(t).float().to(self.device) for t in labels),
-                )
-            )
-        val = self.embeddings("", "val", found)
-        return self.judge.value(
-            found.score, val, lambda: self.embeddings("", "train", self.embed("train", net))
-        ), val_loss
+            val_loss = float(self.loss(embedded.output.to(self.device), targets, view_targets))
+
+        def train() -> Embeddings:
+            return self.embeddings("", "train", self.embed("train", net))
+
+        value = self.judge.value(embedded.score, self.embeddings("", "val", embedded), train)
+        return value, val_loss

@@ -1,40 +1,38 @@
-"""One trial from its order to its published record: build, fit, embed, score, publish. It knows no Ray."""
+"""One trial from its order to its published record: build, train, embed, score, publish. It knows no Ray."""
 
 import gc
 import json
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from study.data.cohort import Cohort
+from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import is_published, publish_once, retry_write
-from study.engine.orders.trial_order import Site, TrialOrder, trial_columns
+from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.cost import multiply_adds
-from study.engine.training.fit import Epoch, State, fit
-from study.engine.training.judge import retrieved
-from study.engine.training.outcomes import Timed, outcome_of
+from study.engine.training.fit import fit
+from study.engine.training.outcomes import TimedBatches, outcome_of
+from study.engine.training.progress import Progress
+from study.engine.training.scoring import score_splits
 from study.engine.training.session import TrainingSession
-from study.engine.training.workers import WorkerGroup, bare
-from study.evidence.heads import fit_heads
-from study.evidence.objectives import further_values
-from study.evidence.predictions import Predictions
-from study.evidence.score import score_rows, swap_row
+from study.engine.training.workers import ALONE, WorkerGroup
+from study.evidence.further_objectives import further_values
+from study.evidence.records import EpochRecord, State, epochs_table, trial_table
 from study.evidence.store import WEIGHTS, Store
 from study.spec.errors import DataError, StorageError
 
-ReportEpoch = Callable[[dict[str, Any]], bool]
-CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much training beside the running epoch
+ReportEpoch = Callable[[EpochMessage], bool]
 
 
 def run_order(
@@ -42,21 +40,21 @@ def run_order(
     site: Site,
     report: ReportEpoch,
     device: torch.device,
-    group: WorkerGroup = WorkerGroup(),
+    group: WorkerGroup = ALONE,
     wrap: Callable[[nn.Module], nn.Module] = lambda net: net,
-) -> dict[str, Any]:
-    """Runs one trial and publishes its record; everything that goes wrong inside is a labelled outcome, not a crash.
+) -> EndMessage:
+    """Runs one trial and publishes its record; what goes wrong inside is a labelled outcome, not a crash.
 
     Args:
-        order: the trial.
-        site: where data and records are.
-        report: takes an epoch's row; True asks the training to stop.
-        device: of this worker.
-        group: the workers that train together.
-        wrap: makes the network data-parallel.
+        order: The trial.
+        site: Where data and records are.
+        report: Takes an epoch; True asks the training to stop.
+        device: Device of this worker.
+        group: Workers that train together.
+        wrap: Makes the network data-parallel.
 
     Returns:
-        The final row: state (complete, pruned, failed or unsaved), outcome, message, and the objectives as JSON.
+        How the trial ended, with its objectives where it is complete.
     """
     gc.collect()  # the last trial's network and optimiser hang in cycles, and the process is the same
     torch.cuda.empty_cache()
@@ -64,14 +62,10 @@ def run_order(
         return _run(order, site, report, device, group, wrap)
     except (
         StorageError
-    ) as error:  # what was trained is good: it is no failed trial, and is finished with the next start
-        return {"state": "unsaved", "message": str(error)}
+    ) as error:  # the training was good: the trial did not fail, and the next start finishes it
+        return EndMessage(Ending.UNSAVED, message=str(error))
     except Exception as error:  # a trial's failure is a result of the study and must not end it
-        return {
-            "state": "failed",
-            "outcome": outcome_of(error),
-            "message": f"{type(error).__name__}: {error}",
-        }
+        return EndMessage(Ending.FAILED, outcome_of(error), f"{type(error).__name__}: {error}")
 
 
 def _run(
@@ -81,176 +75,155 @@ def _run(
     device: torch.device,
     group: WorkerGroup,
     wrap: Callable[[nn.Module], nn.Module],
-) -> dict[str, Any]:
+) -> EndMessage:
     started, clock = datetime.now(UTC), time.perf_counter()
     store, spec = Store(site.run), order.trial_spec()
     if is_published(store, order.key):  # by a process that died before it could say so
-        return {"state": "complete", "objectives": store.read("trial", [order.key])["objectives"].item()}
+        objectives = json.loads(store.read("trial", [order.key])["objectives"].item())
+        return EndMessage(Ending.COMPLETE, objectives=objectives)
     session = TrainingSession.from_spec(spec, site.cache_folder, device)
     _require_same_data(session.cohort, site.split_of(order))
-    pending = PendingOrders(store)
-    trained = _Trained()
+    progress = Progress(order.key, synthetic=session.cohort.pairs.synthetic)
     if order.trains:
-        start = pending.load_checkpoint(order.key)
         net = wrap(session.net)
-        trained.resume(start)
-        if trained.rows and group.share(_tell_again(trained.rows, report)):
-            return {"state": "pruned"}
-        batches = Timed(
-            session.training_batches(group), site.time_limit_s, sum(row["seconds"] for row in trained.rows)
-        )
-        for epoch in fit(
-            net, session.loss, batches, session.evaluate, spec.optimiser, spec.training, device, group, start
-        ):
-            trained.note(epoch, session.net)
-            if group.rank == 0 and trained.checkpoint_due():
-                with suppress(StorageError):  # a later one may succeed, and the training goes on without
-                    pending.save_checkpoint(order.key, {**epoch.state(), **trained.state()})
-            if group.share(report(epoch_row(epoch))):
-                return {"state": "pruned"}
-        session.net.load_state_dict(trained.weights)
+        if _train(net, session, progress, PendingOrders(store), site.time_limit_s, report, group):
+            return EndMessage(Ending.PRUNED)
+        session.net.load_state_dict(progress.weights)
     training_s = time.perf_counter() - clock
     if group.rank > 0:
-        return {"state": "complete"}
-    value = trained.value if order.trains else session.evaluate(session.net)[0]
-    record = {
-        **trial_columns(order, site, spec),
-        "state": "complete",
-        "objective": session.judge.objective.name,
-        "value": value,
-        "message": order.note,
-        "best_epoch": trained.best_epoch,
-        "num_epochs": len(trained.rows),
-        "num_parameters": sum(p.numel() for p in session.net.parameters()),
-        "multiply_adds": multiply_adds(session.net, session.cohort.pairs.num_views, spec.data.image_px),
-        "seconds_training": training_s,
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"cpu x {torch.get_num_threads()}",
-        "started": started,
-        "ended": datetime.now(UTC),
-        "synthetic": session.cohort.pairs.synthetic,
-    }
-    _publish(store, order, session, record, trained.rows, clock)
-    return {"state": "complete", "objectives": record["objectives"]}
+        return EndMessage(Ending.COMPLETE)
+    if not order.trains:
+        progress.value = session.evaluate(session.net)[0]
+    timing = _Timing(started=started, clock=clock, training_s=training_s)
+    return EndMessage(Ending.COMPLETE, objectives=_publish(store, order, site, session, progress, timing))
 
 
-def _tell_again(rows: list[dict[str, Any]], report: ReportEpoch) -> bool:
-    """Reports the epochs before an interruption; the last one may have been reported to nobody, so it is judged."""
-    for row in rows[:-1]:
-        report({**row, "state": "known"})
-    return report(rows[-1])
-
-
-class _Trained:
-    """The best epoch so far, and the rows of all epochs."""
-
-    def __init__(self) -> None:
-        self.value, self.best_epoch = float("-inf"), 0
-        self.weights: State = {}
-        self.rows: list[dict[str, Any]] = []
-        self._written = time.monotonic()
-
-    def resume(self, start: State | None) -> None:
-        if start is not None:
-            self.value, self.best_epoch, self.weights = (
-                start["best"],
-                start["best_epoch"],
-                start["best_weights"],
-            )
-            self.rows = json.loads(start["rows"])
-
-    def note(self, epoch: Epoch, net: nn.Module) -> None:
-        self.rows.append(epoch_row(epoch))
-        if epoch.improved:
-            self.value, self.best_epoch = epoch.value, epoch.epoch
-            self.weights = {
-                name: tensor.detach().cpu().clone() for name, tensor in bare(net).state_dict().items()
-            }
-
-    def checkpoint_due(self) -> bool:
-        if time.monotonic() - self._written < CHECKPOINT_EVERY_S:
-            return False
-        self._written = time.monotonic()
+def _train(
+    net: nn.Module,
+    session: TrainingSession,
+    progress: Progress,
+    pending: PendingOrders,
+    time_limit_s: float | None,
+    report: ReportEpoch,
+    group: WorkerGroup,
+) -> bool:
+    """Trains from the last checkpoint on; True when the training was asked to stop."""
+    spec, key = session.spec, progress.key
+    start = pending.load_checkpoint(key)
+    progress.resume(start)
+    if len(progress.epochs) > 0 and group.share(_tell_again(progress.epochs, report)):
         return True
+    spent_s = sum(record.seconds for record in progress.epochs)
+    batches = TimedBatches(session.training_batches(group), time_limit_s, spent_s)
+    epochs = fit(
+        net,
+        session.loss,
+        batches,
+        session.evaluate,
+        spec.optimiser,
+        spec.training,
+        session.device,
+        group,
+        start,
+    )
+    for epoch in epochs:
+        record = progress.note(epoch, session.net)
+        if group.rank == 0 and progress.checkpoint_due():
+            with suppress(StorageError):  # a later one may succeed, and the training goes on without
+                pending.save_checkpoint(key, {**epoch.state(), **progress.state()})
+        if group.share(report(EpochMessage(record))):
+            return True
+    return False
 
-    def state(self) -> State:
-        return {"best_epoch": self.best_epoch, "best_weights": self.weights, "rows": json.dumps(self.rows)}
+
+def _tell_again(epochs: Sequence[EpochRecord], report: ReportEpoch) -> bool:
+    """Reports the epochs before an interruption; nobody may have heard of the last one, so it is judged."""
+    for record in epochs[:-1]:
+        report(EpochMessage(record, judged=False))
+    return report(EpochMessage(epochs[-1]))
 
 
-def epoch_row(epoch: Epoch) -> dict[str, Any]:
-    """An epoch's numbers as a row of EPOCHS."""
-    names = ("epoch", "train_loss", "val_loss", "value", "lr", "seconds", "pairs_per_second")
-    return {name: getattr(epoch, name) for name in names}
+@dataclass(frozen=True)
+class _Timing:
+    """When a trial began.
+
+    Attributes:
+        started: Date and time.
+        clock: The same on the clock that measures the whole trial.
+        training_s: Seconds from there to the end of the training.
+    """
+
+    started: datetime
+    clock: float
+    training_s: float
 
 
 def _publish(
     store: Store,
     order: TrialOrder,
+    site: Site,
     session: TrainingSession,
-    record: dict[str, Any],
-    rows: list[dict[str, Any]],
-    clock: float,
-) -> None:
-    """Embeds and scores every split and writes the trial's folder in one step."""
-    pairs, judge = session.cohort.pairs, session.judge
-    network, embeddings = [], {}
-    for split in ("train", "val", "test"):
-        found = session.embed(split)
-        embeddings[split] = session.embeddings(order.key, split, found)
-        if split != "train":
-            network.append(
-                Predictions(
-                    order.key,
-                    "network",
-                    "",
-                    split,
-                    *session.names(split),
-                    found.targets,
-                    found.score,
-                    pairs.synthetic,
-                )
-            )
-    queries = [embeddings["val"], embeddings["test"]]
-    heads = dict.fromkeys([*judge.heads, *judge.candidates])
-    fitted = fit_heads(embeddings["train"], queries, pairs.kind, pairs.labels, tuple(heads), judge.chooser)
-    pick = judge.pick(network[0].score, embeddings["val"], fitted.best)
-    record |= {"head": pick.head, "setting": pick.setting}
-    scores = [
-        *score_rows(network, pairs.kind, pairs.labels),
-        *fitted.scores,
-        *retrieved(judge, session.spec, embeddings["train"], queries, pairs.labels),
-    ]
-    if pairs.num_views == 2 and session.loss.trains_head:
-        scores.append(swap_row(network[-1], session.embed("test", exchange=True).score))
-    further = further_values(session.spec.more_objectives, record, scores)
-    record["objectives"] = json.dumps({record["objective"]: record["value"], **further})
+    progress: Progress,
+    timing: _Timing,
+) -> Mapping[str, float]:
+    """Scores the trial, writes its folder in one step, and gives its objectives."""
+    found = score_splits(order.key, session)
+    num_parameters = sum(p.numel() for p in session.net.parameters())
+    operations = multiply_adds(session.net, session.cohort.pairs.num_views, session.spec.data.image_px)
+    further = further_values(
+        session.spec.more_objectives,
+        {"num_parameters": num_parameters, "multiply_adds": operations},
+        found.head.head,
+        found.scores,
+    )
+    objectives = {session.judge.objective.name: progress.value, **further}
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / WEIGHTS
-        own = {
-            name: tensor.clone(memory_format=torch.contiguous_format)
-            for name, tensor in session.net.state_dict().items()
-        }
-        save_file(own, weights)  # which refuses tensors that share their memory
-        record["seconds_total"] = time.perf_counter() - clock
-        tables = {
-            "trial": [record],
-            "epochs": [{"trial": order.key, **row, "synthetic": pairs.synthetic} for row in rows],
-            "embeddings": pa.concat_tables(e.table() for e in embeddings.values()),
-            "predictions": pa.concat_tables(p.table() for p in (*network, *fitted.predictions)),
-            "scores": scores,
-            "neighbours": fitted.neighbours,
-        }
-        retry_write(
-            lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}),
-            f"{store.where}/trials/{order.key}",
+        weights = _save_weights(session.net, Path(folder))
+        record = trial_record(
+            order,
+            site,
+            state=State.COMPLETE,
+            message=order.note,
+            objective=session.judge.objective.name,
+            value=progress.value,
+            head=found.head.head,
+            setting=found.head.setting,
+            objectives=objectives,
+            best_epoch=progress.best_epoch,
+            num_epochs=len(progress.epochs),
+            num_parameters=num_parameters,
+            multiply_adds=operations,
+            seconds_training=timing.training_s,
+            seconds_total=time.perf_counter() - timing.clock,
+            device=_name(session.device),
+            started=timing.started,
+            ended=datetime.now(UTC),
+            synthetic=progress.synthetic,
         )
+        records = {"trial": trial_table(record), "epochs": epochs_table(progress.epochs)}
+        tables = {**records, **found.tables()}
+        where = f"{store.where}/trials/{order.key}"
+        retry_write(lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}), where)
+    return objectives
+
+
+def _save_weights(net: nn.Module, folder: Path) -> Path:
+    """Writes the weights into a file of the folder; tensors that share their memory are copied apart."""
+    own = {
+        name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in net.state_dict().items()
+    }
+    save_file(own, folder / WEIGHTS)
+    return folder / WEIGHTS
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x {torch.get_num_threads()}"
 
 
 def _require_same_data(cohort: Cohort, split_hash: str) -> None:
-    """A node with other files under the same root would silently train on other patients."""
+    """Refuses a node with other files under the same root, which would silently train on other patients."""
     if cohort.split_hash != split_hash:
         raise DataError(
-            f"`data.root`: must hold the same samples on every machine, got a different split on {platform.node()}. "
-            "Compare the files there with those of the machine that started the study."
+            "`data.root`: must hold the same samples on every machine, got a different split on "
+            f"{platform.node()}. Compare the files there with those of the machine that started the study."
         )

@@ -1,31 +1,36 @@
 """The workers that train one network together: their ranks, and what they tell each other."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+Shared = TypeVar("Shared")
+
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """One worker's place in its group; a group of one says everything to itself.
+    """The place of one worker in its group.
 
     Attributes:
-        rank: this worker's number, from 0; rank 0 evaluates and writes.
-        size: number of workers.
+        rank: Number of this worker, from 0; rank 0 evaluates and writes.
+        size: Number of workers.
     """
 
     rank: int = 0
     size: int = 1
 
-    def share(self, value: Any) -> Any:
-        """The value of rank 0, on every rank. Floats would differ in the last bit between devices, and so would decisions."""
-        if self.size == 1:
-            return value
-        box = [value]
-        torch.distributed.broadcast_object_list(box, src=0)
-        return box[0]
+    def share(self, value: Shared | None) -> Shared:
+        """The value of rank 0, on every rank; the values of the other ranks are not used.
+
+        Floats may differ in the last bit between devices, and decisions that rest on them would differ, too.
+        """
+        values: list[Any] = [value]
+        if self.size > 1:
+            torch.distributed.broadcast_object_list(values, src=0)
+        shared: Shared = values[0]
+        return shared
 
     def mean(self, value: float) -> float:
         """The mean of all ranks' values."""
@@ -34,6 +39,10 @@ class WorkerGroup:
         values: list[float] = [0.0] * self.size
         torch.distributed.all_gather_object(values, value)
         return sum(values) / self.size
+
+
+ALONE = WorkerGroup()
+"""The group of a trial with one worker."""
 
 
 def bare(net: nn.Module) -> nn.Module:

@@ -1,1 +1,1 @@
-"""How sure we are: intervals over patients and seeds, comparisons, verdicts, calibration, selection, importance, budgets."""
+"""How certain a number is: intervals, comparisons, verdicts, calibration, selection and the like."""

@@ -1,8 +1,9 @@
-"""The best value so far against what it cost: were two methods given the same budget?
+"""The best value so far against what it cost, so that methods can be compared on the same budget.
 
-Source: Dodge et al. 2019, Show your work (expected best of m trials drawn at random from those that were run).
-Differs: the cost may be trials, seconds or GPU hours; the median and a band of random orders instead of the mean, since some
-orders have no value yet: theirs is below every other.
+Source: Dodge et al. 2019, Show your work (expected best of m trials drawn at random from those that were
+run).
+Differs: the cost may be trials, seconds or GPU hours; the median and a band of random orders replace the
+mean, because some orders have no value yet, which counts as worse than any value.
 """
 
 from collections.abc import Sequence
@@ -17,16 +18,18 @@ NUM_ORDERS = 500
 NUM_POINTS = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BudgetCurve:
     """Best value so far at each budget.
 
     Attributes:
-        budget: from 0 to the whole cost.
-        observed: in the order in which the trials were run; NaN before the first one ended.
-        median: over random orders of the same trials (with replacement): what half of them reach; NaN while half have no value.
-        low: lower end of the orders' 95 % band; the end on the worse side is the worst trial's value while orders there have none.
-        high: its upper end.
+        budget: Budgets from 0 to the whole cost.
+        observed: Best value in the order in which the trials were run; NaN before the first trial ended.
+        median: Value that half of the random orders of the trials (drawn with replacement) reach; NaN while
+            half of them have no value.
+        low: Lower end of the orders' 95 % band. The end on the worse side is the worst trial's value while
+            orders there have none.
+        high: Upper end of the orders' 95 % band.
     """
 
     budget: Float[np.ndarray, " p"]
@@ -40,20 +43,20 @@ def budget_curve(
     values: Sequence[float],
     costs: Sequence[float],
     limit: float | None = None,
+    *,
     greater_is_better: bool = True,
-    seed: int = 0,
 ) -> BudgetCurve:
     """The curve of one method.
 
     Args:
-        values: of its trials in the order they ended; NaN for a trial that cost something and gave nothing (pruned, failed).
-        costs: of the same trials: 1 for a count of trials, else seconds or GPU hours.
-        limit: the last budget, to compare methods on equal ground; the sum of the costs when left out.
-        greater_is_better: whether the objective is maximised.
-        seed: of the random orders.
+        values: Values of its trials in the order in which they ended; NaN for a trial that cost something and
+            gave nothing (pruned, failed).
+        costs: Costs of the same trials: 1 each for a count of trials, else seconds or GPU hours.
+        limit: The last budget, to compare methods on the same one; the sum of the costs when left out.
+        greater_is_better: Whether the objective is maximised.
 
     Raises:
-        ValueError: no trials, or a cost that is not above 0.
+        ValueError: There are no trials, or a cost is not above 0.
     """
     value, cost = np.array(values, dtype=np.float64), np.array(costs, dtype=np.float64)
     if not len(value) or not (cost > 0).all():
@@ -61,23 +64,29 @@ def budget_curve(
     sign = 1.0 if greater_is_better else -1.0
     gained = np.where(np.isnan(value), -np.inf, sign * value)
     budget = np.linspace(0, cost.sum() if limit is None else limit, NUM_POINTS)
-    orders = np.random.default_rng(seed).integers(0, len(value), (NUM_ORDERS, len(value)))
+    orders = np.random.default_rng(0).integers(0, len(value), (NUM_ORDERS, len(value)))
     curves = np.stack([_best_so_far(gained[order], cost[order], budget) for order in orders])
-    worse, median, better = np.quantile(
-        curves, [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2], axis=0, method="inverted_cdf"
-    )
+    shares = [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2]
+    worse, median, better = np.quantile(curves, shares, axis=0, method="inverted_cdf")
     worst = gained[np.isfinite(gained)].min(initial=np.inf)
     worse = np.where(np.isfinite(better), np.maximum(worse, worst), -np.inf)
     low, high = (worse, better) if greater_is_better else (better, worse)
-    observed = _best_so_far(gained, cost, budget)
     return BudgetCurve(
-        budget, *(np.where(np.isfinite(row), sign * row, np.nan) for row in (observed, median, low, high))
+        budget=budget,
+        observed=_as_values(_best_so_far(gained, cost, budget), sign),
+        median=_as_values(median, sign),
+        low=_as_values(low, sign),
+        high=_as_values(high, sign),
     )
 
 
 def _best_so_far(
     gained: Float[np.ndarray, " t"], cost: Float[np.ndarray, " t"], budget: Float[np.ndarray, " p"]
 ) -> Float[np.ndarray, " p"]:
-    """Greatest of the trials that have ended within each budget; -∞ where none has."""
+    """The greatest gain of the trials that have ended within each budget; -∞ where none has."""
     best = np.append(-np.inf, np.maximum.accumulate(gained))
     return np.asarray(best[np.searchsorted(np.cumsum(cost) * (1 - 1e-12), budget, side="right")])
+
+
+def _as_values(gained: Float[np.ndarray, " p"], sign: float) -> Float[np.ndarray, " p"]:
+    return np.where(np.isfinite(gained), sign * gained, np.nan)

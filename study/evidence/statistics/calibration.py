@@ -1,7 +1,8 @@
-"""Do the probabilities mean what they say? Reliability, its error, and a temperature that mends the worst of it.
+"""Do events happen as often as their probabilities say? Reliability, and a temperature that improves it.
 
-Source: Naeini et al. 2015 (expected calibration error); Guo et al. 2017 (temperature scaling, confidence of the decided class).
-Differs: for many labels a sample, each label's yes or no is one probability (Guo has classes only).
+Source: Naeini et al. 2015 (expected calibration error); Guo et al. 2017 (temperature scaling, confidence of
+the decided class).
+Differs: for multilabel data, each label's yes or no is one probability (Guo has classes only).
 """
 
 from dataclasses import dataclass
@@ -12,23 +13,23 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
 from study.evidence.evaluation import ratio
-from study.evidence.metrics import LabelKind
+from study.spec.task import LabelKind
 
 NUM_BINS = 15
 _CLIP = 1e-6  # a probability of 0 or 1 has no logit
 _LOG_TEMPERATURES = (-3.0, 3.0)  # temperatures of 0.05 to 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reliability:
     """The reliability diagram of probabilities against what happened.
 
     Attributes:
-        edges: of the bins, one more than bins.
-        count: how many probabilities lie in each bin.
-        predicted: their mean in each bin; NaN where it is empty.
-        observed: share of them that came true; NaN where it is empty.
-        error: expected calibration error, Σ count |observed - predicted| / Σ count; 0 is perfect.
+        edges: Edges of the bins, one more than bins.
+        count: Number of probabilities in each bin.
+        predicted: Mean probability in each bin; NaN where the bin is empty.
+        observed: Share of the bin's events that happened; NaN where the bin is empty.
+        error: Expected calibration error, Σ count |observed - predicted| / Σ count; 0 is perfect.
     """
 
     edges: Float[np.ndarray, " k1"]
@@ -41,57 +42,57 @@ class Reliability:
 def reliability(
     happened: Shaped[np.ndarray, " n"], probability: Float[np.ndarray, " n"], num_bins: int = NUM_BINS
 ) -> Reliability:
-    """Bins of equal width over 0 to 1; a probability on an edge belongs to the bin below, 0 to the first.
+    """The diagram with bins of equal width over 0 to 1; a probability on an edge is in the bin below it.
 
     Args:
-        happened: whether each event came true.
-        probability: that was given to it.
-        num_bins: number of bins.
+        happened: Whether each event happened.
+        probability: Probability that was given to each event.
+        num_bins: Number of bins.
     """
     edges = np.linspace(0, 1, num_bins + 1)
-    place = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, num_bins - 1)
-    count = np.bincount(place, minlength=num_bins)
-    predicted = ratio(np.bincount(place, probability, num_bins), count)
-    observed = ratio(np.bincount(place, happened.astype(np.float64), num_bins), count)
+    bin_of = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, num_bins - 1)
+    count = np.bincount(bin_of, minlength=num_bins)
+    predicted = ratio(np.bincount(bin_of, probability, num_bins), count)
+    observed = ratio(np.bincount(bin_of, happened.astype(np.float64), num_bins), count)
     gap = np.where(count > 0, np.abs(observed - predicted), 0)
-    return Reliability(edges, count, predicted, observed, float((count * gap).sum() / max(1, count.sum())))
+    error = float((count * gap).sum() / max(1, count.sum()))
+    return Reliability(edges=edges, count=count, predicted=predicted, observed=observed, error=error)
 
 
 def events_of(
     target: Shaped[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], kind: LabelKind
 ) -> tuple[Bool[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """What happened and how probable it was called: every label of every sample, or whether the decided class is right."""
+    """Whether each event happened, and its probability.
+
+    An event is that a sample carries a label, for every sample and label of multilabel data, or else that the
+    decided class of a sample is right.
+    """
     if kind == "multilabel":
         return (target > 0).ravel(), score.ravel()
     decided = score.argmax(axis=1)[:, None]
-    return (np.take_along_axis(target, decided, axis=1) > 0)[:, 0], np.take_along_axis(
-        score, decided, axis=1
-    )[:, 0]
+    happened = np.take_along_axis(target, decided, axis=1) > 0
+    return happened[:, 0], np.take_along_axis(score, decided, axis=1)[:, 0]
 
 
 def apply_temperature(
     score: Float[np.ndarray, "n l"], temperature: float, kind: LabelKind
 ) -> Float[np.ndarray, "n l"]:
-    """sigmoid(logit(score) / T) for many labels a sample, softmax(log(score) / T) for classes and grades; order is kept."""
+    """sigmoid(logit(score) / T) for multilabel data, softmax(log(score) / T) for classes and grades."""
     clipped = np.clip(score.astype(np.float64), _CLIP, 1 - _CLIP)
-    scaled: Float[np.ndarray, "n l"]
-    scaled = (
-        expit(logit(clipped) / temperature)
-        if kind == "multilabel"
-        else softmax(np.log(clipped) / temperature, axis=1)
-    )
-    return scaled
+    if kind == "multilabel":
+        return np.asarray(expit(logit(clipped) / temperature))
+    return np.asarray(softmax(np.log(clipped) / temperature, axis=1))
 
 
 def fit_temperature(
     target: Shaped[np.ndarray, "n l"], score: Float[np.ndarray, "n l"], kind: LabelKind
 ) -> float:
-    """The temperature with the smallest negative log-likelihood; above 1: the model was too sure.
+    """The temperature with the smallest negative log-likelihood; above 1 where scores were too extreme.
 
     Args:
-        target: of the validation split, never the one that is reported.
-        score: its probabilities.
-        kind: of the task.
+        target: Labels of the validation split, never of a split that is reported.
+        score: Probabilities of the same samples.
+        kind: Kind of the labels.
     """
     carries = target > 0
 

@@ -1,8 +1,9 @@
-"""Which hyperparameters mattered, with an interval and with the noise that a parameter without any effect would show.
+"""Which hyperparameters mattered, with intervals and with the noise of a parameter that has no effect.
 
-Source: Watanabe, Bansal & Hutter 2023, PED-ANOVA, and its conditional form (2026), as implemented in Optuna, which
-understands parameters that exist in some branches only.
-Differs: importances are shown beside a dummy parameter, drawn at random for each trial, and resampled over trials.
+Source: Watanabe, Bansal & Hutter 2023, PED-ANOVA, and its conditional form (2026), as implemented in Optuna,
+which understands parameters that exist in some branches only.
+Differs: a dummy parameter, drawn at random for each trial, stands beside the real ones, and trials are
+resampled.
 """
 
 import warnings
@@ -19,21 +20,26 @@ from optuna.trial import FrozenTrial, create_trial
 from study.evidence.statistics.bootstrap import interval
 
 DUMMY = "dummy (no effect)"
-MIN_TRIALS = 10  # with fewer, the best tenth is a single trial
-_MAX_EVALUATED = 40_000  # trials over all resamples: about ten seconds
+MIN_TRIALS = 10  # with fewer, the best tenth is no whole trial
+_MAX_EVALUATED = 40_000  # trials times resamples: about ten seconds
 _NOISE_LEVEL = 0.95
 
 
 def distributions_of(space: Mapping[str, Mapping[str, Any]]) -> dict[str, BaseDistribution]:
-    """Optuna's distributions of a recorded search space: {parameter: {type, low, high, step, log} or {type, choices}}."""
+    """Optuna's distributions of a recorded search space.
+
+    Args:
+        space: By parameter, {type, low, high, step, log} or {type, choices}.
+    """
     found: dict[str, BaseDistribution] = {}
-    for name, hole in space.items():
-        if hole["type"] == "categorical":
-            found[name] = CategoricalDistribution(hole["choices"])
-        elif hole["type"] == "int":
-            found[name] = IntDistribution(hole["low"], hole["high"], log=hole["log"], step=hole["step"] or 1)
+    for name, given in space.items():
+        if given["type"] == "categorical":
+            found[name] = CategoricalDistribution(given["choices"])
+        elif given["type"] == "int":
+            step = given["step"] or 1
+            found[name] = IntDistribution(given["low"], given["high"], log=given["log"], step=step)
         else:
-            found[name] = FloatDistribution(hole["low"], hole["high"], log=hole["log"], step=hole["step"])
+            found[name] = FloatDistribution(given["low"], given["high"], log=given["log"], step=given["step"])
     return found
 
 
@@ -41,24 +47,26 @@ def importance(
     params: Sequence[Mapping[str, Any]],
     values: Sequence[float],
     space: Mapping[str, Mapping[str, Any]],
+    *,
     greater_is_better: bool = True,
     num_resamples: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Share of the variance in reaching the best trials that each parameter explains, with a bootstrap interval over trials.
+    """Share of the variance in being a best trial that each parameter explains, with a bootstrap interval.
 
     Args:
-        params: of the complete trials only (a pruned trial's value is no value); what the search space does not know is left out.
-        values: of the objective on validation; undefined ones are left out.
-        space: the recorded search space.
-        greater_is_better: whether the objective is maximised.
-        num_resamples: resamples of the trials; fewer where there are very many trials.
-        seed: of the resamples and of the dummy's values.
+        params: Parameters of the complete trials only, since the value of a pruned trial is not its final
+            one; parameters that are not in the search space are left out.
+        values: Values of the objective on validation; trials with an undefined one are left out.
+        space: The recorded search space.
+        greater_is_better: Whether the objective is maximised.
+        num_resamples: Number of resamples of the trials; fewer where there are very many trials.
+        seed: Seed of the resamples and of the dummy's values.
 
     Returns:
-        columns parameter, importance, low, high, noise (95 % point of the dummy's importance over the resamples),
-        above_noise (whether `low` exceeds it); greatest first, the dummy among them. No rows for fewer than 10 trials
-        or equal values.
+        Columns parameter, importance, low, high, noise (95 % point of the dummy's importance over the
+        resamples) and above_noise (whether `low` exceeds it); greatest first, the dummy among them. There are
+        no rows for fewer than 10 trials or equal values.
     """
     columns = ["parameter", "importance", "low", "high", "noise", "above_noise"]
     usable = [i for i, value in enumerate(values) if np.isfinite(value)]
@@ -69,11 +77,11 @@ def importance(
     rng = np.random.default_rng(seed)
     num_resamples = min(num_resamples, max(20, _MAX_EVALUATED // len(usable)))
     found = []
-    for resample in range(num_resamples + 1):
+    for resample in range(num_resamples + 1):  # the first one is the trials themselves
         rows = np.array(usable) if resample == 0 else rng.choice(usable, len(usable))
         dummy = rng.random(len(values))
-        trials = [_trial(params[i], values[i], dummy[i], distributions) for i in rows]
-        found.append(_importances(trials, names, greater_is_better))
+        trials = [_optuna_trial(params[i], values[i], dummy[i], distributions) for i in rows]
+        found.append(_importances(trials, names, greater_is_better=greater_is_better))
     shares = np.array(found)
     noise = interval(shares[1:, -1], 2 * _NOISE_LEVEL - 1)[1]
     table = []
@@ -84,7 +92,7 @@ def importance(
     return pd.DataFrame(table, columns=columns).sort_values("importance", ascending=False, ignore_index=True)
 
 
-def _trial(
+def _optuna_trial(
     params: Mapping[str, Any], value: float, dummy: float, distributions: Mapping[str, BaseDistribution]
 ) -> FrozenTrial:
     own = {name: distribution for name, distribution in distributions.items() if name in params}
@@ -94,21 +102,21 @@ def _trial(
     )
 
 
-def _importances(trials: Sequence[FrozenTrial], names: Sequence[str], greater_is_better: bool) -> list[float]:
-    """Normalised importances of the names and then the dummy; 0 for a parameter that no trial of the resample has."""
+def _importances(
+    trials: Sequence[FrozenTrial], names: Sequence[str], *, greater_is_better: bool
+) -> list[float]:
+    """Normalised importances of the names and then of the dummy; 0 for a parameter that no trial has."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(direction="maximize" if greater_is_better else "minimize")
         study.add_trials(trials)
         best_share = min(0.5, max(0.1, 5 / len(trials)))  # at least five trials count as the best ones
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=best_share)
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Some regimes for parameter"
-            )  # rare branches show as wide intervals
-            found = get_param_importances(
-                study, evaluator=PedAnovaImportanceEvaluator(target_quantile=best_share)
-            )
+            # Optuna warns of branches with few trials; here they have wide intervals.
+            warnings.filterwarnings("ignore", message="Some regimes for parameter")
+            found = get_param_importances(study, evaluator=evaluator)
     finally:
         optuna.logging.set_verbosity(level)
     return [float(found.get(name, 0.0)) for name in [*names, DUMMY]]

@@ -1,4 +1,4 @@
-"""Sensitivity at a fixed specificity: how many patients are found when only so many healthy ones may be alarmed."""
+"""Sensitivity at a fixed specificity: how many patients are found at a given rate of false alarms."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,13 @@ from jaxtyping import Float, Shaped
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold and what it reaches; a sample is called positive when score > threshold."""
+    """A threshold and what it reaches; a sample is said to carry the label when score > threshold.
+
+    Attributes:
+        threshold: The threshold.
+        sensitivity: Share of the samples with the label that are said to carry it.
+        specificity: Share of the other samples that are not.
+    """
 
     threshold: float
     sensitivity: float
@@ -20,10 +26,18 @@ def roc_points(
 ) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
     """All thresholds from +∞ down, with the sensitivity and the specificity of score > threshold.
 
-    The points start at (0, 1); one more point stands between every two neighbouring scores and under the lowest one.
+    The points start at (0, 1). The others stand between every two neighbouring scores and under the lowest
+    one.
+
+    Args:
+        target: Whether each sample carries the label.
+        score: Probability of the label.
+
+    Returns:
+        Thresholds, sensitivities and specificities.
 
     Raises:
-        ValueError: the target holds no sample with, or no sample without, the label.
+        ValueError: The target holds no sample with, or no sample without, the label.
     """
     carries = target > 0
     if carries.all() or not carries.any():
@@ -45,23 +59,24 @@ def at_specificity(
     """The point of greatest sensitivity whose specificity is at least the wanted one.
 
     Args:
-        target: whether each sample carries the label; of the validation split when the threshold is to be used elsewhere.
-        score: probability of the label.
-        specificity: wanted, 0 to 1.
+        target: Whether each sample carries the label; of the validation split where another split uses the
+            threshold.
+        score: Probability of the label.
+        specificity: Wanted specificity, 0 to 1.
 
     Raises:
-        ValueError: the target holds no sample with, or no sample without, the label.
+        ValueError: The target holds no sample with, or no sample without, the label.
     """
-    thresholds, found, kept = roc_points(target, score)
-    best = int(np.flatnonzero(kept >= specificity)[-1])
-    return OperatingPoint(float(thresholds[best]), float(found[best]), float(kept[best]))
+    thresholds, sensitivities, specificities = roc_points(target, score)
+    best = int(np.flatnonzero(specificities >= specificity)[-1])
+    return OperatingPoint(float(thresholds[best]), float(sensitivities[best]), float(specificities[best]))
 
 
 def at_threshold(
     target: Shaped[np.ndarray, " n"], score: Float[np.ndarray, " n"], threshold: float
 ) -> OperatingPoint:
-    """What a threshold, chosen elsewhere, reaches here; NaN where there is no sample with, or without, the label."""
-    carries, called = target > 0, score > threshold
-    sensitivity = called[carries].mean() if carries.any() else np.nan
-    specificity = (~called[~carries]).mean() if not carries.all() else np.nan
+    """What a given threshold reaches; NaN where there is no sample with, or without, the label."""
+    carries, decided = target > 0, score > threshold
+    sensitivity = decided[carries].mean() if carries.any() else np.nan
+    specificity = (~decided[~carries]).mean() if not carries.all() else np.nan
     return OperatingPoint(threshold, float(sensitivity), float(specificity))

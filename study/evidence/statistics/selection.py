@@ -1,10 +1,11 @@
-"""The winner's curse: the best of many trials looks better on validation than it is.
+"""How much better the best of many trials looks on validation than it is, because it was chosen there.
 
-Source: Tsamardinos, Greasidou & Borboudakis 2018, Bootstrapping the out-of-sample predictions for efficient and accurate
-cross-validation (BBC-CV).
-Differs: patients are drawn, not samples; the predictions are of one validation split; what fewer patients alone change in
-the metric is taken off again (average precision grows as patients become fewer). Like the original it errs on the low side:
-who does well on the drawn patients has had his luck there.
+Source: Tsamardinos, Greasidou & Borboudakis 2018, Bootstrapping the out-of-sample predictions for efficient
+and accurate cross-validation (BBC-CV).
+Differs: patients are drawn, not samples; the predictions are of one validation split; the change that fewer
+patients alone make in the metric is subtracted (average precision grows as patients become fewer). Like the
+original, the corrected value is rather too low than too high: a trial is picked where chance favours it on
+the drawn patients, and then chance is against it on the patients left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,27 +17,29 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from study.evidence.decisions import decide
-from study.evidence.evaluation import Evaluation, ratio
-from study.evidence.metrics import LabelKind, Metric
+from study.evidence.evaluation import ratio
+from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
-from study.evidence.statistics.bootstrap import Judged, Resamples, interval, resampled_values
+from study.evidence.statistics.bootstrap import DecidedPredictions, Resamples, interval, resampled_values
+from study.spec.task import LabelKind
 
-NUM_RESAMPLES = 500  # two evaluations a trial and resample; the mean over resamples settles well before
-_MAX_EVALUATED = 200_000  # trials times resamples: some ten seconds
+NUM_RESAMPLES = 500  # each costs two evaluations of every trial; the mean over resamples settles well before
+_MAX_EVALUATED = 200_000  # trials times resamples: about ten seconds
 NUM_RANGES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """What choosing the best trial on validation is worth.
 
     Attributes:
-        naive: the chosen trial's value on validation, which its choice has made too good.
-        corrected: mean value of the pick on the patients that did not take part in picking it, less what a trial that nobody picks
-            gains from being judged on so few.
-        low: lower end of the 95 % interval of the corrected value.
-        high: its upper end.
-        pick_share: for each trial, the share of resamples that picked it: the probability that it is the best.
+        naive: Value of the chosen trial on validation, which is too good because it was chosen by that value.
+        corrected: Mean value of the picked trial on the patients that did not take part in picking it, less
+            the change that so few patients make in any trial's value.
+        low: Lower end of the 95 % interval of the corrected value.
+        high: Upper end of the 95 % interval of the corrected value.
+        pick_share: Share of the resamples that picked each trial, which is the probability that the trial is
+            the best.
     """
 
     naive: float
@@ -47,17 +50,17 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Contender:
+class SelectableTrial:
     """A trial that may be picked.
 
     Attributes:
-        patient: of each validation sample.
-        whole: the trial's value on all of them.
-        values: its value under each weighting of the samples.
+        patient: Patient that each validation sample belongs to.
+        value: Value of the trial on all validation samples.
+        values: Gives the trial's value under each weighting of the samples.
     """
 
     patient: Sequence[str]
-    whole: float
+    value: float
     values: Callable[[Float[np.ndarray, "n b"]], Float[np.ndarray, " b"]]
 
 
@@ -71,34 +74,40 @@ def selection_bootstrap(
     """The selection among trials by their predictions.
 
     Args:
-        metric: an aggregate metric; decisions are the plain ones.
-        kind: of the task.
-        trials: validation predictions of one head of every complete trial, all labels known, of the same samples.
-        num_resamples: number of resamples; fewer, but at least 100, where there are very many trials.
-        seed: of the random numbers.
+        metric: An aggregate metric; decisions are the plain ones.
+        kind: Kind of the labels.
+        trials: Validation predictions of one head of every complete trial, all labels known, of the same
+            samples.
+        num_resamples: Number of resamples; fewer, but at least 100, where there are very many trials.
+        seed: Seed of the random numbers.
 
     Raises:
-        ValueError: no trials, or the trials' samples differ.
+        ValueError: There are no trials, or their samples differ.
     """
     if not trials or any(set(t.sample) != set(trials[0].sample) for t in trials):
         raise ValueError(
             "`trials`: must be at least one, all with predictions of the same validation samples."
         )
 
-    def contender(predictions: Predictions) -> Contender:
-        judged = Judged(predictions, decide(predictions.score, kind))
-        whole = metric.compute(Evaluation(predictions.target, predictions.score, judged.decision))[0]
-        return Contender(
+    def selectable(predictions: Predictions) -> SelectableTrial:
+        decided = DecidedPredictions(predictions, decide(predictions.score, kind))
+        return SelectableTrial(
             predictions.patient,
-            float(whole),
-            lambda weights: resampled_values([metric], judged, weights)[metric.name][0],
+            float(metric.compute(decided.evaluation())[0]),
+            lambda weights: resampled_values([metric], decided, weights)[metric.name][0],
         )
 
-    return select([contender(t) for t in trials], metric.greater_is_better, num_resamples, seed)
+    return select(
+        [selectable(predictions) for predictions in trials],
+        greater_is_better=metric.greater_is_better,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
 
 
 def select(
-    contenders: Sequence[Contender],
+    trials: Sequence[SelectableTrial],
+    *,
     greater_is_better: bool,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
@@ -106,61 +115,68 @@ def select(
     """In each resample picks the best trial on the drawn patients and scores it on the patients left out.
 
     Args:
-        contenders: at least one, all of the same patients.
-        greater_is_better: false for losses.
-        num_resamples: as in `selection_bootstrap`.
-        seed: of the random numbers.
+        trials: At least one trial, all with the same patients.
+        greater_is_better: False for losses.
+        num_resamples: As in `selection_bootstrap`.
+        seed: Seed of the random numbers.
     """
-    num_resamples = min(num_resamples, max(100, _MAX_EVALUATED // len(contenders)))
-    resamples = Resamples(contenders[0].patient, num_resamples, seed)
+    num_resamples = min(num_resamples, max(100, _MAX_EVALUATED // len(trials)))
+    resamples = Resamples(trials[0].patient, num_resamples, seed)
     sign = 1 if greater_is_better else -1
-    whole = np.array([c.whole for c in contenders])
-    inside, outside = np.empty((2, len(contenders), num_resamples))
-    for row, contender in enumerate(contenders):
-        drawn = resamples.weights(contender.patient)
-        inside[row], outside[row] = contender.values(
-            np.hstack([drawn, drawn == 0], dtype=np.float32)
-        ).reshape(2, -1)
+    value = np.array([trial.value for trial in trials])
+    inside, outside = np.empty((2, len(trials), num_resamples))
+    for row, trial in enumerate(trials):
+        drawn = resamples.weights(trial.patient)
+        both = trial.values(np.hstack([drawn, drawn == 0], dtype=np.float32))
+        inside[row], outside[row] = both.reshape(2, -1)
     picks = _best(sign * inside)
-    share = np.bincount(picks, minlength=len(contenders)) / num_resamples
-    from_fewness = ratio(np.nansum(outside - whole[:, None], axis=1), (~np.isnan(outside)).sum(axis=1))
-    picked = outside[picks, np.arange(num_resamples)] - share[share > 0] @ from_fewness[share > 0]
+    share = np.bincount(picks, minlength=len(trials)) / num_resamples
+    num_defined = (~np.isnan(outside)).sum(axis=1)
+    change_by_fewer_patients = ratio(np.nansum(outside - value[:, None], axis=1), num_defined)
+    picked = outside[picks, np.arange(num_resamples)]
+    picked = picked - share[share > 0] @ change_by_fewer_patients[share > 0]
     low, high = interval(picked)
-    corrected = float(picked[~np.isnan(picked)].mean()) if not np.isnan(low) else float("nan")
-    return Selection(float(whole[_best(sign * whole[:, None])[0]]), corrected, low, high, share)
+    return Selection(
+        naive=float(value[_best(sign * value[:, None])[0]]),
+        corrected=float("nan") if np.isnan(low) else float(picked[~np.isnan(picked)].mean()),
+        low=low,
+        high=high,
+        pick_share=share,
+    )
 
 
 def _best(values: Float[np.ndarray, "t b"]) -> Int[np.ndarray, " b"]:
-    """The trial with the greatest value in each column, the first of equal ones; undefined values never win."""
+    """The (first) trial with the greatest value in each column; undefined values never win."""
     best: Int[np.ndarray, " b"] = np.where(np.isnan(values), -np.inf, values).argmax(axis=0)
     return best
 
 
 def option_shares(pick_share: Float[np.ndarray, " t"], params: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """How probable it is that each option of each hyperparameter is in the best trial, beside how often it was tried.
+    """How probable it is that the best trial has each option of each hyperparameter.
 
-    Numbers with more than `NUM_RANGES` different values are put into ranges with equally many trials. The shares of a
-    parameter that exists only in some branches add up to the probability that the best trial is in such a branch.
+    Numbers with more than `NUM_RANGES` different values are put into ranges with equally many trials. The
+    probabilities of a parameter that exists only in some branches add up to the probability that the best
+    trial is in such a branch.
 
     Args:
-        pick_share: of each trial, from `selection_bootstrap`.
-        params: of each trial.
+        pick_share: Share of the resamples that picked each trial, from `selection_bootstrap`.
+        params: Parameters of each trial.
 
     Returns:
-        columns parameter, option, probability, tried (share of the trials).
+        Columns parameter, option, probability, tried (share of the trials).
     """
     rows = []
     for name in sorted({name for trial in params for name in trial}):
         having = [i for i, trial in enumerate(params) if name in trial]
         options = _options([params[i][name] for i in having])
-        for option in dict.fromkeys(sorted(options, key=lambda o: o[0])):
-            trials = [i for i, o in zip(having, options, strict=True) if o == option]
+        for option in sorted(set(options), key=lambda option: option[0]):
+            trials = [i for i, own in zip(having, options, strict=True) if own == option]
             rows.append((name, option[1], float(pick_share[trials].sum()), len(trials) / len(params)))
     return pd.DataFrame(rows, columns=["parameter", "option", "probability", "tried"])
 
 
 def _options(values: Sequence[Any]) -> list[tuple[Any, str]]:
-    """Each value's option as (place to sort by, text)."""
+    """The option of each value: what to sort it by, and its text."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     if not numbers:
         return [(str(v), str(v)) for v in values]

@@ -1,8 +1,9 @@
 """Does our number reproduce a published one?
 
-The tolerance is the repeatability limit of ISO 5725: two honest repetitions of one experiment differ by less than
-1.96 √2 s in 95 % of the cases, where s is the spread that one of our own trainings shows over patients and seeds.
-A verdict is an equivalence test (two one-sided tests at 5 %, so a 90 % interval) against that tolerance.
+The tolerance is the repeatability limit of ISO 5725: two repetitions of one experiment differ by less
+than 1.96 √2 s in 95 % of the cases, where s is the spread that one of our own trainings shows over patients
+and seeds. A verdict is an equivalence test against that tolerance: two one-sided tests at 5 %, and so an
+interval of 90 %.
 """
 
 from dataclasses import dataclass
@@ -13,40 +14,44 @@ from study.evidence.statistics.bootstrap import Estimate, interval
 
 REPEATABILITY = 1.96 * sqrt(2)
 MAX_TOLERANCE = (
-    0.05  # of a metric between 0 and 1: a wider limit would call everything reproduced on a small test set
+    0.05  # of a metric between 0 and 1: on a small test set a wider limit would call all reproduced
 )
 _EQUIVALENCE_LEVEL = 0.90
 
+Conclusion = Literal["reproduced", "not reproduced", "cannot tell"]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What can be said about a published value.
 
     Attributes:
-        verdict: `reproduced`: the 90 % interval of the difference lies within the tolerance; `not reproduced`: it lies
-            wholly outside; `cannot tell`: neither.
-        difference: ours minus published.
-        low: of the difference's 90 % interval.
-        high: of the same.
-        tolerance: the smaller of the repeatability limit and `MAX_TOLERANCE`.
+        conclusion: `reproduced` where the 90 % interval of the difference lies within the tolerance, `not
+            reproduced` where it lies wholly outside, else `cannot tell`.
+        difference: Our value minus the published one.
+        low: Lower end of the difference's 90 % interval.
+        high: Upper end of the difference's 90 % interval.
+        tolerance: The smaller of the repeatability limit and `MAX_TOLERANCE`; NaN where our spread is
+            unknown.
     """
 
-    verdict: Literal["reproduced", "not reproduced", "cannot tell"]
+    conclusion: Conclusion
     difference: float
     low: float
     high: float
     tolerance: float
 
 
-def judge(ours: Estimate, published: float, max_tolerance: float = MAX_TOLERANCE) -> Verdict:
-    """Compares our estimate with a published value that comes without its own interval."""
+def verdict_on(published: float, ours: Estimate) -> Verdict:
+    """Compares a published value, which comes without an interval of its own, with our estimate."""
     low, high = (end - published for end in interval(ours.resampled, _EQUIVALENCE_LEVEL))
     difference = ours.value - published
-    if isnan(low) or isnan(ours.spread) or isnan(difference):
-        return Verdict("cannot tell", difference, low, high, nan)
-    tolerance = min(REPEATABILITY * ours.spread, max_tolerance)
+    tolerance = nan
+    if not (isnan(low) or isnan(ours.spread) or isnan(difference)):
+        tolerance = min(REPEATABILITY * ours.spread, MAX_TOLERANCE)
+    conclusion: Conclusion = "cannot tell"
     if -tolerance <= low and high <= tolerance:
-        return Verdict("reproduced", difference, low, high, tolerance)
-    if high < -tolerance or low > tolerance:
-        return Verdict("not reproduced", difference, low, high, tolerance)
-    return Verdict("cannot tell", difference, low, high, tolerance)
+        conclusion = "reproduced"
+    elif high < -tolerance or low > tolerance:
+        conclusion = "not reproduced"
+    return Verdict(conclusion=conclusion, difference=difference, low=low, high=high, tolerance=tolerance)

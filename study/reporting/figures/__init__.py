@@ -1,1 +1,1 @@
-"""Figures of the report: one file a figure, one public class with `data`, `draw` and `caption`."""
+"""Figures: one file for each, with one public class as `figure.FigureComponent` describes it."""

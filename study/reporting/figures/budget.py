@@ -12,26 +12,31 @@ from matplotlib.figure import Figure
 
 from study.evidence.statistics.budgets import BudgetCurve, budget_curve
 from study.reporting.figure import BLUE, GREY, sheet
-from study.reporting.measures import long, short
+from study.reporting.measures import full_name, short_name
 from study.reporting.run import Run
 
 
 @dataclass(frozen=True)
 class _BudgetData:
-    """One curve a unit of cost."""
+    """What is drawn.
+
+    Attributes:
+        measure: The objective.
+        curves: One curve for each unit of cost.
+    """
 
     measure: str
     curves: dict[str, BudgetCurve]
 
 
 class Budget:
-    """Best so far against trials, minutes and GPU hours."""
+    """Best value so far against trials, minutes and GPU hours."""
 
     title = "Value for the budget"
     section = "search"
 
     def data(self, run: Run) -> _BudgetData | None:
-        """None for fewer than three trials of the search."""
+        """None for fewer than three trials of the search, or fewer than two complete ones."""
         trials = run.of_role("search")
         if len(trials) < 3 or trials["value"][trials["state"] == "complete"].notna().sum() < 2:
             return None
@@ -43,7 +48,7 @@ class Budget:
         return _BudgetData(run.objective, curves)
 
     def draw(self, data: _BudgetData) -> Figure:
-        """One panel a unit; the band is what random orders of the same trials give."""
+        """One panel for each unit; the band is what random orders of the same trials give."""
         figure = sheet()
         panels = figure.subplots(1, len(data.curves), sharey=True, squeeze=False)[0]
         for axes, (unit, curve) in zip(panels, data.curves.items(), strict=True):
@@ -52,20 +57,24 @@ class Budget:
             axes.step(curve.budget, curve.median, where="post", color=GREY, label="median of random orders")
             axes.step(curve.budget, curve.observed, where="post", color=BLUE, label="as it was run")
             axes.set(xlabel=unit, xlim=(0, curve.budget[-1]))
-        panels[0].set_ylabel(f"{short(data.measure)}, validation")
+        panels[0].set_ylabel(f"{short_name(data.measure)}, validation")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
         return figure
 
     def caption(self, data: _BudgetData) -> str:
         """What blue above grey would mean."""
         return (
-            f"Best validation value so far ({long(data.measure)}) against the budget; pruned and failed trials cost and give nothing. "
-            "A search that learns from its trials runs above the median of random orders."
+            f"Best validation value so far ({full_name(data.measure)}) against the budget; pruned and "
+            "failed trials cost and give nothing. A search that learns from its trials runs above the "
+            "median of random orders."
         )
 
 
 def costs(trials: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Cost of each trial in trials, minutes, and GPU hours (parts of a GPU count as such) where every trial had one."""
+    """Cost of each trial in trials, in minutes, and in GPU hours where every trial had a GPU.
+
+    A part of a GPU counts as that part.
+    """
     hours = trials["seconds_total"].fillna(0).to_numpy(float) / 3600
     found = {"trials": np.ones(len(trials)), "minutes": 60 * hours}
     if len(trials) and (trials["device_kind"] == "cuda").all():

@@ -1,29 +1,52 @@
 """Confusion: what was true against what was called.
 
 Source: as in SVK_MA (Tan, Dong & Li 2023), which shows one for each network.
-Differs: for many labels a sample, each label has its own counts.
+Differs: where a sample may have several labels, each label has its own counts.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from study.evidence.score import decisions_of
-from study.reporting.figure import BLUE, WIDTH, sheet
+from study.reporting.figure import BLUE, INK, WIDTH, sheet
 from study.reporting.run import Run
 
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", BLUE])
+DARK_SHADE = 0.55  # share of a row above which the number is white
+PANELS_PER_ROW = 4
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """Counts of one panel.
+
+    Attributes:
+        title: Title of the panel.
+        names: Names of the rows and columns.
+        counts: Number of samples; rows are true, columns are called.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    counts: Int[np.ndarray, "c c"]
 
 
 @dataclass(frozen=True)
 class _ConfusionData:
-    """Counts true × called; one matrix with the class names, or one two-by-two matrix a label."""
+    """What is drawn.
+
+    Attributes:
+        key: Key of the trial.
+        panels: One matrix of the classes, or one matrix of no and yes for each label.
+    """
 
     key: str
-    panels: tuple[tuple[str, tuple[str, ...], np.ndarray], ...]
+    panels: tuple[_Matrix, ...]
 
 
 class Confusion:
@@ -37,60 +60,60 @@ class Confusion:
         found = run.chosen_predictions()
         if found is None:
             return None
-        decision, true = decisions_of(found, run.kind)[run.decision_rule("half")], found.target > 0
+        called, true = decisions_of(found, run.kind)[run.decision_rule("half")], found.target > 0
         if run.kind != "multilabel":
-            counts = true.T.astype(int) @ decision.astype(int)
-            return _ConfusionData(found.trial, (("", run.labels, counts),))
+            counts = true.T.astype(int) @ called.astype(int)
+            return _ConfusionData(found.trial, (_Matrix("", run.labels, counts),))
         panels = []
-        for j, label in enumerate(run.labels):
-            t, d = true[:, j], decision[:, j]
-            panels.append(
-                (
-                    label,
-                    ("no", "yes"),
-                    np.array([[(~t & ~d).sum(), (~t & d).sum()], [(t & ~d).sum(), (t & d).sum()]]),
-                )
-            )
+        for place, label in enumerate(run.labels):
+            t = np.stack([~true[:, place], true[:, place]]).astype(int)
+            c = np.stack([~called[:, place], called[:, place]]).astype(int)
+            panels.append(_Matrix(label, ("no", "yes"), t @ c.T))
         return _ConfusionData(found.trial, tuple(panels))
 
     def draw(self, data: _ConfusionData) -> Figure:
         """Shade is the share of the row; numbers are counts."""
         if len(data.panels) == 1:
             figure = sheet(3.6, 3.3)
-            matrix(figure.subplots(), *data.panels[0], first=True)
+            panel = data.panels[0]
+            matrix(figure.subplots(), panel.title, panel.names, panel.counts, first=True)
             return figure
-        columns = 4
-        rows = -(-len(data.panels) // columns)
+        rows = -(-len(data.panels) // PANELS_PER_ROW)
         figure = sheet(WIDTH, 1.75 * rows)
-        grid = figure.subplots(rows, columns, squeeze=False).flat
-        for i, axes in enumerate(grid):
-            if i < len(data.panels):
-                matrix(axes, *data.panels[i], first=i % columns == 0)
-            else:
-                axes.set_axis_off()
+        grid = list(figure.subplots(rows, PANELS_PER_ROW, squeeze=False).flat)
+        for i, (axes, panel) in enumerate(zip(grid, data.panels, strict=False)):
+            matrix(axes, panel.title, panel.names, panel.counts, first=i % PANELS_PER_ROW == 0)
+        for axes in grid[len(data.panels) :]:
+            axes.set_axis_off()
         return figure
 
     def caption(self, data: _ConfusionData) -> str:
         """The trial, and what a shade is."""
-        return f"Test split, {data.key}, plain decisions. Rows are true, columns are called; the shade is the share of the row."
+        return (
+            f"Test split, {data.key}, plain decisions. Rows are true, columns are called; the shade is the "
+            "share of the row."
+        )
 
 
-def matrix(axes: Axes, title: str, names: tuple[str, ...], counts: np.ndarray, *, first: bool) -> None:
-    """Draws counts true × called; `first` in its row names the axis."""
+def matrix(
+    axes: Axes, title: str, names: tuple[str, ...], counts: Int[np.ndarray, "c c"], *, first: bool
+) -> None:
+    """Draws a confusion matrix.
+
+    Args:
+        axes: Where to draw.
+        title: Title of the panel.
+        names: Names of the rows and columns.
+        counts: Number of samples; rows are true, columns are called.
+        first: Whether the panel is the first of its row, which names the vertical axis.
+    """
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     edges = np.arange(len(names) + 1) - 0.5
     axes.pcolormesh(edges, edges, share, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1)
     axes.invert_yaxis()
-    for (row, column), count in np.ndenumerate(counts):
-        axes.text(
-            column,
-            row,
-            f"{count:,}",
-            ha="center",
-            va="center",
-            color="white" if share[row, column] > 0.55 else "#222222",
-            size=8,
-        )
+    for (row, column), number in np.ndenumerate(counts):
+        colour = "white" if share[row, column] > DARK_SHADE else INK
+        axes.text(column, row, f"{number:,}", ha="center", va="center", color=colour, size=8)
     axes.set_xticks(range(len(names)), list(names))
     axes.set_yticks(range(len(names)), list(names))
     axes.tick_params(length=0)

@@ -1,6 +1,7 @@
 """The sanity check of the heat maps: how like they still are when the networks forget what they have learnt.
 
-Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, arXiv 1810.03292, figure 4 (cascading randomisation).
+Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, arXiv 1810.03292, figure 4 (cascading
+randomisation).
 Differs: nothing.
 """
 
@@ -8,13 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.reporting.figure import GREY, PALE, PALETTE, sheet
-from study.reporting.overlays import Shelf, shelf_of
+from study.reporting.overlays import RunHeatMaps, heatmaps_of
 from study.reporting.run import Run
 
-SAME = (
-    0.5  # a rank correlation that is left when nothing learnt is left: such a map shows the network's build
+MAX_CORRELATION = (
+    0.5  # of a map with all weights random; a greater one shows the network's build, not what it learnt
 )
-MEASURES = {"rank_correlation": "Rank correlation", "ssim": "SSIM"}
+LIKENESS = {"rank_correlation": "Rank correlation", "ssim": "SSIM"}
+ORDER_OF_PARTS = {"head": 0, "embedding": 1, "fusion": 2, "attention": 3, "context": 4}  # then the backbone
 
 
 class HeatMapsCheck:
@@ -23,22 +25,22 @@ class HeatMapsCheck:
     title = "Whether the maps depend on what was learnt"
     section = "heatmaps"
 
-    def data(self, run: Run) -> Shelf | None:
+    def data(self, run: Run) -> RunHeatMaps | None:
         """None where no heat maps were made."""
-        return shelf_of(run)
+        return heatmaps_of(run)
 
-    def draw(self, data: Shelf) -> Figure:
-        """One curve a model; all start at 1, the trained map itself."""
-        steps = self._steps(data)
+    def draw(self, data: RunHeatMaps) -> Figure:
+        """One curve for each model; all start at 1, the trained map itself."""
+        steps = _steps(data)
         figure = sheet(height=2.9)
-        for axes, (column, title) in zip(figure.subplots(1, 2, sharey=True), MEASURES.items(), strict=True):
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, (column, title) in zip(panels, LIKENESS.items(), strict=True):
             axes.axhline(0, color=PALE, linewidth=0.8)
             for colour, trial in zip(PALETTE, data.maps.trials, strict=False):
                 mine = _checks(data, trial)
-                at = [0, *(steps.index(step) for step in mine["step"])]
-                axes.plot(
-                    at, [1.0, *mine[column]], marker="o", markersize=3, color=colour, label=data.names[trial]
-                )
+                places = [0, *(steps.index(step) for step in mine["step"])]
+                values = [1.0, *mine[column]]
+                axes.plot(places, values, marker="o", markersize=3, color=colour, label=data.names[trial])
             axes.set_title(title)
             axes.set_xticks(range(len(steps)), steps, rotation=40, ha="right", rotation_mode="anchor")
             axes.set_xlabel("random from the head down to", color=GREY)
@@ -46,37 +48,37 @@ class HeatMapsCheck:
         figure.axes[-1].legend()
         return figure
 
-    def caption(self, data: Shelf) -> str:
+    def caption(self, data: RunHeatMaps) -> str:
         """What is left at the end, and a warning where that is much."""
         last = {
             data.names[trial]: _checks(data, trial)["rank_correlation"].iloc[-1] for trial in data.maps.trials
         }
-        said = ", ".join(f"{value:.2f} for {name}" for name, value in last.items())
-        kept = [name for name, value in last.items() if abs(value) > SAME]
-        warning = (
-            f" The maps of {', '.join(kept)} hardly depend on what was learnt and should not be read."
-            if kept
-            else ""
-        )
+        listed = ", ".join(f"{value:.2f} for {name}" for name, value in last.items())
+        kept = [name for name, value in last.items() if abs(value) > MAX_CORRELATION]
+        warning = ""
+        if kept:
+            warning = (
+                f" The maps of {', '.join(kept)} hardly depend on what was learnt and should not be read."
+            )
         return (
-            "The weights are replaced by fresh ones part by part from the head down, and Grad-CAM is made again. A map that shows what the "
-            f"network learnt falls from 1 toward 0. With all weights random the rank correlation is {said}.{warning} "
-            "Means over the shown samples and all labels."
+            "The weights are replaced by fresh ones part by part from the head down, and Grad-CAM is made "
+            "again. A map that shows what the network learnt falls from 1 toward 0. With all weights "
+            f"random the rank correlation is {listed}.{warning} Means over the shown samples and all labels."
         )
 
-    def _steps(self, data: Shelf) -> list[str]:
-        """All models' steps in one order: what several have in common stays in line."""
-        most = max((list(_checks(data, trial)["step"]) for trial in data.maps.trials), key=len)
-        rank = {"head": 0, "embedding": 1, "fusion": 2, "attention": 3, "context": 4}
-        every = {step for trial in data.maps.trials for step in _checks(data, trial)["step"]} | set(most)
-        return ["trained", *sorted(every, key=lambda step: (rank.get(step, 5), -_piece(step), step))]
+
+def _steps(heatmaps: RunHeatMaps) -> list[str]:
+    """All models' steps in one order, so that steps that several models have stand at one place."""
+    steps = {str(step) for trial in heatmaps.maps.trials for step in _checks(heatmaps, trial)["step"]}
+    return ["trained", *sorted(steps, key=_place)]
 
 
-def _checks(data: Shelf, trial: str) -> pd.DataFrame:
+def _place(step: str) -> tuple[int, int, str]:
+    """The step's place from the head down; of the backbone's pieces the last, `backbone 4/4`, is first."""
+    piece = int(step.split()[1].split("/")[0]) if "/" in step else 0
+    return ORDER_OF_PARTS.get(step, len(ORDER_OF_PARTS)), -piece, step
+
+
+def _checks(heatmaps: RunHeatMaps, trial: str) -> pd.DataFrame:
     """The trial's rows in the order of the randomisation."""
-    return data.maps.checks[data.maps.checks["trial"] == trial].sort_values("place")
-
-
-def _piece(step: str) -> int:
-    """Number of the backbone's piece: the last one comes first."""
-    return int(step.split()[1].split("/")[0]) if "/" in step else 0
+    return heatmaps.maps.checks[heatmaps.maps.checks["trial"] == trial].sort_values("place")

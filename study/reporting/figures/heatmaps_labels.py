@@ -7,47 +7,48 @@ Differs: nothing.
 from matplotlib.figure import Figure
 
 from study.evidence.heatmap_tables import GRAD_CAM
-from study.reporting.overlays import Shelf, shelf_of
+from study.reporting.overlays import RunHeatMaps, heatmaps_of
 from study.reporting.run import Run
-from study.reporting.strips import Cell, Strip, few, strips
+from study.reporting.strips import HeatMap, Strip, some_samples, strips
 
-MOST_LABELS = 10
+MAX_LABELS = 10
 
 
 class HeatMapsLabels:
-    """Grad-CAM of each label: one column a label, one row an eye."""
+    """Grad-CAM of each label: one column for each label, one row for each eye."""
 
-    title = "One map a label"
+    title = "One map for each label"
     section = "heatmaps"
 
-    def data(self, run: Run) -> Shelf | None:
+    def data(self, run: Run) -> RunHeatMaps | None:
         """None where no heat maps were made."""
-        return shelf_of(run)
+        return heatmaps_of(run)
 
-    def draw(self, data: Shelf) -> Figure:
+    def draw(self, data: RunHeatMaps) -> Figure:
         """Each label's maps on their own scale, common to both eyes."""
-        trial, labels = data.maps.trials[0], data.labels[:MOST_LABELS]
-        return strips(
-            data,
-            [
-                Strip(trial, sample, "", [self._cell(data, trial, sample, label) for label in labels])
-                for sample in few(data)
-            ],
-        )
+        trial = data.maps.trials[0]
+        rows = []
+        for sample in some_samples(data):
+            maps = [_heat_map(data, trial, sample, label) for label in data.labels[:MAX_LABELS]]
+            rows.append(Strip(trial, sample, "", maps))
+        return strips(data, rows)
 
-    def _cell(self, data: Shelf, trial: str, sample: str, label: str) -> Cell:
-        score, carried = data.score(trial, sample, label), data.carries(sample, label)
-        return Cell(label, f"{score:.2f}", data.maps.of(trial, sample, GRAD_CAM, label), bold=carried)
-
-    def caption(self, data: Shelf) -> str:
+    def caption(self, data: RunHeatMaps) -> str:
         """The trial, and what is bold."""
-        more = (
-            f" The first {MOST_LABELS} of {len(data.labels)} labels."
-            if len(data.labels) > MOST_LABELS
-            else ""
-        )
+        first = ""
+        if len(data.labels) > MAX_LABELS:
+            first = f" The first {MAX_LABELS} of {len(data.labels)} labels are shown."
         return (
-            f"Grad-CAM of each label by {data.maps.trials[0]}, each label on its own scale, with its probability: bold where the sample "
-            f"carries the label.{more} Where the probability is near 0, the map shows what little speaks for the label; in grey eyes "
-            "nothing does."
+            f"Grad-CAM of each label by {data.maps.trials[0]}, each label on its own scale, with its "
+            f"probability: bold where the sample carries the label.{first} Where the probability is near 0, "
+            "the map shows what little speaks for the label; in grey eyes nothing does."
         )
+
+
+def _heat_map(heatmaps: RunHeatMaps, trial: str, sample: str, label: str) -> HeatMap:
+    return HeatMap(
+        title=label,
+        words=f"{heatmaps.score(trial, sample, label):.2f}",
+        heat=heatmaps.maps.of(trial, sample, GRAD_CAM, label),
+        bold=heatmaps.carries(sample, label),
+    )

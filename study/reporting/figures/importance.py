@@ -1,7 +1,8 @@
 """Importance of the searched parameters, beside a parameter that has no effect.
 
 Source: Watanabe, Bansal & Hutter 2023, PED-ANOVA.
-Differs: intervals from resampled trials, and a dummy as visible noise floor.
+Differs: intervals from resampled trials, and a parameter without effect that shows how much importance is
+noise.
 """
 
 from dataclasses import dataclass
@@ -12,14 +13,20 @@ from matplotlib.figure import Figure
 
 from study.evidence.statistics.importance import DUMMY, MIN_TRIALS, importance
 from study.reporting.figure import BLUE, GREY, PALE, RED, sheet
-from study.reporting.measures import long
+from study.reporting.measures import full_name
 from study.reporting.results import parameter_names
 from study.reporting.run import Run
 
 
 @dataclass(frozen=True)
 class _ImportanceData:
-    """The frame of `importance` with short names, and the number of complete trials."""
+    """What is drawn.
+
+    Attributes:
+        measure: The objective.
+        rows: The frame of `importance`, with the names of the parameters.
+        num_trials: Number of complete trials.
+    """
 
     measure: str
     rows: pd.DataFrame
@@ -39,13 +46,15 @@ class Importance:
         space = run.study["search_space"]
         if len(complete) < MIN_TRIALS or not space:
             return None
-        rows = importance(list(complete["params"]), list(complete["value"]), space, run.maximise)
+        rows = importance(
+            list(complete["params"]), list(complete["value"]), space, greater_is_better=run.maximise
+        )
         names = parameter_names(run)
         rows["name"] = [names.get(p, p) for p in rows["parameter"]]
         return _ImportanceData(run.objective, rows, len(complete)) if len(rows) else None
 
     def draw(self, data: _ImportanceData) -> Figure:
-        """Greatest on top; what does not clear the noise floor is grey."""
+        """Greatest on top; what is not above noise is pale."""
         rows = data.rows.iloc[::-1].reset_index(drop=True)
         figure = sheet(height=0.8 + 0.24 * len(rows))
         axes = figure.subplots()
@@ -61,6 +70,7 @@ class Importance:
     def caption(self, data: _ImportanceData) -> str:
         """What the line is and how many trials there were."""
         return (
-            f"From {data.num_trials} complete trials ({long(data.measure)} on validation), with 95 % intervals over resampled trials. "
-            f"Dashed: what “{DUMMY}” reaches by chance; parameters in grey do not clear it."
+            f"From {data.num_trials} complete trials ({full_name(data.measure)} on validation), with 95 % "
+            f"intervals over resampled trials. Dashed: what “{DUMMY}”, a parameter without effect, reaches "
+            "by chance; parameters in grey are not above it."
         )

@@ -1,31 +1,44 @@
-"""How well each label is found: test average precision and AUC of the chosen trial, with the class prior as reference.
+"""How well each label is found: test average precision and AUC of the chosen trial, beside the class prior.
 
 Source: the project's own.
 Differs: nothing.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.reporting.figure import BLUE, GREEN, INK, sheet
 from study.reporting.run import Run
 
+RIGHT_END = 1.15  # of the axis of shares, where the numbers stand
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class _LabelsData:
-    """Average precision, AUC and share of carriers in the test split of each label."""
+    """What is drawn, by label.
+
+    Attributes:
+        key: Key of the trial.
+        labels: Names of the labels.
+        average_precision: Average precision on the test split.
+        auc: Area under the ROC curve on the test split.
+        prevalence: Share of carriers in the test split.
+    """
 
     key: str
     labels: tuple[str, ...]
-    average_precision: np.ndarray
-    auc: np.ndarray
-    prevalence: np.ndarray
+    average_precision: Float[np.ndarray, " l"]
+    auc: Float[np.ndarray, " l"]
+    prevalence: Float[np.ndarray, " l"]
 
 
 class Labels:
-    """Per-label bars."""
+    """Bars for each label."""
 
     title = "Labels of the chosen trial"
     section = "chosen"
@@ -35,16 +48,16 @@ class Labels:
         found = run.chosen_predictions()
         if found is None:
             return None
-        per_label = {
-            m: np.array([run.score(found.trial, m, label=name) for name in run.labels])
-            for m in ("average_precision", "auc")
-        }
+
+        def of_labels(measure: str) -> Float[np.ndarray, " l"]:
+            return np.array([run.score(found.trial, measure, label=label) for label in run.labels])
+
         return _LabelsData(
-            found.trial,
-            run.labels,
-            per_label["average_precision"],
-            per_label["auc"],
-            found.target.mean(axis=0),
+            key=found.trial,
+            labels=run.labels,
+            average_precision=of_labels("average_precision"),
+            auc=of_labels("auc"),
+            prevalence=found.target.mean(axis=0),
         )
 
     def draw(self, data: _LabelsData) -> Figure:
@@ -52,34 +65,28 @@ class Labels:
         figure = sheet(height=0.9 + 0.26 * len(data.labels))
         left, right = figure.subplots(1, 2, sharey=True)
         place = np.arange(len(data.labels))[::-1]
-        chance = (data.prevalence, np.full(len(place), 0.5))
-        for axes, value, colour, title, prior in zip(
-            (left, right),
-            (data.average_precision, data.auc),
-            (BLUE, GREEN),
-            ("Average precision", "AUC"),
-            chance,
-            strict=True,
-        ):
-            axes.barh(place, np.nan_to_num(value), height=0.62, color=colour)
-            axes.scatter(
-                prior, place, marker="|", s=110, color=INK, linewidths=1.4, zorder=3, label="class prior"
-            )
-            axes.set(title=title, xlim=(0, 1.15), xticks=np.linspace(0, 1, 6))
-            for y, v in zip(place, value, strict=True):
-                axes.text(
-                    1.15,
-                    y,
-                    f"{v:.3f}" if np.isfinite(v) else "not defined",
-                    va="center",
-                    ha="right",
-                    size=7.5,
-                )
-            axes.tick_params(axis="y", length=0)
-        left.set_yticks(place, [f"{name}" for name in data.labels])
+        left.set_title("Average precision")
+        _draw_bars(left, place, data.average_precision, data.prevalence, BLUE)
+        right.set_title("AUC")
+        _draw_bars(right, place, data.auc, np.full(len(place), 0.5), GREEN)
+        left.set_yticks(place, list(data.labels))
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right")
         return figure
 
     def caption(self, data: _LabelsData) -> str:
         """The trial and the meaning of the tick."""
-        return f"Test split, {data.key}. The tick marks what the class prior alone reaches: the label's share, and an AUC of one half."
+        return (
+            f"Test split, {data.key}. The tick marks what the class prior alone reaches: the label's share, "
+            "and an AUC of one half."
+        )
+
+
+def _draw_bars(axes: Axes, place: np.ndarray, value: np.ndarray, prior: np.ndarray, colour: str) -> None:
+    axes.barh(place, np.nan_to_num(value), height=0.62, color=colour)
+    tick: Any = {"marker": "|", "s": 110, "color": INK, "linewidths": 1.4, "zorder": 3}
+    axes.scatter(prior, place, label="class prior", **tick)
+    axes.set(xlim=(0, RIGHT_END), xticks=np.linspace(0, 1, 6))
+    for y, number in zip(place, value, strict=True):
+        words = f"{number:.3f}" if np.isfinite(number) else "not defined"
+        axes.text(RIGHT_END, y, words, va="center", ha="right", size=7.5)
+    axes.tick_params(axis="y", length=0)

@@ -5,21 +5,30 @@ Differs: every K, both distances and both votes; K is chosen on validation.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from study.reporting.figure import INK, PALETTE, sheet
-from study.reporting.measures import long, short
-from study.reporting.other_settings import split_setting
+from study.reporting.measures import full_name, short_name
+from study.reporting.other_settings import HEAD_OF_TIES, split_setting
 from study.reporting.run import Run
 
-HEAD = "knn"
+HEAD = HEAD_OF_TIES["distance"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _KCurveData:
-    """Rows of K, way (distance and vote) and validation value; the chosen setting and its test value."""
+    """What is drawn.
+
+    Attributes:
+        key: Key of the trial.
+        measure: The objective.
+        rows: Validation `value` by number of neighbours `k` and `way`, the distance and the votes.
+        chosen: The setting that validation chose.
+        test: Test value of that setting.
+    """
 
     key: str
     measure: str
@@ -47,39 +56,40 @@ class Neighbours:
             "decision": run.decided_by(run.objective, "half"),
         }
         rows = run.store.read("scores", [run.best], filters=wanted)
-        parts = [split_setting(s) for s in rows["setting"]]
-        curve = pd.DataFrame(
-            {"k": [k for k, _ in parts], "way": [w for _, w in parts], "value": rows["value"].astype(float)}
-        )
+        curve = pd.DataFrame([split_setting(setting) for setting in rows["setting"]], columns=["k", "way"])
+        curve["value"] = rows["value"].to_numpy(float)
         curve = curve[curve["k"] > 0].sort_values(["way", "k"])
-        test = run.score(run.best, run.objective, head=HEAD)
-        return (
-            _KCurveData(run.best, run.objective, curve, choice.setting, test)
-            if curve["k"].nunique() > 1
-            else None
+        if curve["k"].nunique() <= 1:
+            return None
+        return _KCurveData(
+            key=run.best,
+            measure=run.objective,
+            rows=curve,
+            chosen=choice.setting,
+            test=run.score(run.best, run.objective, head=HEAD),
         )
 
     def draw(self, data: _KCurveData) -> Figure:
-        """One line a way; the chosen setting is ringed, its test value is a diamond."""
+        """One line for each way; the chosen setting is ringed, its test value is a diamond."""
         figure = sheet(height=2.8)
         axes = figure.subplots()
         k, way = split_setting(data.chosen)
         for colour, name in zip(PALETTE, sorted(data.rows["way"].unique()), strict=False):
             line = data.rows[data.rows["way"] == name]
             axes.plot(line["k"], line["value"], color=colour, label=name or HEAD, marker="o", markersize=2)
-            ring = line[(line["k"] == k) & (name == way)]
-            axes.scatter(
-                ring["k"], ring["value"], s=60, facecolors="none", edgecolors=INK, linewidths=1.2, zorder=4
-            )
+            chosen = line[(line["k"] == k) & (name == way)]
+            ring: Any = {"s": 60, "facecolors": "none", "edgecolors": INK, "linewidths": 1.2, "zorder": 4}
+            axes.scatter(chosen["k"], chosen["value"], **ring)
         axes.scatter([k], [data.test], marker="D", s=26, color=INK, zorder=4, label="test at the choice")
-        axes.set(xlabel="K", ylabel=f"{short(data.measure)}, validation")
+        axes.set(xlabel="K", ylabel=f"{short_name(data.measure)}, validation")
         figure.legend(loc="outside lower center", ncols=3)
         return figure
 
     def caption(self, data: _KCurveData) -> str:
         """The trial and how K was chosen."""
-        measure = long(data.measure).capitalize()
+        measure = full_name(data.measure).capitalize()
         return (
-            f"{measure} of nearest neighbours on the embedding of {data.key}, validation split. "
-            f"Ringed: the choice ({data.chosen}); on the test split, looked at for this choice only, it has {data.test:.3f}."
+            f"{measure} of nearest neighbours on the embedding of {data.key}, validation split. Ringed: the "
+            f"choice ({data.chosen}); it has {data.test:.3f} on the test split, which was read for this "
+            "choice only."
         )

@@ -1,4 +1,4 @@
-"""Reliability: does a score of 0.7 come true in 70 of 100 cases? And would one temperature mend it?
+"""Reliability: does a score of 0.7 come true in 70 of 100 cases, and would one temperature mend it?
 
 Source: DeGroot & Fienberg 1983 (diagram); Naeini et al. 2015 (error); Guo et al. 2017 (temperature).
 Differs: nothing.
@@ -17,7 +17,14 @@ from study.reporting.run import Run
 
 @dataclass(frozen=True)
 class _ReliabilityData:
-    """The diagram of the scores as they are and after the temperature that validation asks for."""
+    """What is drawn.
+
+    Attributes:
+        key: Key of the trial.
+        plain: Diagram of the scores as they are.
+        mended: Diagram of the scores after the temperature.
+        temperature: The temperature that fits validation best.
+    """
 
     key: str
     plain: Diagram
@@ -54,19 +61,12 @@ class Reliability:
             (data.plain, BLUE, "as they are"),
         ):
             known = diagram.count > 0
-            upper.plot(
-                diagram.predicted[known],
-                diagram.observed[known],
-                color=colour,
-                marker="o",
-                markersize=3.5,
-                label=name,
-            )
+            predicted, observed = diagram.predicted[known], diagram.observed[known]
+            upper.plot(predicted, observed, color=colour, marker="o", markersize=3.5, label=name)
         upper.set(ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
         upper.legend(loc="lower right")
-        lower.bar(
-            data.plain.edges[:-1], data.plain.count, width=np.diff(data.plain.edges), align="edge", color=GREY
-        )
+        edges = data.plain.edges
+        lower.bar(edges[:-1], data.plain.count, width=np.diff(edges), align="edge", color=GREY)
         lower.set(xlabel="score", ylabel="decisions", yscale="log")
         return figure
 
@@ -74,5 +74,6 @@ class Reliability:
         """The trial, its calibration error, and the temperature."""
         return (
             f"Scores of {data.key} on the test split. Expected calibration error {data.plain.error:.3f}; "
-            f"{data.mended.error:.3f} after dividing the logits by {data.temperature:.2f}, the temperature that fits validation best."
+            f"{data.mended.error:.3f} after dividing the logits by {data.temperature:.2f}, the temperature "
+            "that fits validation best."
         )

@@ -1,4 +1,4 @@
-"""ROC curves of the chosen trial, one a label.
+"""ROC curves of the chosen trial, one for each label.
 
 Source: Fawcett 2006, An introduction to ROC analysis.
 Differs: nothing.
@@ -7,21 +7,45 @@ Differs: nothing.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.evidence.statistics.operating import roc_points
 from study.reporting.figure import BLUE, PALE, WIDTH, sheet
 from study.reporting.run import Run
 
-COLUMNS = 4
+PANELS_PER_ROW = 4
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The ROC curve of a label.
+
+    Attributes:
+        label: Name of the label.
+        false_positive: False-positive rate.
+        sensitivity: Sensitivity at that rate.
+        auc: Area under the curve, as stored.
+    """
+
+    label: str
+    false_positive: Float[np.ndarray, " p"]
+    sensitivity: Float[np.ndarray, " p"]
+    auc: float
 
 
 @dataclass(frozen=True)
 class _RocData:
-    """False-positive rate, sensitivity and AUC by label."""
+    """What is drawn.
+
+    Attributes:
+        key: Key of the trial.
+        curves: The curves of the labels.
+    """
 
     key: str
-    curves: tuple[tuple[str, np.ndarray, np.ndarray, float], ...]
+    curves: tuple[_Curve, ...]
 
 
 class Roc:
@@ -36,29 +60,24 @@ class Roc:
         if found is None:
             return None
         curves = []
-        for j, label in enumerate(run.labels):
-            if 0 < (found.target[:, j] > 0).sum() < len(found.target):
-                _, sensitivity, specificity = roc_points(found.target[:, j], found.score[:, j])
-                curves.append(
-                    (label, 1 - specificity, sensitivity, run.score(found.trial, "auc", label=label))
-                )
+        for place, label in enumerate(run.labels):
+            target = found.target[:, place]
+            if 0 < (target > 0).sum() < len(target):
+                _, sensitivity, specificity = roc_points(target, found.score[:, place])
+                auc = run.score(found.trial, "auc", label=label)
+                curves.append(_Curve(label, 1 - specificity, sensitivity, auc))
         return _RocData(found.trial, tuple(curves)) if curves else None
 
     def draw(self, data: _RocData) -> Figure:
         """Small multiples with the diagonal of chance."""
-        columns = min(COLUMNS, len(data.curves))
+        columns = min(PANELS_PER_ROW, len(data.curves))
         rows = -(-len(data.curves) // columns)
-        figure = sheet(WIDTH * columns / COLUMNS, 1.75 * rows + 0.2)
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for i, axes in enumerate(grid.flat):
-            if i >= len(data.curves):
-                axes.set_axis_off()
-                continue
-            label, false_positive, sensitivity, auc = data.curves[i]
-            axes.plot([0, 1], [0, 1], color=PALE, linewidth=0.8)
-            axes.plot(false_positive, sensitivity, color=BLUE)
-            axes.set(title=label, xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-            axes.text(0.97, 0.06, f"AUC {auc:.3f}", ha="right", size=7.5)
+        figure = sheet(WIDTH * columns / PANELS_PER_ROW, 1.75 * rows + 0.2)
+        grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
+        for axes, curve in zip(grid, data.curves, strict=False):
+            _draw_curve(axes, curve)
+        for axes in grid[len(data.curves) :]:
+            axes.set_axis_off()
         figure.supxlabel("1 − specificity", fontsize=8.5)
         figure.supylabel("sensitivity", fontsize=8.5)
         return figure
@@ -66,3 +85,10 @@ class Roc:
     def caption(self, data: _RocData) -> str:
         """The trial."""
         return f"Test split, {data.key}; the diagonal is chance."
+
+
+def _draw_curve(axes: Axes, curve: _Curve) -> None:
+    axes.plot([0, 1], [0, 1], color=PALE, linewidth=0.8)
+    axes.plot(curve.false_positive, curve.sensitivity, color=BLUE)
+    axes.set(title=curve.label, xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.text(0.97, 0.06, f"AUC {curve.auc:.3f}", ha="right", size=7.5)

@@ -5,31 +5,56 @@ Differs: nothing.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from study.reporting.figure import BLUE, GREY, RED, WIDTH, sheet
-from study.reporting.measures import long, short
-from study.reporting.results import parameter_names, setting
+from study.reporting.measures import full_name, short_name
+from study.reporting.results import parameter_names, setting_words
 from study.reporting.run import Run
 
-MOST = 12
+MAX_PANELS = 12
+MAX_LETTERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slice:
+    """A parameter's values and what they led to.
+
+    Attributes:
+        name: Name of the parameter.
+        place: Value of the parameter in each trial, or place of its choice.
+        value: Validation value of each trial.
+        best: Which trial is the chosen one.
+        choices: The choices in words, where the parameter is no number.
+        log: Whether the parameter has a logarithmic scale.
+    """
+
+    name: str
+    place: Float[np.ndarray, " t"]
+    value: Float[np.ndarray, " t"]
+    best: Bool[np.ndarray, " t"]
+    choices: tuple[str, ...] = ()
+    log: bool = False
 
 
 @dataclass(frozen=True)
-class _Slice:
-    """A parameter's values and what they led to; `choices` where it is no number."""
+class _SlicesData:
+    """What is drawn.
 
-    name: str
-    place: np.ndarray
-    value: np.ndarray
-    best: np.ndarray
-    choices: tuple[str, ...] = ()
-    log: bool = False
+    Attributes:
+        measure: The objective.
+        slices: One slice for each parameter.
+    """
+
+    measure: str
+    slices: list[_Slice]
 
 
 class Slices:
@@ -38,65 +63,67 @@ class Slices:
     title = "Searched parameters"
     section = "search"
 
-    def data(self, run: Run) -> tuple[str, list[_Slice]] | None:
-        """One slice a parameter that took at least two values in complete trials; None where there is none."""
+    def data(self, run: Run) -> _SlicesData | None:
+        """None where no parameter has two values in complete trials."""
         complete = run.ranked[run.ranked["value"].notna()]
         slices = []
         for key, name in parameter_names(run).items():
-            has = complete[[key in params for params in complete["params"]]]
-            values = [params[key] for params in has["params"]]
-            if len({repr(v) for v in values}) < 2:
+            having = complete[[key in params for params in complete["params"]]]
+            values = [params[key] for params in having["params"]]
+            if len({repr(value) for value in values}) < 2:
                 continue
             space = run.study["search_space"].get(key, {})
             place, choices = _places(values, space)
-            best = has.index.to_numpy() == run.best
             slices.append(
-                _Slice(name, place, has["value"].to_numpy(float), best, choices, bool(space.get("log")))
+                _Slice(
+                    name=name,
+                    place=place,
+                    value=having["value"].to_numpy(float),
+                    best=having.index.to_numpy() == run.best,
+                    choices=choices,
+                    log=bool(space.get("log")),
+                )
             )
-        return (run.objective, slices[:MOST]) if slices else None
+        return _SlicesData(run.objective, slices[:MAX_PANELS]) if slices else None
 
-    def draw(self, data: tuple[str, list[_Slice]]) -> Figure:
+    def draw(self, data: _SlicesData) -> Figure:
         """Small multiples with one value axis for all."""
-        measure, slices = data
-        columns = {1: 1, 2: 2, 4: 2}.get(len(slices), 3)
-        rows = math.ceil(len(slices) / columns)
+        columns = {1: 1, 2: 2, 4: 2}.get(len(data.slices), 3)
+        rows = math.ceil(len(data.slices) / columns)
         figure = sheet(WIDTH if columns > 1 else WIDTH / 2, 0.3 + 1.9 * rows)
-        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        for axes, part in zip(grid.flat, slices, strict=False):
+        grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+        for axes, part in zip(grid, data.slices, strict=False):
             _draw_slice(axes, part)
-        for axes in grid.flat[len(slices) :]:
+        for axes in grid[len(data.slices) :]:
             axes.set_axis_off()
-        figure.supylabel(f"{short(measure)}, validation", fontsize=8.5)
+        figure.supylabel(f"{short_name(data.measure)}, validation", fontsize=8.5)
         return figure
 
-    def caption(self, data: tuple[str, list[_Slice]]) -> str:
+    def caption(self, data: _SlicesData) -> str:
         """What a dot is."""
-        return f"Validation value ({long(data[0])}) of every complete trial against each parameter it had; the chosen trial is red."
+        return (
+            f"Validation value ({full_name(data.measure)}) of every complete trial against each parameter "
+            "that it had; the chosen trial is red."
+        )
 
 
-def _places(values: list[object], space: dict[str, object]) -> tuple[np.ndarray, tuple[str, ...]]:
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) and space.get(
-        "type"
-    ) not in ("categorical", "choice"):
+def _places(
+    values: Sequence[object], space: Mapping[str, object]
+) -> tuple[Float[np.ndarray, " t"], tuple[str, ...]]:
+    """The values of a number; else the places of the choices, and the choices in words."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if numbers and space.get("type") not in ("categorical", "choice"):
         return np.array(values, dtype=float), ()
-    words = [setting(v) for v in values]
+    words = list(map(setting_words, values))
     choices = tuple(sorted(set(words)))
-    return np.array([choices.index(w) for w in words], dtype=float), choices
+    return np.array([choices.index(word) for word in words], dtype=float), choices
 
 
 def _draw_slice(axes: Axes, part: _Slice) -> None:
     place = part.place
     if part.choices:
-        rank = np.array([np.sum(place[:i] == p) for i, p in enumerate(place)])
-        place = place + 0.22 * np.sin(2.4 * rank)  # spreads equal choices without chance
-        for i in range(len(part.choices)):
-            axes.hlines(np.median(part.value[part.place == i]), i - 0.3, i + 0.3, color=BLUE, linewidth=1.6)
-        axes.set_xticks(range(len(part.choices)), [_shortened(c) for c in part.choices])
-        if len(part.choices) > 2:
-            axes.tick_params(axis="x", labelrotation=25)
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
-        axes.set_xlim(-0.5, len(part.choices) - 0.5)
+        place = _spread(place)
+        _draw_choices(axes, part)
     elif part.log:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -110,5 +137,25 @@ def _draw_slice(axes: Axes, part: _Slice) -> None:
     axes.set_title(part.name)
 
 
-def _shortened(text: str, length: int = 16) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _spread(place: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
+    """Moves the dots of one choice apart, in the same way in each drawing."""
+    num_before = np.array([np.sum(place[:i] == p) for i, p in enumerate(place)])
+    return np.asarray(place + 0.22 * np.sin(2.4 * num_before))
+
+
+def _draw_choices(axes: Axes, part: _Slice) -> None:
+    """The choices below, and a line at the median of each."""
+    places = range(len(part.choices))
+    for i in places:
+        median = np.median(part.value[part.place == i])
+        axes.hlines(median, i - 0.3, i + 0.3, color=BLUE, linewidth=1.6)
+    axes.set_xticks(places, list(map(_shortened, part.choices)))
+    if len(part.choices) > 2:
+        axes.tick_params(axis="x", labelrotation=25)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.5, len(part.choices) - 0.5)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}…"

@@ -7,6 +7,7 @@ Differs: counts are summed over seeds.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from study.evidence.score import decisions_of
@@ -15,16 +16,23 @@ from study.reporting.figures.confusion import matrix
 from study.reporting.row_trials import compared_variants
 from study.reporting.run import Run
 
-COLUMNS = 4
+PANELS_PER_ROW = 4
+MAX_LETTERS = 22
 
 
 @dataclass(frozen=True)
 class _VariantConfusionData:
-    """Counts true × called of each variant."""
+    """What is drawn.
 
-    table: str
+    Attributes:
+        ablation: Name of the ablation.
+        labels: Names of the classes.
+        panels: Counts true × called of each variant.
+    """
+
+    ablation: str
     labels: tuple[str, ...]
-    panels: dict[str, np.ndarray]
+    panels: dict[str, Int[np.ndarray, "c c"]]
 
 
 class VariantConfusion:
@@ -34,44 +42,40 @@ class VariantConfusion:
     section = "ablations"
 
     def data(self, run: Run) -> _VariantConfusionData | None:
-        """None for many labels a sample, or without an ablation of at least two variants."""
+        """None where a sample may have several labels, or without an ablation of at least two variants."""
         if run.kind == "multilabel":
             return None
-        table, variants = compared_variants(run)
+        ablation, variants = compared_variants(run)
         panels = {
-            name: sum((self._counts(run, key) for key in keys), np.zeros(()))
-            for name, keys in variants.items()
+            name: np.sum([_counts(run, key) for key in keys], axis=0) for name, keys in variants.items()
         }
-        return _VariantConfusionData(table, run.labels, panels) if len(panels) > 1 else None
-
-    def _counts(self, run: Run, trial: str) -> np.ndarray:
-        found = run.predictions(trial)
-        if found is None:
-            return np.zeros((len(run.labels), len(run.labels)), dtype=int)
-        return np.asarray(
-            (found.target > 0).T.astype(int) @ decisions_of(found, run.kind)["argmax"].astype(int)
-        )
+        return _VariantConfusionData(ablation, run.labels, panels) if len(panels) > 1 else None
 
     def draw(self, data: _VariantConfusionData) -> Figure:
         """Shade is the share of the row; numbers are counts."""
-        columns = min(COLUMNS, len(data.panels))
+        columns = min(PANELS_PER_ROW, len(data.panels))
         rows = -(-len(data.panels) // columns)
-        figure = sheet(WIDTH * columns / COLUMNS, 1.95 * rows)
-        grid = figure.subplots(rows, columns, squeeze=False).flat
-        for i, axes in enumerate(grid):
+        figure = sheet(WIDTH * columns / PANELS_PER_ROW, 1.95 * rows)
+        grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for i, (axes, (name, counts)) in enumerate(zip(grid, data.panels.items(), strict=False)):
+            title = name if len(name) < MAX_LETTERS else f"{name[: MAX_LETTERS - 1]}…"
+            matrix(axes, title, data.labels, counts, first=i % columns == 0)
+        for axes in grid[len(data.panels) :]:
             axes.set_axis_off()
-            if i < len(data.panels):
-                axes.set_axis_on()
-                name, counts = list(data.panels.items())[i]
-                matrix(
-                    axes,
-                    name if len(name) < 22 else f"{name[:21]}…",
-                    data.labels,
-                    counts,
-                    first=i % columns == 0,
-                )
         return figure
 
     def caption(self, data: _VariantConfusionData) -> str:
         """The ablation, and what a shade is."""
-        return f"Test split, ablation {data.table}, all seeds. Rows are true, columns are called; the shade is the share of the row."
+        return (
+            f"Test split, ablation {data.ablation}, all seeds. Rows are true, columns are called; the shade "
+            "is the share of the row."
+        )
+
+
+def _counts(run: Run, trial: str) -> Int[np.ndarray, "c c"]:
+    """Counts true × called of a trial; zeros where it has no test predictions."""
+    found = run.predictions(trial)
+    if found is None:
+        return np.zeros((len(run.labels), len(run.labels)), dtype=int)
+    called = decisions_of(found, run.kind)["argmax"]
+    return np.asarray((found.target > 0).T.astype(int) @ called.astype(int))

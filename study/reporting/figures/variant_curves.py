@@ -1,25 +1,34 @@
 """Learning curves of the variants of each ablation: which one converges fastest.
 
-Source: as SVK_MA (Tan, Dong & Li 2023) shows the loss of its networks; the number of that figure is our reading (13).
+Source: as SVK_MA (Tan, Dong & Li 2023) shows the loss of its networks; the figure's number (13) is our
+reading.
 Differs: validation loss, mean over seeds.
 """
 
 from dataclasses import dataclass
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from study.reporting.figure import PALETTE, WIDTH, sheet
 from study.reporting.run import Run
 
-MOST = 6  # lines that can be told apart in a panel
-STYLES = ("solid", (0, (4, 1.5)))
+LINE_STYLES = ("solid", (0, (4, 1.5)))
+LINES_PER_STYLE = len(PALETTE)
+MAX_LINES = LINES_PER_STYLE * len(LINE_STYLES)  # that can be told apart in a panel
+MAX_LETTERS = 28
 
 
 @dataclass(frozen=True)
 class _VariantData:
-    """Mean validation loss by epoch of each variant, by ablation; and how many variants are not drawn."""
+    """What is drawn.
+
+    Attributes:
+        panels: Mean validation loss by epoch of each variant, by ablation.
+        num_left_out: Number of variants that are not drawn.
+    """
 
     panels: dict[str, dict[str, pd.Series]]
     num_left_out: int
@@ -35,38 +44,27 @@ class VariantCurves:
         """None without a complete ablation of at least two variants."""
         trials = run.of_role("ablation", "complete")
         panels: dict[str, dict[str, pd.Series]] = {}
-        left_out = 0
-        for table, group in trials.groupby("table", sort=False):
+        num_left_out = 0
+        for ablation, group in trials.groupby("table", sort=False):
             lines = {}
             for variant, seeds in group.groupby("variant", sort=False):
                 epochs = run.epochs[run.epochs["trial"].isin(seeds.index)]
                 if len(epochs):
                     lines[str(variant)] = epochs.groupby("epoch")["val_loss"].mean()
             if len(lines) > 1:
-                panels[str(table)] = dict(list(lines.items())[: MOST * len(STYLES)])
-                left_out += max(0, len(lines) - MOST * len(STYLES))
-        return _VariantData(panels, left_out) if panels else None
+                panels[str(ablation)] = dict(list(lines.items())[:MAX_LINES])
+                num_left_out += max(0, len(lines) - MAX_LINES)
+        return _VariantData(panels, num_left_out) if panels else None
 
     def draw(self, data: _VariantData) -> Figure:
-        """One panel an ablation."""
+        """One panel for each ablation."""
         columns = min(2, len(data.panels))
         rows = -(-len(data.panels) // columns)
         figure = sheet(WIDTH if columns > 1 else WIDTH * 0.75, 2.7 * rows)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes, (table, lines) in zip(grid.flat, data.panels.items(), strict=False):
-            for i, (variant, loss) in enumerate(lines.items()):
-                style = STYLES[i // MOST]
-                axes.plot(
-                    loss.index,
-                    loss,
-                    color=PALETTE[i % MOST],
-                    linestyle=style,
-                    label=variant if len(variant) < 28 else f"{variant[:27]}…",
-                )
-            axes.set(title=table, xlabel="epoch", ylabel="validation loss")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend(fontsize=7)
-        for axes in grid.flat[len(data.panels) :]:
+        grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes, (ablation, lines) in zip(grid, data.panels.items(), strict=False):
+            _draw_panel(axes, ablation, lines)
+        for axes in grid[len(data.panels) :]:
             axes.set_axis_off()
         return figure
 
@@ -74,3 +72,13 @@ class VariantCurves:
         """What a line is."""
         left_out = f" {data.num_left_out} further variants are not drawn." if data.num_left_out else ""
         return f"Validation loss by epoch, mean over seeds.{left_out}"
+
+
+def _draw_panel(axes: Axes, ablation: str, lines: dict[str, pd.Series]) -> None:
+    for i, (variant, loss) in enumerate(lines.items()):
+        colour, style = PALETTE[i % LINES_PER_STYLE], LINE_STYLES[i // LINES_PER_STYLE]
+        label = variant if len(variant) < MAX_LETTERS else f"{variant[: MAX_LETTERS - 1]}…"
+        axes.plot(loss.index, loss, color=colour, linestyle=style, label=label)
+    axes.set(title=ablation, xlabel="epoch", ylabel="validation loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=7)

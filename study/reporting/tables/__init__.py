@@ -1,1 +1,1 @@
-"""Tables of the report: one file a table, one public class with `build(run) -> Table | None`."""
+"""Computed tables: one file for each, with one public class as `registry.TableComponent` describes it."""

@@ -4,12 +4,14 @@ Source: the project's own.
 Differs: nothing.
 """
 
-from study.reporting.measures import headline, long, short
+from collections.abc import Sequence
+
+from study.reporting.measures import full_name, headline, short_name
 from study.reporting.papers import published_names
 from study.reporting.row_trials import of_variant
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
-from study.reporting.table import Column, Row, Table, Text, Value
+from study.reporting.table import Column, Row, Table, Text, count
 
 
 class Ablations:
@@ -19,38 +21,54 @@ class Ablations:
 
     def build(self, run: Run) -> Table | None:
         """The table; None where every ablation is a paper's table."""
-        asked: dict[str, list[str]] = {
-            name: list(variants) for name, variants in run.study["ablations"].items()
+        ablations = {
+            name: list(variants)
+            for name, variants in _variants_by_ablation(run).items()
+            if name not in published_names()
         }
-        for name, variant in (
-            run.of_role("ablation")[["table", "variant"]].drop_duplicates().itertuples(index=False)
-        ):
-            if variant not in asked.setdefault(name, []):
-                asked[name].append(variant)
-        own = {name: variants for name, variants in asked.items() if name not in published_names()}
-        if not own:
+        if not ablations:
             return None
         tests = headline(run.kind, run.objective)
         rows = [
-            self._row(run, name, variant, i == 0, tests)
-            for name, variants in own.items()
+            _row(run, name, variant, tests, is_first=i == 0)
+            for name, variants in ablations.items()
             for i, variant in enumerate(variants)
         ]
         columns = (
             Column("ablation", "Ablation", words=True),
             Column("variant", "Variant", words=True),
-            Column("trainings", "Trainings", help="Seeds and folds"),
-            *(Column(m, short(m), help=long(m)) for m in tests),
+            Column("trainings", "Trainings", help="Number of seeds and folds"),
+            *(Column(measure, short_name(measure), help=full_name(measure)) for measure in tests),
         )
-        caption = "Test split: mean, standard deviation over seeds, and 95 % interval from resampled patients and seeds."
-        table = Table("ablations", "Ablations", columns, tuple(rows), caption, synthetic=run.synthetic)
-        for name, variants in own.items():
+        table = Table(
+            name="ablations",
+            title="Ablations",
+            columns=columns,
+            rows=tuple(rows),
+            caption=(
+                "Test split: mean, standard deviation over seeds, and 95 % interval from resampled "
+                "patients and seeds."
+            ),
+            synthetic=run.synthetic,
+        )
+        for name, variants in ablations.items():
             first, *others = [f"{name}.{variant}" for variant in variants]
             table = with_bold(run, table, first, others, variants[0])
         return table
 
-    def _row(self, run: Run, name: str, variant: str, first: bool, tests: tuple[str, ...]) -> Row:
-        found = of_variant(run, name, variant)
-        cells = found.cells(run, [(m, "half", "") for m in tests])
-        trainings = Value(float(len(found.trials)), digits=0)
-        return Row(f"{name}.{variant}", (Text(name if first else ""), Text(variant), trainings, *cells))
+
+def _variants_by_ablation(run: Run) -> dict[str, dict[str, None]]:
+    """The variants that the study asks for, then those that only its trials know, in their order."""
+    found = {name: dict.fromkeys(variants) for name, variants in run.study["ablations"].items()}
+    trials = run.of_role("ablation")
+    for name, variant in zip(trials["table"], trials["variant"], strict=True):
+        found.setdefault(name, {}).setdefault(variant)
+    return found
+
+
+def _row(run: Run, ablation: str, variant: str, tests: Sequence[str], *, is_first: bool) -> Row:
+    """The row of a variant; the first one of an ablation names it."""
+    found = of_variant(run, ablation, variant)
+    cells = found.cells(run, [(measure, "half", "") for measure in tests])
+    names = (Text(ablation if is_first else ""), Text(variant))
+    return Row(f"{ablation}.{variant}", (*names, count(len(found.trials)), *cells))

@@ -1,10 +1,10 @@
-"""The chosen trial on the test split, with what knows nothing of the image and what was not trained.
+"""The chosen trial on the test split, beside the class prior and the untrained network.
 
 Source: the project's own.
 Differs: nothing.
 """
 
-from study.reporting.measures import headline, long, short
+from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import measured
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
@@ -21,16 +21,30 @@ class Chosen:
         if run.best is None:
             return None
         tests = headline(run.kind, run.objective)
-        named = [("chosen", f"Chosen trial ({run.best})", run.best)]
-        named += [("untrained", "Untrained network", key) for key in [run.baseline("untrained")] if key]
-        named += [("prior", "Class prior", key) for key in [run.baseline("prior")] if key]
-        rows = tuple(
-            Row(name, (Text(title), *(measured(run, Origin((key,), m)) for m in tests)))
-            for name, title, key in named
+        trials = {"chosen": run.best} | {
+            name: key for name in ("untrained", "prior") if (key := run.baseline(name))
+        }
+        titles = {
+            "chosen": f"Chosen trial ({run.best})",
+            "untrained": "Untrained network",
+            "prior": "Class prior",
+        }
+        rows = []
+        for name, key in trials.items():
+            cells = (measured(run, Origin(trials=(key,), measure=measure)) for measure in tests)
+            rows.append(Row(name, (Text(titles[name]), *cells)))
+        columns = [Column("what", "", words=True)]
+        columns += [Column(measure, short_name(measure), help=full_name(measure)) for measure in tests]
+        table = Table(
+            name="chosen",
+            title="The chosen trial beside two that did not learn",
+            columns=tuple(columns),
+            rows=tuple(rows),
+            caption=(
+                "Test split, threshold one half. The class prior gives every patient the training set's "
+                "share of each label."
+            ),
+            remarks=("With each number: its 95 % interval from resampled patients.",),
+            synthetic=run.synthetic,
         )
-        columns = (Column("what", "", words=True), *(Column(m, short(m), help=long(m)) for m in tests))
-        caption = "Test split, threshold one half. The class prior gives every patient the training set's share of each label."
-        title = "The chosen trial beside two that did not learn"
-        remark = "With each number: its 95 % interval from resampled patients."
-        table = Table("chosen", title, columns, rows, caption, (remark,), run.synthetic)
-        return with_bold(run, table, "chosen", [name for name, _, _ in named[1:]], "the chosen trial")
+        return with_bold(run, table, "chosen", list(trials)[1:], "the chosen trial")

@@ -4,54 +4,60 @@ Source: the project's own.
 Differs: nothing.
 """
 
-from study.reporting.measures import headline, long, short
+from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import configuration, failed, measured
 from study.reporting.run import Run
-from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value
+from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
 
 
 class Confirmation:
-    """One row a configuration, in the order of the search; mean and spread over its repeats."""
+    """One row for each configuration, in the order of the search: mean and spread over its repeats."""
 
     section = "search"
 
     def build(self, run: Run) -> Table | None:
         """The table; None where nothing was repeated."""
-        repeats = run.of_role("confirm")
-        if repeats.empty:
+        repeated = set(run.of_role("confirm")["variant"])
+        if not repeated:
             return None
         tests = headline(run.kind, run.objective)
-        rows = []
-        for first in [str(key) for key in run.ranked.index if key in set(repeats["variant"])]:
-            trials = repeats[repeats["variant"] == first]
-            keys = tuple(str(key) for key in trials.index[trials["state"] == "complete"])
-            cells: list[Cell] = [
-                Text(first),
-                Text(configuration(run, first)),
-                Value(float(run.of_trial(first, "value"))),
-            ]
-            if keys:
-                cells.append(measured(run, Origin(keys, run.objective, split="val"), interval=False))
-                cells += [measured(run, Origin(keys, test), interval=False) for test in tests]
-            else:
-                cells += [failed(trials)] * (1 + len(tests))
-            rows.append(Row(first, (*cells, Value(len(keys), digits=0))))
+        rows = [_row(run, str(key), tests) for key in run.ranked.index if key in repeated]
         columns = (
             Column("trial", "Trial", words=True),
             Column("configuration", "Configuration", words=True),
-            Column("search", f"{short(run.objective)} in the search"),
-            Column("validation", f"{short(run.objective)}, validation"),
-            *(Column(test, short(test)) for test in tests),
+            Column("search", f"{short_name(run.objective)} in the search"),
+            Column("validation", f"{short_name(run.objective)}, validation"),
+            *(Column(test, short_name(test)) for test in tests),
             Column("repeats", "Repeats"),
         )
-        caption = f"{long(run.objective).capitalize()} on validation as it was in the search and in the repeats, then test measures."
-        remark = "Mean and standard deviation over repeats with other seeds and folds. The search's own value is the best of many."
         return Table(
-            "confirmation",
-            "The best configurations repeated",
-            columns,
-            tuple(rows),
-            caption,
-            (remark,),
-            run.synthetic,
+            name="confirmation",
+            title="The best configurations repeated",
+            columns=columns,
+            rows=tuple(rows),
+            caption=(
+                f"{full_name(run.objective).capitalize()} on validation in the search and in the repeats, "
+                "then the measures of the test split."
+            ),
+            remarks=(
+                "Mean and standard deviation over repeats with other seeds and folds. The search's own "
+                "value is the best of many.",
+            ),
+            synthetic=run.synthetic,
         )
+
+
+def _row(run: Run, first: str, tests: tuple[str, ...]) -> Row:
+    """The row of the configuration of a trial of the search."""
+    repeats = run.of_role("confirm")
+    trials = repeats[repeats["variant"] == first]
+    keys = tuple(map(str, trials.index[trials["state"] == "complete"]))
+    if keys:
+        origins = [Origin(trials=keys, measure=run.objective, split="val")]
+        origins += [Origin(trials=keys, measure=test) for test in tests]
+        cells = [measured(run, origin, interval=False) for origin in origins]
+    else:
+        cells = [failed(trials)] * (1 + len(tests))
+    in_search: Cell = Value(value=float(run.of_trial(first, "value")))
+    names = (Text(first), Text(configuration(run, first)))
+    return Row(first, (*names, in_search, *cells, count(len(keys))))

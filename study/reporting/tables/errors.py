@@ -1,20 +1,24 @@
-"""The patients of the test split on whom the chosen trial is most wrong.
+"""The samples of the test split on which the chosen trial is most wrong.
 
 Source: the project's own.
 Differs: nothing.
 """
 
-import numpy as np
+from collections.abc import Iterable
 
+import numpy as np
+from jaxtyping import Bool, Float
+
+from study.evidence.predictions import Predictions
 from study.evidence.score import decisions_of
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, Value
 
-SHOWN = 24
+MAX_SAMPLES = 24
 
 
 class Errors:
-    """One row a sample with a wrong label, the greatest loss first."""
+    """One row for each sample with a wrong label, the greatest loss first."""
 
     section = "errors"
 
@@ -23,32 +27,15 @@ class Errors:
         found = run.chosen_predictions()
         if found is None:
             return None
-        score = np.clip(found.score.astype(np.float64), 1e-6, 1 - 1e-6)
-        loss = -np.where(found.target > 0, np.log(score), np.log(1 - score)).mean(axis=1)
-        decision = decisions_of(found, run.kind)[run.decision_rule("half")]
-        wrong = (decision != (found.target > 0)).any(axis=1)
-        rows = []
+        decided = decisions_of(found, run.kind)[run.decision_rule("half")]
+        wrong = (decided != (found.target > 0)).any(axis=1)
         if not wrong.any():
             return None
+        score = np.clip(found.score.astype(np.float64), 1e-6, 1 - 1e-6)
+        loss = -np.where(found.target > 0, np.log(score), np.log(1 - score)).mean(axis=1)
         order = np.argsort(-loss, kind="stable")
-        for i in order[wrong[order]][:SHOWN]:
-            missed = [
-                self._label(run, int(j), score[i, j])
-                for j in np.flatnonzero((found.target[i] > 0) & ~decision[i])
-            ]
-            invented = [
-                self._label(run, int(j), score[i, j])
-                for j in np.flatnonzero((found.target[i] == 0) & decision[i])
-            ]
-            true = ", ".join(run.labels[j] for j in np.flatnonzero(found.target[i] > 0))
-            cells = (
-                Text(found.sample[i]),
-                Text(found.patient[i]),
-                Text(true),
-                Text(", ".join(missed)),
-                Text(", ".join(invented)),
-            )
-            rows.append(Row(found.sample[i], (*cells, Value(float(loss[i])))))
+        shown = order[wrong[order]][:MAX_SAMPLES]
+        rows = [_row(run, found, decided[i], score[i], float(loss[i]), place=int(i)) for i in shown]
         columns = (
             Column("sample", "Sample", words=True),
             Column("patient", "Patient", words=True),
@@ -57,13 +44,40 @@ class Errors:
             Column("invented", "Wrongly called (score)", words=True),
             Column("loss", "Loss", help="Mean binary cross-entropy over the labels"),
         )
-        caption = (
-            f"Test split, {found.trial}: {int(wrong.sum())} of {len(wrong)} samples have at least one wrong label. "
-            f"The {len(rows)} with the greatest loss."
-        )
         return Table(
-            "errors", "Where it is most wrong", columns, tuple(rows), caption, synthetic=run.synthetic
+            name="errors",
+            title="The samples that are most wrong",
+            columns=columns,
+            rows=tuple(rows),
+            caption=(
+                f"Test split, {found.trial}: {int(wrong.sum())} of {len(wrong)} samples have at least one "
+                f"wrong label. The {len(rows)} with the greatest loss."
+            ),
+            synthetic=run.synthetic,
         )
 
-    def _label(self, run: Run, place: int, score: float) -> str:
-        return f"{run.labels[place]} ({score:.2f})"
+
+def _row(
+    run: Run,
+    found: Predictions,
+    decided: Bool[np.ndarray, " l"],
+    score: Float[np.ndarray, " l"],
+    loss: float,
+    *,
+    place: int,
+) -> Row:
+    """The row of the sample at a place of the predictions."""
+    true = found.target[place] > 0
+
+    def scored(labels: Bool[np.ndarray, " l"]) -> Iterable[str]:
+        return (f"{run.labels[j]} ({score[j]:.2f})" for j in np.flatnonzero(labels))
+
+    cells = (
+        Text(found.sample[place]),
+        Text(found.patient[place]),
+        Text(", ".join(run.labels[j] for j in np.flatnonzero(true))),
+        Text(", ".join(scored(true & ~decided))),
+        Text(", ".join(scored(~true & decided))),
+        Value(value=loss),
+    )
+    return Row(found.sample[place], cells)

@@ -4,7 +4,7 @@ Source: as SVK_MA (Tan, Dong & Li 2023) compares classifiers on one embedding.
 Differs: settings are chosen on validation; any kind of data.
 """
 
-from study.reporting.measures import headline, long, short
+from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import head_name, measured
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
@@ -12,7 +12,7 @@ from study.reporting.table import Column, Origin, Row, Table, Text
 
 
 class Heads:
-    """One row a head, the best on validation first."""
+    """One row for each head, the best on validation first."""
 
     section = "chosen"
 
@@ -21,32 +21,36 @@ class Heads:
         heads = run.heads(run.best) if run.best else []
         if run.best is None or len(heads) < 2:
             return None
-        tests = headline(run.kind, run.head_measure)
+        measure = run.head_measure
+        tests = headline(run.kind, measure)
         rows = []
         for choice in heads:
-            validation = measured(
-                run, Origin((run.best,), run.head_measure, choice.head, split="val"), interval=False
+            on_validation = Origin(trials=(run.best,), measure=measure, head=choice.head, split="val")
+            on_test = [Origin(trials=(run.best,), measure=test, head=choice.head) for test in tests]
+            cells = (
+                Text(head_name(choice.head)),
+                Text(choice.setting),
+                measured(run, on_validation, interval=False),
+                *(measured(run, origin) for origin in on_test),
             )
-            values = (measured(run, Origin((run.best,), measure, choice.head)) for measure in tests)
-            rows.append(
-                Row(choice.head, (Text(head_name(choice.head)), Text(choice.setting), validation, *values))
-            )
+            rows.append(Row(choice.head, cells))
         columns = (
             Column("head", "Head", words=True),
             Column("setting", "Setting", words=True),
-            Column("validation", f"{short(run.head_measure)}, validation"),
-            *(Column(m, short(m), help=long(m)) for m in tests),
+            Column("validation", f"{short_name(measure)}, validation"),
+            *(Column(test, short_name(test), help=full_name(test)) for test in tests),
         )
-        caption = f"Test split, embedding of {run.best}. Settings were chosen by {long(run.head_measure)} on validation."
-        remark = "With each test value: its 95 % interval from resampled patients."
         table = Table(
-            "heads",
-            "Heads on the chosen trial's embedding",
-            columns,
-            tuple(rows),
-            caption,
-            (remark,),
-            run.synthetic,
+            name="heads",
+            title="Heads on the chosen trial's embedding",
+            columns=columns,
+            rows=tuple(rows),
+            caption=(
+                f"Test split, embedding of {run.best}. Settings were chosen by {full_name(measure)} on "
+                "validation."
+            ),
+            remarks=("With each test value: its 95 % interval from resampled patients.",),
+            synthetic=run.synthetic,
         )
         first, *others = [choice.head for choice in heads]
         return with_bold(run, table, first, others, head_name(first))

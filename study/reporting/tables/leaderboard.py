@@ -1,24 +1,23 @@
-"""All finished trials of the search by their validation value, with test measures beside, and the baselines below.
+"""All finished trials of the search by validation value, with their test measures; the baselines stand below.
 
 Source: the project's own.
 Differs: nothing.
 """
 
 import math
-from typing import Any
 
-from study.reporting.measures import headline, long, short
+from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import configuration, head_name, measured
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value
 
-SURE = 10  # best trials that get intervals; more would cost seconds each and be read by nobody
+NUM_WITH_INTERVALS = 10  # best trials; more intervals would cost a second each, and nobody reads them
 BASELINES = {"prior": "class prior", "untrained": "untrained network"}
 
 
 class Leaderboard:
-    """Ranked by validation; the test columns were not looked at to choose."""
+    """Ranked by validation; the test columns took no part in the choice."""
 
     section = "search"
 
@@ -26,70 +25,83 @@ class Leaderboard:
         """The table; None where nothing was searched and no baseline scored."""
         tests = headline(run.kind, run.objective)
         keys = [str(key) for key in run.ranked.index]
-        rows = [
-            self._row(run, key, str(rank), configuration(run, key), tests) for rank, key in enumerate(keys, 1)
-        ]
-        for name, title in BASELINES.items():
-            if key := run.baseline(name):
-                rows.append(self._row(run, key, "", title, tests))
+        rows = [_row(run, key, rank, configuration(run, key), tests) for rank, key in enumerate(keys, 1)]
+        baselines = {key: title for name, title in BASELINES.items() if (key := run.baseline(name))}
+        rows += [_row(run, key, None, title, tests) for key, title in baselines.items()]
         if not rows:
             return None
         table = Table(
-            "leaderboard",
-            "Leaderboard",
-            (
-                Column("rank", "#"),
-                Column("trial", "Trial", words=True),
-                Column("configuration", "Configuration", words=True),
-                Column(
-                    "validation",
-                    f"{short(run.objective)}, validation",
-                    help=f"{long(run.objective)}, validation split, best epoch",
-                ),
-                *(Column(m, short(m), help=f"{long(m)}, test split") for m in tests),
-                Column("head", "Best head", words=True, help="The head with the best validation value"),
-                Column("head_test", f"{short(run.head_measure)}, best head", help="Its test value"),
-                Column("parameters", "Param. (M)", help="Millions of trained numbers"),
-                Column("seconds", "Time (s)"),
+            name="leaderboard",
+            title="Leaderboard",
+            columns=_columns(run, tests),
+            rows=tuple(rows),
+            caption=(
+                f"Trials by {full_name(run.objective)} on the validation split; all other measures are of "
+                "the test split."
             ),
-            tuple(rows),
-            caption=f"Trials by {long(run.objective)} on the validation split; all other measures are of the test split.",
-            remarks=self._remarks(run),
+            remarks=_remarks(run),
             synthetic=run.synthetic,
+            sortable=True,
         )
-        tested = [row.key for row in rows if row.key in keys[:SURE] or row.key not in keys]
-        return with_bold(run, table, tested[0], tested[1:], tested[0])
-
-    def _row(self, run: Run, key: str, rank: str, title: str, tests: tuple[str, ...]) -> Row:
-        heads = run.heads(key)
-        head = heads[0] if heads else None
-        head_test: Cell = NOTHING
-        if head:
-            head_test = measured(run, Origin((key,), run.head_measure, head=head.head), interval=False)
-        cells: tuple[Cell, ...] = (
-            Text(rank),
-            Text(key),
-            Text(title, quiet=not rank),
-            Value(float(run.of_trial(key, "value"))),
-            *(measured(run, Origin((key,), m), interval=rank == "" or int(rank) <= SURE) for m in tests),
-            Text(head_name(head.head, head.setting) if head else ""),
-            head_test,
-            Value(_float(run.of_trial(key, "num_parameters")) / 1e6, digits=1),
-            Value(_float(run.of_trial(key, "seconds_total")), digits=0),
-        )
-        return Row(key, cells)
-
-    def _remarks(self, run: Run) -> tuple[str, ...]:
-        sure = f"The first {SURE} and the baselines have 95 % intervals, from resampled patients."
-        others = run.trials[(run.trials["role"] == "search") & (run.trials["state"] != "complete")][
-            "state"
-        ].value_counts()
-        if others.empty:
-            return (sure,)
-        counts = " and ".join(f"{n} {state}" for state, n in others.items())
-        return (sure, f"Not ranked: {counts}. A pruned trial is not a complete one.")
+        first, *others = [*keys[:NUM_WITH_INTERVALS], *baselines]
+        return with_bold(run, table, first, others, first)
 
 
-def _float(value: Any) -> float:
-    """The number; NaN for null, and for the zero of what was never trained."""
+def _columns(run: Run, tests: tuple[str, ...]) -> tuple[Column, ...]:
+    objective = full_name(run.objective)
+    return (
+        Column("rank", "#"),
+        Column("trial", "Trial", words=True),
+        Column("configuration", "Configuration", words=True),
+        Column(
+            "validation",
+            f"{short_name(run.objective)}, validation",
+            help=f"{objective}, validation split, best epoch",
+        ),
+        *(Column(test, short_name(test), help=f"{full_name(test)}, test split") for test in tests),
+        Column("head", "Best head", words=True, help="The head with the best validation value"),
+        Column("head_test", f"{short_name(run.head_measure)}, best head", help="Its test value"),
+        Column("parameters", "Param. (M)", help="Millions of trained numbers"),
+        Column("seconds", "Time (s)"),
+    )
+
+
+def _row(run: Run, key: str, rank: int | None, title: str, tests: tuple[str, ...]) -> Row:
+    """The row of a trial; a baseline has no rank."""
+    head = next(iter(run.heads(key)), None)
+    head_test: Cell = NOTHING
+    if head:
+        origin = Origin(trials=(key,), measure=run.head_measure, head=head.head)
+        head_test = measured(run, origin, interval=False)
+    interval = rank is None or rank <= NUM_WITH_INTERVALS
+    origins = [Origin(trials=(key,), measure=test) for test in tests]
+    cells: tuple[Cell, ...] = (
+        Text("" if rank is None else str(rank)),
+        Text(key),
+        Text(title, quiet=rank is None),
+        Value(value=float(run.of_trial(key, "value"))),
+        *(measured(run, origin, interval=interval) for origin in origins),
+        Text(head_name(head.head, head.setting) if head else ""),
+        head_test,
+        Value(value=_number(run, key, "num_parameters") / 1e6, digits=1),
+        Value(value=_number(run, key, "seconds_total"), digits=0),
+    )
+    return Row(key, cells)
+
+
+def _number(run: Run, trial: str, column: str) -> float:
+    """A number of a trial; NaN where it has none, and for the zero of what was never trained."""
+    value = run.of_trial(trial, column)
     return float(value) if value else math.nan
+
+
+def _remarks(run: Run) -> tuple[str, ...]:
+    intervals = (
+        f"The first {NUM_WITH_INTERVALS} and the baselines have 95 % intervals, from resampled patients."
+    )
+    states = run.trials[run.trials["role"] == "search"]["state"]
+    others = states[states != "complete"].value_counts()
+    if others.empty:
+        return (intervals,)
+    counts = " and ".join(f"{n} {state}" for state, n in others.items())
+    return (intervals, f"Not ranked: {counts}. A pruned trial is not a complete one.")

@@ -12,45 +12,42 @@ from study.reporting.table import Column, Row, Table, Text, Value
 
 
 class Options:
-    """One row an option, beside how often it was tried."""
+    """One row for each option: how probably it is best, and how often it was tried."""
 
     section = "search"
 
     def build(self, run: Run) -> Table | None:
         """The table; None with fewer than two complete trials."""
-        picking = choice_stability_of(run)
-        if picking is None:
+        stability = choice_stability_of(run)
+        if stability is None:
             return None
-        shares = option_shares(
-            picking.selection.pick_share, [run.of_trial(key, "params") for key in picking.keys]
-        )
+        params = [run.of_trial(key, "params") for key in stability.keys]
+        shares = option_shares(stability.selection.pick_share, params)
         names = parameter_names(run)
         rows, last = [], ""
         for parameter, option, probability, tried in shares.itertuples(index=False):
             name = names[parameter] if parameter != last else ""
-            cells = (Text(name), Text(option), Value(probability), Value(tried))
+            cells = (Text(name), Text(option), Value(value=probability), Value(value=tried))
             rows.append(Row(f"{parameter}={option}", cells))
             last = parameter
         if not rows:
             return None
+        best = "Share of the resamples of patients in which a trial with the option wins"
         columns = (
             Column("parameter", "Parameter", words=True),
             Column("option", "Option", words=True),
-            Column(
-                "probability",
-                "Probability of being best",
-                help="Share of the resamples of patients in which a trial with it wins",
-            ),
-            Column("tried", "Tried", help="Share of the trials that had it"),
+            Column("probability", "Probability of being best", help=best),
+            Column("tried", "Tried", help="Share of the trials that had the option"),
         )
-        caption = "From 500 resamples of the validation patients; numbers are put into three ranges with equally many trials."
-        remark = "An option that was tried more often wins more often by chance alone."
         return Table(
-            "options",
-            "Which option is probably best",
-            columns,
-            tuple(rows),
-            caption,
-            (remark,),
-            run.synthetic,
+            name="options",
+            title="Which option is probably best",
+            columns=columns,
+            rows=tuple(rows),
+            caption=(
+                "From 500 resamples of the validation patients; numbers are put into three ranges with "
+                "equally many trials."
+            ),
+            remarks=("An option that was tried more often wins more often by chance alone.",),
+            synthetic=run.synthetic,
         )

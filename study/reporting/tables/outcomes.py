@@ -5,9 +5,9 @@ Differs: nothing.
 """
 
 from study.reporting.run import Run
-from study.reporting.table import Column, Row, Table, Text, Value
+from study.reporting.table import Column, Row, Table, Text, count
 
-SHOWN = 5
+MAX_KEYS = 5
 
 
 class Outcomes:
@@ -17,29 +17,20 @@ class Outcomes:
 
     def build(self, run: Run) -> Table | None:
         """The table; None where every trial is complete."""
-        lost = run.trials[run.trials["state"] != "complete"]
+        lost = run.trials[run.trials["state"] != "complete"].fillna({"outcome": "", "message": ""})
         if lost.empty:
             return None
         rows = []
-        for i, (what, trials) in enumerate(
-            lost.fillna({"outcome": "", "message": ""}).groupby(["state", "outcome", "message"]), 1
-        ):
+        for i, (what, trials) in enumerate(lost.groupby(["state", "outcome", "message"]), 1):
             state, outcome, message = map(str, what)
-            keys = [str(k) for k in trials.index]
-            more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-            which = Text(", ".join(keys[:SHOWN]) + more)
-            rows.append(
-                Row(
-                    f"group{i}",
-                    (
-                        Text(state),
-                        Text(outcome.replace("_", " ")),
-                        Value(len(keys), digits=0),
-                        which,
-                        Text(message),
-                    ),
-                )
+            cells = (
+                Text(state),
+                Text(outcome.replace("_", " ")),
+                count(len(trials)),
+                Text(_listed([str(key) for key in trials.index])),
+                Text(message),
             )
+            rows.append(Row(f"group{i}", cells))
         columns = (
             Column("state", "State", words=True),
             Column("outcome", "Outcome", words=True),
@@ -47,4 +38,15 @@ class Outcomes:
             Column("which", "Which", words=True),
             Column("message", "Message", words=True),
         )
-        return Table("outcomes", "Trials that did not finish", columns, tuple(rows), synthetic=run.synthetic)
+        return Table(
+            name="outcomes",
+            title="Trials that did not finish",
+            columns=columns,
+            rows=tuple(rows),
+            synthetic=run.synthetic,
+        )
+
+
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - MAX_KEYS} more" if len(keys) > MAX_KEYS else ""
+    return ", ".join(keys[:MAX_KEYS]) + more

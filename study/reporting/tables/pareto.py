@@ -1,4 +1,4 @@
-"""The best compromises of a search with several objectives: complete trials that no other one beats in every objective.
+"""The best compromises of a search with several objectives: trials that no other one beats in all of them.
 
 Source: the project's own.
 Differs: nothing.
@@ -9,15 +9,15 @@ import json
 import numpy as np
 from jaxtyping import Bool, Float
 
-from study.evidence.objectives import COSTS
-from study.reporting.measures import long, short
+from study.evidence.further_objectives import COSTS
+from study.reporting.measures import full_name, short_name
 from study.reporting.results import configuration
 from study.reporting.run import Run
-from study.reporting.table import Column, Row, Table, Text, Value
+from study.reporting.table import Column, Row, Table, Text, Value, count
 
 
 class Pareto:
-    """One row a compromise, by the first objective."""
+    """One row for each compromise, by the first objective."""
 
     section = "search"
 
@@ -27,42 +27,48 @@ class Pareto:
         names = list(next(iter(found.values()), {}))
         if len(names) < 2:
             return None
-        smaller = np.array(
-            [
-                name in COSTS or (name in run.measures and not run.measures[name].greater_is_better)
-                for name in names
-            ]
-        )
+        smaller = [_smaller_is_better(run, name) for name in names]
         values = np.array(
             [[objectives[name] for name in names] for objectives in found.values()], dtype=float
         )
         best = undominated(np.where(smaller, -values, values))
-        keys = [key for key, kept in zip(found, best, strict=True) if kept]
+        keys = [key for key, is_kept in zip(found, best, strict=True) if is_kept]
         columns = [Column("trial", "Trial", words=True), Column("configuration", "Configuration", words=True)]
-        columns += [
-            Column(name, f"{short(name)} {'↓' if low else '↑'}")
-            for name, low in zip(names, smaller, strict=True)
-        ]
-        rows = [
-            Row(
-                key,
-                (
-                    Text(key),
-                    Text(configuration(run, key)),
-                    *(_cell(name, found[key][name]) for name in names),
-                ),
-            )
-            for key in keys
-        ]
-        caption = f"Trials that no other one beats in {' and '.join(long(name) for name in names)} at once; values on validation."
-        remark = f"{len(keys)} of {len(found)} complete trials; the others are worse than one of these in every respect."
+        for name, low in zip(names, smaller, strict=True):
+            columns.append(Column(name, f"{short_name(name)} {'↓' if low else '↑'}"))
+        rows = []
+        for key in keys:
+            cells = (_cell(name, found[key][name]) for name in names)
+            rows.append(Row(key, (Text(key), Text(configuration(run, key)), *cells)))
         return Table(
-            "pareto", "Best compromises", tuple(columns), tuple(rows), caption, (remark,), run.synthetic
+            name="pareto",
+            title="Best compromises",
+            columns=tuple(columns),
+            rows=tuple(rows),
+            caption=(
+                f"Complete trials that no other one beats in {' and '.join(map(full_name, names))} at once; "
+                "values on validation."
+            ),
+            remarks=(
+                f"{len(keys)} of {len(found)} complete trials; for each of the others, one of these is at "
+                "least as good in every objective and better in one.",
+            ),
+            synthetic=run.synthetic,
         )
 
 
+def _smaller_is_better(run: Run, objective: str) -> bool:
+    if objective in COSTS:
+        return True
+    return objective in run.measures and not run.measures[objective].greater_is_better
+
+
 def undominated(values: Float[np.ndarray, "n m"]) -> Bool[np.ndarray, " n"]:
-    """Rows than which no other is at least as great in every column and greater in one; rows with NaN are never kept."""
+    """The rows that are kept: no other row is at least as great in every column and greater in one.
+
+    Args:
+        values: Greater is better. A row with NaN is never kept.
+    """
     finite = np.isfinite(values).all(axis=1)
     at_least = (values[None] >= values[:, None]).all(axis=-1) & finite[None]
     greater = (values[None] > values[:, None]).any(axis=-1)
@@ -70,5 +76,5 @@ def undominated(values: Float[np.ndarray, "n m"]) -> Bool[np.ndarray, " n"]:
     return kept
 
 
-def _cell(name: str, value: float) -> Value:
-    return Value(value, digits=0) if name in COSTS else Value(value)
+def _cell(objective: str, value: float) -> Value:
+    return count(value) if objective in COSTS else Value(value=value)

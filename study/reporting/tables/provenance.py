@@ -9,58 +9,67 @@ from typing import Any
 
 import pandas as pd
 
-from study.reporting.results import setting
+from study.reporting.results import setting_words
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text
 
-SHOWN = 6
+MAX_VALUES = 6
+DIGEST_LETTERS = 16
+Facts = dict[str, tuple[str, Iterable[object]]]  # title and values of each fact
 
 
 class Provenance:
-    """One row a fact; facts that differ between trials are all named."""
+    """One row for each fact; the values of a fact that differs between trials are all named."""
 
     section = "provenance"
 
     def build(self, run: Run) -> Table | None:
         """The table."""
-        facts: dict[str, tuple[str, Iterable[object]]] = {
-            "study": ("Study", [run.name]),
-            "location": ("Location of the run", [_place(run.store.where)]),
-            "data": ("Data", [" at ".join(filter(None, (run.study["dataset"], run.study["root"])))]),
-            "data_fingerprint": ("Data fingerprint", [_short(f) for f in run.trials["data_fingerprint"]]),
-            "split_hash": ("Split", [_short(h) for h in run.trials["split_hash"]]),
-            "pretraining": ("Pretrained weights", run.study["cautions"]),
-            "profile": ("Profile", [_profile(run)]),
-            **_code(list(run.trials["provenance"])),
-            "device": ("Device", run.trials["device"]),
-            "host": ("Machine", run.trials["host"]),
-            "time": ("Time", [_time(run.trials)]),
-            "problems": ("Files left out", run.problems),
-        }
-        rows = tuple(
-            Row(key, (Text(title), Text(_joined(values))))
-            for key, (title, values) in facts.items()
-            if _joined(values)
+        rows = [
+            Row(key, (Text(title), Text(words)))
+            for key, (title, values) in _facts(run).items()
+            if (words := _joined(values))
+        ]
+        return Table(
+            name="provenance",
+            title="Where the numbers come from",
+            columns=(Column("fact", "", words=True), Column("value", "", words=True)),
+            rows=tuple(rows),
+            synthetic=run.synthetic,
         )
-        columns = (Column("fact", "", words=True), Column("value", "", words=True))
-        return Table("provenance", "Where the numbers come from", columns, rows, synthetic=run.synthetic)
 
 
-def _code(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Iterable[object]]]:
-    """Commit, lock, versions, command and system of every trial's record."""
+def _facts(run: Run) -> Facts:
     return {
-        "commit": (
-            "Code",
-            [
-                f"{r.get('commit', '')}{' with uncommitted changes' if r.get('difference') else ''}"
-                for r in records
-            ],
-        ),
-        "lock": ("Lock file", [_short(r.get("lock_sha256") or "") for r in records]),
-        "versions": ("Versions", [_versions(r) for r in records]),
-        "command": ("Command", [r.get("command") or "" for r in records]),
-        "platform": ("System", [r.get("platform") or "" for r in records]),
+        "study": ("Study", [run.name]),
+        "location": ("Location of the run", [_place(run.store.where)]),
+        "data": ("Data", [" at ".join(filter(None, (run.study["dataset"], run.study["root"])))]),
+        "data_fingerprint": ("Data fingerprint", map(_short, run.trials["data_fingerprint"])),
+        "split_hash": ("Split", map(_short, run.trials["split_hash"])),
+        "pretraining": ("Pretrained weights", run.study["cautions"]),
+        "profile": ("Profile", [_profile(run)]),
+        **_code(list(run.trials["provenance"])),
+        "device": ("Device", run.trials["device"]),
+        "host": ("Machine", run.trials["host"]),
+        "time": ("Time", [_time(run.trials)]),
+        "problems": ("Files left out", run.problems),
     }
+
+
+def _code(records: Sequence[Mapping[str, Any]]) -> Facts:
+    """Commit, lock file, versions, command and system of every trial."""
+    return {
+        "commit": ("Code", map(_commit, records)),
+        "lock": ("Lock file", [_short(record.get("lock_sha256") or "") for record in records]),
+        "versions": ("Versions", map(_versions, records)),
+        "command": ("Command", [record.get("command") or "" for record in records]),
+        "platform": ("System", [record.get("platform") or "" for record in records]),
+    }
+
+
+def _commit(record: Mapping[str, Any]) -> str:
+    changed = " with uncommitted changes" if record.get("difference") else ""
+    return f"{record.get('commit', '')}{changed}"
 
 
 def _versions(record: Mapping[str, Any]) -> str:
@@ -69,28 +78,30 @@ def _versions(record: Mapping[str, Any]) -> str:
 
 
 def _place(where: str) -> str:
-    """A folder by its last part, however the report was called; a storage's URI as it is."""
-    return (
-        where
-        if "://" in where and not where.startswith("file:")
-        else f"…/{where.rstrip('/').rsplit('/', 1)[-1]}"
-    )
+    """A folder by its last part, in whatever way it was named to the command; a storage's URI as it is."""
+    if "://" in where and not where.startswith("file:"):
+        return where
+    return f"…/{where.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 def _short(digest: str) -> str:
-    return digest[:16]
+    return digest[:DIGEST_LETTERS]
 
 
 def _joined(values: Iterable[object]) -> str:
-    known = list(dict.fromkeys(str(v) for v in values if v))
-    return "; ".join(known[:SHOWN]) + (f"; and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    """The different values, and how many more there are."""
+    known = list(dict.fromkeys(str(value) for value in values if value))
+    more = f"; and {len(known) - MAX_VALUES} more" if len(known) > MAX_VALUES else ""
+    return "; ".join(known[:MAX_VALUES]) + more
 
 
 def _profile(run: Run) -> str:
-    changes = ", ".join(f"{key} = {setting(value)}" for key, value in run.study["profile_changes"].items())
-    return f"{run.study['profile']}{f': {changes}' if changes else ''}"
+    changes: Mapping[str, object] = run.study["profile_changes"]
+    listed = ", ".join(f"{key} = {setting_words(value)}" for key, value in changes.items())
+    return f"{run.study['profile']}{f': {listed}' if changes else ''}"
 
 
 def _time(trials: pd.DataFrame) -> str:
     hours = float(trials["seconds_total"].sum()) / 3600
-    return f"{trials['started'].min():%Y-%m-%d %H:%M} to {trials['ended'].max():%Y-%m-%d %H:%M} UTC, {hours:.2f} hours of trials"
+    first, last = f"{trials['started'].min():%Y-%m-%d %H:%M}", f"{trials['ended'].max():%Y-%m-%d %H:%M}"
+    return f"{first} to {last} UTC, {hours:.2f} hours of trials"

@@ -1,12 +1,13 @@
 """Retrieval by the chosen trial's embedding at every cut-off: mean of the grades, all queries, and by grade.
 
 Source: the measures of Fang et al. 2023, Biomedical Signal Processing and Control 80:104277.
-Differs: all normalisations of the average precision, mRR, the mean over the grades; a retriever that always returns the
-commonest grade stands beside.
+Differs: all normalisations of the average precision, mRR, the mean over the grades; beside them a retriever
+that
+always returns the commonest grade.
 """
 
 from study.evidence.retrieval import retrieval_measures
-from study.reporting.measures import long, short
+from study.reporting.measures import full_name, short_name
 from study.reporting.results import measured
 from study.reporting.retrieval import gallery_of
 from study.reporting.run import Run
@@ -14,7 +15,7 @@ from study.reporting.table import Cell, Column, Origin, Row, Table, Text
 
 
 class Retrieval:
-    """Two rows a measure: the chosen trial, and the class prior as a retriever."""
+    """Two rows for each measure: the chosen trial, and the class prior as a retriever."""
 
     section = "chosen"
 
@@ -24,15 +25,11 @@ class Retrieval:
             return None
         prior, rows = run.baseline("prior"), []
         for measure in (m for m in retrieval_measures() if not m.startswith("macro_")):
-            rows.append(Row(measure, self._cells(run, run.best, measure, short(measure), run.best)))
+            name = Text(short_name(measure), notes=(full_name(measure),))
+            rows.append(Row(measure, (name, Text(run.best), *_numbers(run, run.best, measure))))
             if prior:
-                rows.append(
-                    Row(
-                        f"{measure}.prior",
-                        self._cells(run, prior, measure, "", "always the commonest grade"),
-                        lead=False,
-                    )
-                )
+                names = (Text(""), Text("always the commonest grade", quiet=True))
+                rows.append(Row(f"{measure}.prior", (*names, *_numbers(run, prior, measure)), lead=False))
         columns = (
             Column("measure", "Measure", words=True),
             Column("who", "", words=True),
@@ -40,33 +37,34 @@ class Retrieval:
             Column("all", "All queries"),
             *(Column(f"grade {label}", label) for label in run.labels),
         )
-        way = gallery_of(run, run.best)
-        own = (
-            "nobody finds a sample of the same patient"
-            if way.exclude_same_patient
-            else "with the query's other eye in its gallery"
-        )
-        caption = f"Queries are the test split, the gallery is the training split, {own}; ranked by {way.distance} distance."
-        remarks = (
-            "A retriever that always returns the commonest grade is good over all queries and bad over the grades.",
-            "With each number: its 95 % interval from resampled patients.",
-        )
         return Table(
-            "retrieval",
-            "What the chosen trial retrieves",
-            columns,
-            tuple(rows),
-            caption,
-            remarks,
-            run.synthetic,
+            name="retrieval",
+            title="What the chosen trial retrieves",
+            columns=columns,
+            rows=tuple(rows),
+            caption=_caption(run, run.best),
+            remarks=(
+                "A retriever that always returns the commonest grade is good over all queries and bad over "
+                "the grades.",
+                "With each number: its 95 % interval from resampled patients.",
+            ),
+            synthetic=run.synthetic,
         )
 
-    def _cells(self, run: Run, trial: str, measure: str, name: str, who: str) -> tuple[Cell, ...]:
-        origins = [Origin((trial,), f"macro_{measure}"), Origin((trial,), measure)]
-        origins += [Origin((trial,), measure, label=label) for label in run.labels]
-        help_ = (long(measure),) if name else ()
-        return (
-            Text(name, notes=help_),
-            Text(who, quiet=not name),
-            *(measured(run, origin) for origin in origins),
-        )
+
+def _caption(run: Run, trial: str) -> str:
+    gallery = gallery_of(run, trial)
+    same_patient = "and may hold the query's other eye"
+    if gallery.exclude_same_patient:
+        same_patient = "without samples of the query's patient"
+    return (
+        f"Queries are the test split. The gallery is the training split, {same_patient}; it is ranked by "
+        f"{gallery.distance} distance."
+    )
+
+
+def _numbers(run: Run, trial: str, measure: str) -> list[Cell]:
+    """The mean of the grades, the mean of all queries, and the mean of each grade."""
+    origins = [Origin(trials=(trial,), measure=name) for name in (f"macro_{measure}", measure)]
+    origins += [Origin(trials=(trial,), measure=measure, label=label) for label in run.labels]
+    return [measured(run, origin) for origin in origins]

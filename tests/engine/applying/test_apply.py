@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from study.data.cohort import Cohort, open_cohort
 from study.engine.applying.apply import chosen_trial, predict
-from study.engine.orders.trial_order import Site, TrialOrder
-from study.engine.training.trial import run_order
 from study.evidence.store import WEIGHTS, Store
 from study.spec.trial_spec import TrialSpec
+from tests.engine.one_trial import order_of, train_whole
 
 SPEC: dict[str, Any] = {
     "data": {
@@ -40,27 +40,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_and_predict(
-    folder: Path, cache: Path, trains: bool, changes: dict[str, Any]
-) -> tuple[dict[str, Any], Cohort]:
-    """Runs a trial, checks that predicting gives its test scores again, and gives its kept tensors and its data."""
+    folder: Path, cache: Path, changes: dict[str, Any], *, trains: bool = True
+) -> tuple[dict[str, Tensor], Cohort]:
+    """Runs a trial, checks that predicting repeats its test scores, and gives the kept tensors and data."""
     spec = TrialSpec.read({**SPEC, **changes})
     cohort = open_cohort(spec.data, cache)
-    site = Site("a", str(folder / "run"), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
-    last = run_order(
-        TrialOrder("search-00000", "search", spec.dump(), number=0, trains=trains),
-        site,
-        lambda row: False,
-        torch.device("cpu"),
-    )
-    assert last["state"] == "complete", last
+    train_whole(order_of(spec, trains=trains), folder / "run", cache)
     store = Store(folder / "run")
-    again, _ = predict(store, chosen_trial(store, None), spec, cohort.pairs, cache)
+    again, _ = predict(store, chosen_trial(store, None), cohort.pairs, cache)
     scores = dict(zip(again.sample, again.score, strict=True))
     stored = store.read("predictions", filters={"head": "network", "split": "test"})
     expected = np.stack(stored["score"].tolist())
-    np.testing.assert_allclose(
-        np.stack([scores[s] for s in stored["sample"]]), expected, rtol=1e-4, atol=1e-5
-    )
+    found = np.stack([scores[sample] for sample in stored["sample"]])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     return load_file(store.fetch("search-00000", WEIGHTS, folder)), cohort
 
 
@@ -68,15 +60,14 @@ def run_and_predict(
 def test_a_powerset_head_keeps_the_label_sets_of_its_training_split(
     tmp_path: Path, cache: Path, trains: bool
 ) -> None:
-    kept, cohort = run_and_predict(tmp_path, cache, trains, POWERSET)
+    kept, cohort = run_and_predict(tmp_path, cache, POWERSET, trains=trains)
     targets = cohort.pairs.targets
     in_training = {tuple(row) for row in targets[cohort.rows("train")].tolist()}
+    everywhere = {tuple(row) for row in targets.tolist()}
     assert {tuple(row) for row in kept["head.sets"].tolist()} == in_training
-    assert len(in_training) < len(
-        {tuple(row) for row in targets.tolist()}
-    )  # a set that only others carry cannot be predicted
+    assert len(in_training) < len(everywhere)  # a set that only other samples carry cannot be predicted
 
 
 def test_parts_that_share_their_weights_are_kept_twice(tmp_path: Path, cache: Path) -> None:
-    kept, _ = run_and_predict(tmp_path, cache, True, SHARED)
+    kept, _ = run_and_predict(tmp_path, cache, SHARED)
     assert torch.equal(kept["context.left.reduce.weight"], kept["context.right.reduce.weight"])

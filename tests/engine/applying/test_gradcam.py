@@ -1,5 +1,6 @@
-"""Grad-CAM: the formula recomputed slowly, eyes that can be told apart, and heat where a planted lesion is."""
+"""Grad-CAM: the formula recomputed slowly, eyes that are told apart, and heat where a planted lesion is."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.attentions.mirror import Mirror
 from models.heads.powerset import Powerset
 from models.siamese import SiameseNet
+from study.data.pairs import EYES
 from study.data.phantom.fundus import draw_fundus
-from study.data.phantom.patients import EYES, fundus_patient
+from study.data.phantom.patients import fundus_patient
 from study.engine.applying.gradcam import evidence_of, grad_cam, nearest_mean
 from study.engine.training.network import build_network
 from study.spec.trial_spec import TrialSpec
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Any:
+def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -30,10 +33,14 @@ def network(
     num_views: int = 2, num_labels: int = 3, image_px: int = 32, sets: Tensor | None = None, **model: Any
 ) -> SiameseNet:
     torch.manual_seed(0)
-    settings = {"data": {"dataset": "odir5k", "image_px": image_px}, "model": {"backbone": "tiny", **model}}
+    settings: dict[str, Any] = {
+        "data": {"dataset": "odir5k", "image_px": image_px},
+        "model": {"backbone": "tiny", **model},
+    }
     if sets is not None:
         settings["loss"] = "cross_entropy"
-    return build_network(TrialSpec.read(settings), num_labels, num_views, sets).eval().requires_grad_(False)
+    net = build_network(TrialSpec.read(settings), num_labels, num_views, sets)
+    return net.eval().requires_grad_(requires_grad=False)
 
 
 def images(num: int = 3, num_views: int = 2, px: int = 32) -> Tensor:
@@ -48,7 +55,8 @@ def after_backbone(net: SiameseNet, maps: Tensor) -> Tensor:
     """The logits from the backbone's maps "b v c h w", step by step."""
     n, v = maps.shape[:2]
     x = net.attention(net.context(maps.flatten(0, 1))).unflatten(0, (n, v))
-    return net.head(net.fusion(x, net.pooling))
+    logits: Tensor = net.head(net.fusion(x, net.pooling))
+    return logits
 
 
 @pytest.mark.parametrize("num_views", [1, 2])
@@ -63,12 +71,14 @@ def test_the_map_is_the_formula(num_views: int) -> None:
         more, less = maps.clone(), maps.clone()
         more[(slice(None), *place)] += step
         less[(slice(None), *place)] -= step
-        slope[(slice(None), slice(None), *place)] = (
-            (after_backbone(net, more) - after_backbone(net, less)) / (2 * step)
-        ).T
+        difference = after_backbone(net, more) - after_backbone(net, less)
+        slope[(slice(None), slice(None), *place)] = (difference / (2 * step)).T
     for sample, label, view in np.ndindex(2, 3, num_views):
         weights = slope[label, sample, view].sum((1, 2)) / (height * width)
-        expected = sum(weights[c] * maps[sample, view, c] for c in range(maps.shape[2])).clamp(min=0)  # type: ignore[union-attr]
+        expected = torch.zeros(height, width, dtype=torch.float64)
+        for channel in range(maps.shape[2]):
+            expected += weights[channel] * maps[sample, view, channel]
+        expected = expected.clamp(min=0)
         torch.testing.assert_close(found[sample, label, view], expected, rtol=1e-5, atol=1e-9)
     assert found.max() > 0
 
@@ -92,8 +102,8 @@ def test_exchanged_eyes_exchange_the_maps(fusion: Any) -> None:
 
 def test_an_eye_that_does_not_count_is_cold() -> None:
     net = network(fusion="concat")
-    linear = net.head.linear[-1]  # type: ignore[index, union-attr]
-    linear.weight[:, linear.weight.shape[1] // 2 :] = 0
+    weight = net.head.get_parameter("linear.1.weight")
+    weight[:, weight.shape[1] // 2 :] = 0
     found = cam_of(net, images())
     assert found[:, :, 0].sum() > 0
     assert found[:, :, 1].abs().max() == 0
@@ -116,8 +126,9 @@ def test_the_network_is_left_as_it_was() -> None:
 def test_flipped_images_add_what_they_saw_turned_back() -> None:
     net = network(attention={"name": "mirror", "flips": "image"})
     x = images()
-    for branch in (net.attention.views.horizontal, net.attention.views.vertical):  # type: ignore[union-attr]
-        torch.nn.init.normal_(branch.out.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    assert isinstance(net.attention, Mirror)
+    for branch in (net.attention.views.horizontal, net.attention.views.vertical):
+        torch.nn.init.normal_(branch.out.weight, std=0.1)
     found = cam_of(net, x)
     assert found.shape == (3, 3, 2, 2, 2)
     swapped = cam_of(net, x.flip(1))
@@ -163,9 +174,9 @@ PX, RADIUS = 64, 8
 
 
 def planted(num: int) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Healthy phantom pairs, a pale spot in one eye of every second one; images, targets, and where the spots are."""
+    """Images of healthy phantom pairs, a pale spot in one eye of every second one; targets; and the spots."""
     random = np.random.default_rng(0)
-    y, x = np.mgrid[:PX, :PX]
+    rows, columns = np.mgrid[:PX, :PX]
     pixels, spots = np.zeros((num, 2, PX, PX, 3), np.float32), np.zeros((num, 2, PX, PX), bool)
     for i in range(num):
         healthy = replace(fundus_patient(0, i), labels="N", findings=("", ""), tones=(0.5, 0.5))
@@ -173,17 +184,14 @@ def planted(num: int) -> tuple[Tensor, Tensor, np.ndarray]:
             pixels[i, view] = draw_fundus(healthy, 0, i, eye, PX) / 255
         if i % 2:
             view, (row, column) = int(random.integers(2)), random.integers(18, PX - 18, 2)
-            spots[i, view] = np.hypot(y - row, x - column) < RADIUS
+            spots[i, view] = np.hypot(rows - row, columns - column) < RADIUS
             pixels[i, view][spots[i, view]] = (0.95, 0.95, 0.8)
-    return (
-        torch.from_numpy(pixels).permute(0, 1, 4, 2, 3) * 2 - 1,
-        torch.arange(num)[:, None].float() % 2,
-        spots,
-    )
+    x = torch.from_numpy(pixels).permute(0, 1, 4, 2, 3) * 2 - 1
+    return x, torch.arange(num)[:, None].float() % 2, spots
 
 
 def heat_at(net: SiameseNet, x: Tensor, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much more heat lies on the spots than an even map would have there, and the right eye's share of all heat."""
+    """The heat on the spots as a multiple of that of an even map, and the right eye's share of all heat."""
     heat = F.interpolate(cam_of(net, x)[:, 0], (PX, PX), mode="bilinear").numpy()
     total = np.maximum(heat.sum((1, 2, 3)), 1e-12)
     return (heat * spots).sum((1, 2, 3)) / total / spots.mean((1, 2, 3)), heat[:, 1].sum((1, 2)) / total
@@ -193,11 +201,8 @@ def heat_at(net: SiameseNet, x: Tensor, spots: np.ndarray) -> tuple[np.ndarray, 
 @pytest.mark.parametrize("fusion", ["gated", "concat"])
 def test_the_heat_is_where_a_planted_lesion_is(fusion: str) -> None:
     x, y, spots = planted(96)
-    net = (
-        network(num_labels=1, image_px=PX, fusion=fusion, backbone={"name": "tiny", "drop_stages": 2})
-        .requires_grad_(True)
-        .train()
-    )
+    net = network(num_labels=1, image_px=PX, fusion=fusion, backbone={"name": "tiny", "drop_stages": 2})
+    net.requires_grad_(requires_grad=True)
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
     ill = np.arange(65, 96, 2)  # not trained on
     untrained, _ = heat_at(net.eval(), x[ill], spots[ill])
@@ -209,9 +214,9 @@ def test_the_heat_is_where_a_planted_lesion_is(fusion: str) -> None:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    net.eval().requires_grad_(False)
+    net.eval().requires_grad_(requires_grad=False)
     assert ((net(x[64:]).logits > 0) == (y[64:] > 0)).float().mean() > 0.9
     factor, share = heat_at(net, x[ill], spots[ill])
     assert factor.mean() > 6  # measured: 11
-    right_eye = spots[ill].any((2, 3))[:, 1]
+    right_eye = spots[ill, 1].any(axis=(1, 2))
     assert ((share > 0.5) == right_eye).mean() > 0.9

@@ -3,6 +3,7 @@
 import copy
 import ipaddress
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -24,6 +25,7 @@ from study.engine.doctor.cluster_file import (
     check_token_is_mounted,
     check_tools,
 )
+from study.engine.doctor.machine import Finding
 
 PROJECT = Path(__file__).parents[3]
 FILES = [PROJECT / "cluster.yaml", PROJECT / "cluster.local.yaml"]
@@ -175,7 +177,7 @@ def test_the_autoscaler_that_starts_nobody_is_found(
 
 
 def test_missing_tools_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_file.shutil, "which", lambda tool: None)
+    monkeypatch.setattr(shutil, "which", lambda tool: None)
     assert check_tools().remedy == "apt install openssh-client rsync"
 
 
@@ -189,22 +191,20 @@ def test_each_host_is_asked_by_key_and_never_for_a_password(monkeypatch: pytest.
             command, 255 if refused else 0, "", "Warning: added\nPermission denied (publickey).\n"
         )
 
-    monkeypatch.setattr(cluster_file.subprocess, "run", ssh)
+    monkeypatch.setattr(subprocess, "run", ssh)
     provider = {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]}
     head, worker = check_hosts(provider, {"ssh_user": "user", "ssh_private_key": "/key"})
     assert head.state == "ok"
     assert worker.found == "Permission denied (publickey)."
     assert "user@10.0.0.2" in worker.remedy
     for command in asked:
-        assert "BatchMode=yes" in command
+        assert "-oBatchMode=yes" in command
         assert command[command.index("-i") + 1] == "/key"
         assert command[-3:-2] == ["--"]
 
 
 def test_a_local_file_is_checked_whole(cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        cluster_file, "_check_host", lambda host, auth: cluster_file.Finding("ok", f"ssh {host}", "")
-    )
+    monkeypatch.setattr(cluster_file, "_check_host", lambda host, auth: Finding("ok", f"ssh {host}", ""))
     what = [finding.what for finding in check_cluster_file(cluster, PROJECT)]
     assert what[:4] == ["schema", "placeholders", "mounts", "cluster token"]
     assert what[-3:] == [f"ssh 192.168.1.{i}" for i in (10, 11, 12)]

@@ -1,6 +1,7 @@
 import importlib.metadata
 import json
 import resource
+import shutil
 import socket
 from collections import namedtuple
 from pathlib import Path
@@ -10,7 +11,6 @@ import torch
 from PIL import Image
 
 from study.engine.cluster.token import token_path
-from study.engine.doctor import machine
 from study.engine.doctor.machine import (
     check_devices,
     check_disk,
@@ -95,7 +95,7 @@ def test_a_gpu_that_torch_cannot_use_is_a_problem(monkeypatch: pytest.MonkeyPatc
 
 def test_little_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_shared_memory(tmp_path / "none").state == "warning"
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: Usage(64 * 2**20, 0, 64 * 2**20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(64 * 2**20, 0, 64 * 2**20))
     found = check_shared_memory(tmp_path)
     assert found.found.startswith("64 MiB at")
     assert "--shm-size" in found.remedy
@@ -107,7 +107,7 @@ def test_little_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_little_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usage: tuple[int, ...], state: str
 ) -> None:
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: Usage(*(2**30 * n for n in usage)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(*(2**30 * n for n in usage)))
     assert check_disk("results", tmp_path / "not" / "yet").state == state
 
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from study import run
-from study.data.batches import RESIDENT
+from study.data.batches import MAX_RESIDENT
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.cluster import nodes
@@ -18,11 +18,9 @@ from study.engine.forecast.forecast import (
     BESIDE_S,
     SPARE,
     THUMB_BYTES,
-    duration,
     forecast,
     gpu_share,
     image_bytes,
-    size,
     trial_seconds,
 )
 from study.engine.forecast.preview import measured_share, preview
@@ -40,7 +38,16 @@ STUDY: dict[str, Any] = {
     "search": {"trials": 10},
     "ablations": {"dmsnet_table3": {"seeds": [0, 1], "variants": {"none": {"model.context": "none"}}}},
 }
-PROBE = Probe(0.01, 0.002, GIB, 0, 0, 1000, 16)
+PROBE = Probe(
+    train_s=0.01,
+    embed_s=0.002,
+    host_bytes=GIB,
+    device_bytes=0,
+    device_total=0,
+    num_parameters=1000,
+    num_features=16,
+)
+PROBE_ON_GPU = replace(PROBE, device_bytes=GIB // 2, device_total=80 * GIB)
 
 
 def study(**changes: Any) -> StudySpec:
@@ -49,8 +56,7 @@ def study(**changes: Any) -> StudySpec:
 
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
-    data = study().corners()[0].data
-    return open_dataset(data.dataset, num_patients=data.phantom_patients)
+    return open_dataset(study().corners()[0].data)
 
 
 def test_a_trial_takes_its_epochs_and_one_pass_over_all(pairs: Pairs) -> None:
@@ -69,9 +75,8 @@ def test_a_study_takes_its_search_and_its_ablations(pairs: Pairs) -> None:
     assert found.hours == pytest.approx((10 + 2) * one / 4 / 3600)
     assert found.cache_bytes == len(pairs) * 2 * (32 * 32 * 3 + THUMB_BYTES)
     assert found.run_bytes > 12 * len(pairs) * 4 * PROBE.num_features
-    slow = forecast(
-        spec, fillings, pairs, {which: replace(PROBE, train_s=1.0) for which in probes}, concurrent=4
-    )
+    slow_probes = {key: replace(PROBE, train_s=1.0) for key in probes}
+    slow = forecast(spec, fillings, pairs, slow_probes, concurrent=4)
     assert slow.hours > 10 * found.hours
     assert [what for what, _ in found.rows()] == ["trials", "time", "memory", "disk"]
     assert dict(found.rows())["trials"] == "10 of the search, 2 of ablations"
@@ -87,12 +92,10 @@ def test_repeats_of_the_best_count_as_trials(pairs: Pairs, folds: int, train: fl
     one = trial_seconds(fillings[0], pairs, PROBE)
     repeat = 3 * (train * len(pairs) * 0.01 + 0.15 * len(pairs) * 0.002) + len(pairs) * 0.002 + BESIDE_S
     assert found.hours == pytest.approx((12 * one + 6 * folds * repeat) / 4 / 3600)
-    assert (
-        dict(found.rows())["trials"] == f"10 of the search, {6 * folds} repeats of its best, 2 of ablations"
-    )
-    fewer = forecast(
-        study(search={"trials": 2, "confirm": {"top": 3}}), fillings, pairs, probes, concurrent=4
-    )
+    trials = f"10 of the search, {6 * folds} repeats of its best, 2 of ablations"
+    assert dict(found.rows())["trials"] == trials
+    small = study(search={"trials": 2, "confirm": {"top": 3}})
+    fewer = forecast(small, fillings, pairs, probes, concurrent=4)
     assert fewer.trials["repeats of its best"] == 2 * 3
     assert found.run_bytes > forecast(study(), fillings, pairs, probes, concurrent=4).run_bytes
 
@@ -102,11 +105,8 @@ def test_every_image_setting_has_a_cache_of_its_own_and_a_gpu_keeps_the_last_one
     sides = {"type": "categorical", "choices": [32, 64]}
     fillings = study(data={**STUDY["data"], "illumination": lights, "image_px": sides}).corners()
     assert image_bytes(fillings, pairs)[0] == len(pairs) * 2 * (64 * 64 * 3 + THUMB_BYTES)
-    assert (
-        len(image_bytes(fillings, pairs))
-        == len({(f.data.image_px, f.data.illumination.name) for f in fillings})
-        >= 4
-    )
+    settings = {(f.data.image_px, f.data.illumination.name) for f in fillings}
+    assert len(image_bytes(fillings, pairs)) == len(settings) >= 4
     spec = study(ablations={"dmsnet_table3": {"variants": {"dark": {"data.illumination": "clahe_lab"}}}})
     found = forecast(spec, spec.corners(), pairs, {probe_key(f): PROBE for f in spec.corners()}, concurrent=1)
     assert found.cache_bytes == 2 * len(pairs) * 2 * (32 * 32 * 3 + THUMB_BYTES)
@@ -114,8 +114,8 @@ def test_every_image_setting_has_a_cache_of_its_own_and_a_gpu_keeps_the_last_one
 
 def test_each_kind_of_training_is_probed_once_at_its_heaviest(pairs: Pairs) -> None:
     kinds = heaviest(study().corners(), pairs)
-    assert {(which[0], which[3]) for which in kinds} == {("tiny", 4), ("tiny", 8)}
-    first = kinds[next(which for which in kinds if which[3] == 4)]
+    assert {(key.backbone, key.batch_size) for key in kinds} == {("tiny", 4), ("tiny", 8)}
+    first = kinds[next(key for key in kinds if key.batch_size == 4)]
     assert first.model.embedding.dim == 64  # the filling with more parameters
 
 
@@ -148,16 +148,11 @@ def test_a_probe_runs_the_real_training_steps(pairs: Pairs, monkeypatch: pytest.
 def test_as_many_trials_share_a_gpu_as_its_memory_holds(
     device_bytes: int, images: list[int], trials: int
 ) -> None:
-    share = gpu_share(
-        [replace(PROBE, device_bytes=device_bytes * GIB, device_total=80 * GIB), PROBE_ON_GPU],
-        [n * GIB for n in images],
-    )
+    large = replace(PROBE, device_bytes=device_bytes * GIB, device_total=80 * GIB)
+    share = gpu_share([large, PROBE_ON_GPU], [n * GIB for n in images])
     assert int(1 / share) == trials
-    assert trials == 1 or trials * (device_bytes + sum(images[:RESIDENT])) <= SPARE * 80
+    assert trials == 1 or trials * (device_bytes + sum(images[:MAX_RESIDENT])) <= SPARE * 80
     assert gpu_share([PROBE], []) == 1.0
-
-
-PROBE_ON_GPU = replace(PROBE, device_bytes=GIB // 2, device_total=80 * GIB)
 
 
 def test_packing_is_measured_only_where_the_study_leaves_it_open(pairs: Pairs) -> None:
@@ -180,10 +175,11 @@ def test_what_cannot_fit_is_refused(pairs: Pairs, tmp_path: Path, monkeypatch: p
     spec = study()
     found = forecast(spec, spec.corners(), pairs, {probe_key(f): PROBE for f in spec.corners()}, concurrent=4)
     found.require_fit(4 * GIB, tmp_path, str(tmp_path))
-    with pytest.raises(
-        ResourceError,
-        match=r"4 trials at a time must fit the memory, got 1.0 GiB for each and 3.0 GiB free. Set resources.concurrent=3",
-    ):
+    message = (
+        r"4 trials at a time must fit the memory, got 1\.0 GiB for each and 3\.0 GiB free\. "
+        r"Set resources\.concurrent=3"
+    )
+    with pytest.raises(ResourceError, match=message):
         found.require_fit(3 * GIB, tmp_path, str(tmp_path))
     with pytest.raises(ResourceError, match="Take smaller batches or images"):
         found.require_fit(GIB // 2, tmp_path, str(tmp_path))
@@ -226,8 +222,3 @@ def test_a_study_that_cannot_fit_ends_with_one_message(
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(STUDY))
     assert run.main(["small.yaml", "--dry-run"]) == 2
     assert "must fit the memory" in capsys.readouterr().err.replace("\n", " ")
-
-
-def test_seconds_and_bytes_as_people_say_them() -> None:
-    assert [duration(s) for s in (3, 150, 7300)] == ["3 s", "2 min", "2.0 h"]
-    assert [size(n) for n in (5 * 2**20, 3 * GIB)] == ["5 MiB", "3.0 GiB"]

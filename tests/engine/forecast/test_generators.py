@@ -33,7 +33,15 @@ DATA = {
 }
 DCGAN = {"name": "dcgan", "latent": 4, "width": 2}
 GENERATED = {"generator": DCGAN, "epochs": 10}
-PROBE = Probe(0.01, 0.002, 2**30, 0, 0, 1000, 16)
+PROBE = Probe(
+    train_s=0.01,
+    embed_s=0.002,
+    host_bytes=2**30,
+    device_bytes=0,
+    device_total=0,
+    num_parameters=1000,
+    num_features=16,
+)
 MADE = GeneratorProbe(train_s=0.5, num_parameters=100)
 SHARES = {"type": "categorical", "choices": [0.5, 0.75]}
 
@@ -61,15 +69,12 @@ def study(
 
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
-    return open_dataset(study().corners()[0].data.dataset)
+    return open_dataset(study().corners()[0].data)
 
 
 def foreseen(spec: StudySpec, pairs: Pairs) -> Forecast:
     fillings = spec.corners()
-    every = [
-        *fillings,
-        *(spec.variant(table, name, 0, {}) for table, a in spec.ablations.items() for name in a.variants),
-    ]
+    every = spec.trials_to_check()
     probes = probe_generators(every, pairs, lambda wanted, num: MADE)
     return forecast(spec, fillings, pairs, {probe_key(f): PROBE for f in every}, 2, probes)
 
@@ -80,13 +85,15 @@ def test_generators_are_trained_before_the_trials_for_every_epoch_over_the_train
     found, without = foreseen(study(), pairs), foreseen(study(None), pairs)
     real = 0.7 * len(pairs)
     num_bytes = 4 * 100 * len(pairs.labels) + int(real) * 32 * 32 * 3
-    assert found.generating == Generating(len(pairs.labels), pytest.approx(10 * real * 0.5), 0.0, num_bytes)
-    assert found.hours == pytest.approx(
-        without.hours + 10 * real * 0.5 / 3600
-    )  # by one process, however many trials run at a time
+    need = found.generating
+    assert (need.trainings, need.again_s, need.num_bytes) == (len(pairs.labels), 0.0, num_bytes)
+    assert need.before_s == pytest.approx(10 * real * 0.5)
+    # One process trains them, however many trials run at a time.
+    assert found.hours == pytest.approx(without.hours + 10 * real * 0.5 / 3600)
     assert found.cache_bytes == without.cache_bytes
-    said = f"{len(pairs.labels)} to train, {10 * real * 0.5 / 60:.0f} min of that time before the first trial; another 0 MiB of disk"
-    assert dict(found.rows())["generators"] == f"{said} with their images"
+    when = f"{10 * real * 0.5 / 60:.0f} min of that time before the first trial"
+    line = f"{len(pairs.labels)} to train, {when}; another 0 MiB of disk with their images"
+    assert dict(found.rows())["generators"] == line
     assert without.generating == Generating()
     assert "generators" not in dict(without.rows())
 
@@ -128,9 +135,8 @@ def test_repeats_on_other_folds_train_generators_again(pairs: Pairs) -> None:
     spec = study(search={"trials": 5, "confirm": {"top": 2, "seeds": [1], "folds": 5}}, image_px=px)
     probes = {str(spec.corners()[0].data.generated.generator): MADE}  # type: ignore[union-attr]
     again = generating(spec, spec.corners(), [], pairs, probes)
-    assert again.trainings == (3 + 5 * 2) * len(
-        pairs.labels
-    )  # three settings, of which two can be among the best two
+    # Three settings, of which two can be among the best two.
+    assert again.trainings == (3 + 5 * 2) * len(pairs.labels)
 
 
 def test_each_generator_is_probed_once_over_a_class_or_less(pairs: Pairs) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study.engine.search.console import Live, by_section, names_of, settings
+from study.engine.search.console import Live
+from study.engine.search.plan import TrialResult
+from study.evidence.records import Role, State
 from study.evidence.store import Store
-from tests.engine.fake_study import conduct, row_of
+from study.spec.wording import changes_text, configuration_text, shortest_names
+from tests.engine.fake_study import conduct, epoch_of
 
 
 @pytest.mark.parametrize(("width", "there"), [(60, False), (80, False), (160, True)])
@@ -19,13 +22,14 @@ def test_the_live_line_fits_whole(tmp_path: Path, width: int, there: bool) -> No
         conductor.plan,
         "macro_average_precision",
     )
-    for state in ("complete", "pruned", "failed"):
-        conductor.plan.finished |= {f"search-{n:05d}-{state}": (state, 0.5) for n in range(120)}
+    for state in State:
+        result = TrialResult(Role.SEARCH, state, 0.5)
+        conductor.plan.finished |= {f"search-{n:05d}-{state}": result for n in range(120)}
     live.began -= 3600
     order = conductor.next()
     assert order is not None
     live.started(order)
-    live.epoch(order, {**row_of(order, 1), "epoch": 12})
+    live.epoch(order, epoch_of(order.key, 12, 0.5))
     line = live.line()
     assert len(line.plain) <= width
     assert line.plain.startswith("360/1001 done")
@@ -37,8 +41,9 @@ def test_the_live_line_fits_whole(tmp_path: Path, width: int, there: bool) -> No
 
 def test_names_are_as_long_as_they_must_be() -> None:
     keys = ["optimiser.lr", "model.context.osim.kernel", "model.context.spp.kernel", "loss"]
-    assert list(names_of(keys).values()) == ["lr", "osim.kernel", "spp.kernel", "loss"]
-    assert settings({"optimiser.lr": 0.00123456, "loss": "bce"}, names_of(keys)) == "lr 0.00123, loss bce"
+    assert list(shortest_names(keys).values()) == ["lr", "osim.kernel", "spp.kernel", "loss"]
+    params = {"optimiser.lr": 0.00123456, "loss": "bce"}
+    assert configuration_text(params, shortest_names(keys)) == "lr 0.00123, loss bce"
 
 
 def test_a_profile_names_each_section_once() -> None:
@@ -49,8 +54,9 @@ def test_a_profile_names_each_section_once() -> None:
         "ablations.dmsnet_table1": None,
         "ablations.dmsnet_table3.seeds": [0],
     }
-    assert by_section(changes) == (
-        "training: epochs 12, seed 0; model: backbone tiny | squeezenet1_1; ablations: dmsnet_table1 left out, dmsnet_table3.seeds 0"
+    assert changes_text(changes) == (
+        "training: epochs 12, seed 0; model: backbone one of tiny, squeezenet1_1; "
+        "ablations: dmsnet_table1 left out, dmsnet_table3.seeds 0"
     )
 
 
@@ -62,4 +68,6 @@ def test_tables_and_choices_of_a_profile_go_by_their_names() -> None:
         },
         "ablations.svkma_table6": {"variants": {"svk": {"model.attention": "none"}, "svk_ma": {}}},
     }
-    assert by_section(changes) == "bundles: attention none | ram; ablations: svkma_table6 (2 variants)"
+    assert changes_text(changes) == (
+        "bundles: attention one of none, ram; ablations: svkma_table6 the variants svk, svk_ma"
+    )

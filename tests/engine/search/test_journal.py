@@ -1,8 +1,6 @@
 """The Optuna journal is a copy of the records that other tools can read; it can always be made again."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -12,7 +10,9 @@ from optuna.trial import TrialState
 
 from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.journal import Journal
+from study.evidence.records import FinishedTrial, Role, State
 from study.spec.study_file import StudySpec
+from tests.engine.fake_study import epoch_of, finished_trial
 
 SPEC = StudySpec.read(
     {
@@ -25,13 +25,13 @@ SPEC = StudySpec.read(
 OBJECTIVES = {"macro_auc": False}
 
 
-def record(number: int, state: str = "complete", value: float = 0.5) -> dict[str, Any]:
-    return {"trial": f"search-{number:05d}", "state": state, "params": json.dumps({"optimiser.lr": 1e-3}),
-            "objectives": json.dumps({"macro_auc": value} if state == "complete" else {})}  # fmt: skip
+def record(number: int, state: State = State.COMPLETE) -> FinishedTrial:
+    return finished_trial(number, {"optimiser.lr": 1e-3}, state)
 
 
 def order(number: int) -> TrialOrder:
-    return TrialOrder(f"search-{number:05d}", "search", {}, {"optimiser.lr": 2e-3}, number)
+    params = {"optimiser.lr": 2e-3}
+    return TrialOrder(key=f"search-{number:05d}", role=Role.SEARCH, spec={}, params=params, number=number)
 
 
 def seen(path: Path) -> list[tuple[str, TrialState, dict[int, float]]]:
@@ -43,12 +43,12 @@ def test_a_running_trial_is_seen_live(tmp_path: Path) -> None:
     path = tmp_path / "optuna.log"
     journal = Journal(path, SPEC, OBJECTIVES, [record(0)])
     journal.started(order(1))
-    journal.epoch(order(1), {"epoch": 1, "value": 0.4})
+    journal.epoch(order(1), epoch_of("search-00001", 1, 0.4))
     assert seen(path) == [
         ("search-00000", TrialState.COMPLETE, {}),
         ("search-00001", TrialState.RUNNING, {1: 0.4}),
     ]
-    journal.ended(order(1), "pruned", [0.4], "", [])
+    journal.ended(order(1), State.PRUNED, [0.4], "", [])
     assert seen(path)[1][1] is TrialState.PRUNED
 
 
@@ -59,7 +59,7 @@ def test_after_a_kill_no_running_trial_is_left_that_nobody_runs(tmp_path: Path) 
         first.started(order(number))
     again = Journal(path, SPEC, OBJECTIVES, [record(0)])  # the first was published, the second goes on
     again.started(order(1))
-    again.ended(order(1), "complete", [0.7], "", [])
+    again.ended(order(1), State.COMPLETE, [0.7], "", [])
     assert [(key, state) for key, state, _ in seen(path)] == [
         ("search-00000", TrialState.COMPLETE),
         ("search-00001", TrialState.COMPLETE),
@@ -71,7 +71,7 @@ def test_a_lost_or_damaged_journal_is_made_again(tmp_path: Path, damage: bytes) 
     path = tmp_path / "optuna.log"
     Journal(path, SPEC, OBJECTIVES, [record(0)])
     path.write_bytes(path.read_bytes() + damage if damage else b"")
-    Journal(path, SPEC, OBJECTIVES, [record(0), record(1, "failed")])
+    Journal(path, SPEC, OBJECTIVES, [record(0), record(1, State.FAILED)])
     assert [(key, state) for key, state, _ in seen(path)] == [
         ("search-00000", TrialState.COMPLETE),
         ("search-00001", TrialState.FAIL),
@@ -83,7 +83,7 @@ def test_a_kill_at_any_line_of_the_journal_leaves_one_that_goes_on(tmp_path: Pat
     journal = Journal(path, SPEC, OBJECTIVES, [])
     begun = len(path.read_bytes().splitlines())
     journal.started(order(0))
-    journal.epoch(order(0), {"epoch": 1, "value": 0.4})
+    journal.epoch(order(0), epoch_of("search-00000", 1, 0.4))
     lines = path.read_bytes().splitlines(keepends=True)
     assert len(lines) > begun
     for num in range(1, len(lines) + 1):
@@ -91,12 +91,12 @@ def test_a_kill_at_any_line_of_the_journal_leaves_one_that_goes_on(tmp_path: Pat
         (tmp_path / "optuna.log.lock").symlink_to(path)  # it was held
         again = Journal(path, SPEC, OBJECTIVES, [])
         again.started(order(0))
-        again.ended(order(0), "complete", [0.7], "", [])
+        again.ended(order(0), State.COMPLETE, [0.7], "", [])
         assert [(key, state) for key, state, _ in seen(path)] == [("search-00000", TrialState.COMPLETE)]
 
 
 def test_a_journal_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "nowhere" / "optuna.log", SPEC, OBJECTIVES, [record(0)])
     journal.started(order(1))
-    journal.ended(order(1), "complete", [0.5], "", [])
+    journal.ended(order(1), State.COMPLETE, [0.5], "", [])
     assert not (tmp_path / "nowhere").exists()

@@ -1,13 +1,16 @@
 """The plan: what runs next, and what the sampler is told."""
 
-import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 
+from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.plan import UNTRAINED, Plan
+from study.evidence.records import FinishedTrial, Role, State
 from study.spec.study_file import StudySpec
+from tests.engine.fake_study import finished_trial
 
 KERNEL = {"type": "int", "low": 1, "high": 3, "step": 2}
 FILE: dict[str, Any] = {
@@ -28,28 +31,30 @@ FILE: dict[str, Any] = {
 }
 
 
-def plan(records: Any = (), epochs: Any = (), interrupted: Any = (), **changes: Any) -> Plan:
-    return Plan(StudySpec.read({**FILE, **changes}), list(records), list(epochs), list(interrupted))
+def plan(
+    finished: Sequence[FinishedTrial] = (),
+    curves: Mapping[str, Mapping[int, float]] | None = None,
+    interrupted: Sequence[TrialOrder] = (),
+    **changes: Any,
+) -> Plan:
+    return Plan(StudySpec.read({**FILE, **changes}), finished, curves or {}, interrupted)
+
+
+def rate_of(order: TrialOrder) -> float:
+    rate = order.params["optimiser.lr"]
+    assert isinstance(rate, float)
+    return rate
 
 
 def run_search(p: Plan, num: int) -> list[str]:
-    """Runs trials of the search one after the other; the value falls with the distance of the rate from 0.001."""
+    """Runs trials of the search one after the other; the best rate is 0.001."""
     keys = []
     for _ in range(num):
         order = p.next()
         assert order is not None
         keys.append(order.key)
-        p.finish(order.key, "complete", [1 - abs(order.params["optimiser.lr"] - 1e-3)])
+        p.finish(order.key, State.COMPLETE, [1 - abs(rate_of(order) - 1e-3)])
     return keys
-
-
-def record(
-    key: str, number: int, params: dict[str, Any], state: str = "complete", value: float | None = 0.5
-) -> dict[str, Any]:
-    objectives = json.dumps({"macro_average_precision": value} if state == "complete" else {})
-    spec = json.dumps({"training": {"epochs": 30}})
-    return {"trial": key, "role": "search", "number": number, "params": json.dumps(params), "state": state, "value": value,
-            "objectives": objectives, "spec": spec}  # fmt: skip
 
 
 def test_the_search_then_ablations_on_the_best_then_the_untrained_network() -> None:
@@ -63,11 +68,10 @@ def test_the_search_then_ablations_on_the_best_then_the_untrained_network() -> N
         orders.append(order)
     assert not p.done  # the process of any may die, and then it comes back
     for order in orders:
-        p.finish(order.key, "complete", [0.5])
+        p.finish(order.key, State.COMPLETE, [0.5])
     assert p.done
-    assert [o.key for o in orders] == [
-        "ablation-table-none-s0", "ablation-table-none-s1", "ablation-table-cbam-s0", "ablation-table-cbam-s1", UNTRAINED,
-    ]  # fmt: skip
+    ablations = [f"ablation-table-{variant}-s{seed}" for variant in ("none", "cbam") for seed in (0, 1)]
+    assert [o.key for o in orders] == [*ablations, UNTRAINED]
     assert {o.trial_spec().optimiser.lr for o in orders} == {best["optimiser.lr"]}
     assert [o.trial_spec().training.seed for o in orders[:2]] == [0, 1]
     assert orders[2].trial_spec().model.attention.name == "cbam"
@@ -81,19 +85,19 @@ def test_ablations_wait_for_the_search() -> None:
     assert last is not None
     assert p.next() is None
     assert not p.done
-    p.finish(last.key, "failed")
+    p.finish(last.key, State.FAILED)
     following = p.next()
     assert following is not None
-    assert following.role == "ablation"
+    assert following.role is Role.ABLATION
 
 
 def test_the_sampler_is_told_how_each_trial_ended() -> None:
     p = plan()
-    states = ["complete", "pruned", "failed", "complete"]
+    states = [State.COMPLETE, State.PRUNED, State.FAILED, State.COMPLETE]
     for state in states:
         order = p.next()
         assert order is not None
-        p.finish(order.key, state, [0.5] if state == "complete" else [])
+        p.finish(order.key, state, [0.5] if state is State.COMPLETE else [])
     told = [t.state for t in p._suggestions._study.get_trials(deepcopy=False)]
     assert told == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE]
 
@@ -102,7 +106,7 @@ def test_a_non_finite_value_is_a_failure() -> None:
     p = plan()
     order = p.next()
     assert order is not None
-    p.finish(order.key, "complete", [float("nan")])
+    p.finish(order.key, State.COMPLETE, [float("nan")])
     assert p._suggestions._study.get_trials(deepcopy=False)[0].state is TrialState.FAIL
     assert p.best is None
 
@@ -113,13 +117,13 @@ def test_a_poor_trial_is_stopped_and_ablations_never_are() -> None:
         order = p.next()
         assert order is not None
         assert not any(p.report(order.key, epoch, value) for epoch in (1, 2, 3))
-        p.finish(order.key, "complete", [value])
+        p.finish(order.key, State.COMPLETE, [value])
     poor = p.next()
     assert poor is not None
     assert not p.report(poor.key, 1, 0.1)  # min_epochs
     assert p.report(poor.key, 2, 0.1)
     assert p.was_stopped(poor.key)
-    p.finish(poor.key, "pruned", [0.1])
+    p.finish(poor.key, State.PRUNED, [0.1])
     run_search(p, 3)
     ablation = p.next()
     assert ablation is not None
@@ -129,13 +133,10 @@ def test_a_poor_trial_is_stopped_and_ablations_never_are() -> None:
 def test_the_records_alone_are_enough_to_go_on() -> None:
     undisturbed = plan()
     run_search(undisturbed, 3)
-    seen = zip(undisturbed.finished, undisturbed._suggestions._study.get_trials(), strict=True)
-    rows = [
-        record(t, n, json.loads(json.dumps(trial.params)), "complete", trial.value)
-        for n, (t, trial) in enumerate(seen)
-    ]
-    rows.append(record("search-00003", 3, {"model.context": "none", "optimiser.lr": 2e-3}, "pruned", 0.2))
-    again = plan(rows, [{"trial": "search-00003", "epoch": 1, "value": 0.2}])
+    trials = undisturbed._suggestions._study.get_trials()
+    finished = [finished_trial(n, t.params, value=t.values[0]) for n, t in enumerate(trials)]
+    finished.append(finished_trial(3, {"model.context": "none", "optimiser.lr": 2e-3}, State.PRUNED))
+    again = plan(finished, {"search-00003": {1: 0.2}})
     assert [t.state for t in again._suggestions._study.get_trials()] == [TrialState.COMPLETE] * 3 + [
         TrialState.PRUNED
     ]
@@ -149,13 +150,13 @@ def test_an_interrupted_trial_goes_on_with_its_number_and_parameters() -> None:
     run_search(first, 1)
     order = first.next()
     assert order is not None
-    rows = [record("search-00000", 0, first._suggestions._study.get_trials()[0].params)]
-    again = plan(rows, interrupted=[order])
+    before = finished_trial(0, first._suggestions._study.get_trials()[0].params)
+    again = plan([before], interrupted=[order])
     assert again.num_left == first.num_left + 1
     resumed = again.next()
     assert resumed == order
     assert [t.params for t in again._suggestions._study.get_trials()][1] == order.params
-    again.finish(order.key, "complete", [0.7])
+    again.finish(order.key, State.COMPLETE, [0.7])
     assert run_search(again, 4)[-1] == "search-00005"
     assert [t.state for t in again._suggestions._study.get_trials()] == [TrialState.COMPLETE] * 6
 
@@ -165,7 +166,7 @@ def test_a_finished_study_has_nothing_left() -> None:
     run_search(p, 6)
     untrained = p.next()
     assert untrained is not None
-    p.finish(untrained.key, "complete", [0.1])
+    p.finish(untrained.key, State.COMPLETE, [0.1])
     assert p.num_left == 0
     assert p.done
     assert p.next() is None

@@ -12,7 +12,7 @@ from study.engine.search.pruners import Curve, asha, bracket, hyperband, median,
 
 
 def curve(number: int, *values: float, epochs: int = 27, complete: bool = False) -> Curve:
-    return Curve(number, epochs, dict(enumerate(values, 1)), complete)
+    return Curve(number, epochs, dict(enumerate(values, 1)), complete=complete)
 
 
 def test_asha_keeps_the_best_third_at_its_rungs() -> None:

@@ -1,4 +1,4 @@
-"""What a study is told of its pretrained weights, from the study file to the report."""
+"""What a reader is told of a study's pretrained weights, from the study file to the report."""
 
 import io
 from pathlib import Path
@@ -13,17 +13,18 @@ from rich.console import Console
 
 from models.backbones import build_backbone
 from models.backbones._info import FOUNDATIONS, BackboneInfo, Foundation
+from study.engine.start.announcement import announcement
 from study.engine.start.cautions import cautions
 from study.engine.start.start import open_store, start
 from study.reporting.run import load_run
 from study.reporting.summary import summary
 from study.reporting.tables.provenance import Provenance
-from study.run import announcement
 from study.spec.resolve import resolve
 from study.spec.trial_spec import TrialSpec
 
 SPACES = Path(__file__).parents[3] / "search_spaces"
 SEEN = "Pretrained on images of"
+BETTER = "so that results on it look better than on new images"
 BOUND = "forbids commercial use"
 
 
@@ -47,10 +48,10 @@ def trial(name: str, weights: str, dataset: str = "odir5k") -> TrialSpec:
     ],
 )
 def test_foundation_models_from_a_local_file(name: str, dataset: str, seen: bool, bound: bool) -> None:
-    told = cautions([trial(name, "/weights/model.pth")], dataset)
-    assert [SEEN in line and name in line and dataset in line for line in told].count(True) == seen
-    assert [BOUND in line and name in line for line in told].count(True) == bound
-    assert len(told) == seen + bound
+    lines = cautions([trial(name, "/weights/model.pth")], dataset)
+    assert [SEEN in line and name in line and dataset in line for line in lines].count(True) == seen
+    assert [BOUND in line and name in line for line in lines].count(True) == bound
+    assert len(lines) == seen + bound
     assert cautions([trial(name, "none")], dataset) == []
 
 
@@ -63,10 +64,8 @@ def test_one_line_names_all_backbones_of_the_study() -> None:
         trial("tiny", "none"),
     ]
     (line,) = cautions(trials, "odir5k")
-    assert (
-        line
-        == f"{SEEN} odir5k, so that results on it flatter: flair (trained with labels as text), urfound (licence of the code)."
-    )
+    names = "flair (trained with labels as text), urfound (licence of the code)"
+    assert line == f"{SEEN} odir5k, {BETTER}: {names}."
 
 
 def test_drawn_images_were_seen_by_none() -> None:
@@ -91,13 +90,9 @@ def test_weights_of_timm_under_a_non_commercial_licence(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda p: p.stem)
 def test_no_study_file_takes_non_commercial_or_contaminated_weights_by_default(path: Path) -> None:
     for profile in ("full", *(yaml.safe_load(path.read_text()).get("profiles") or {})):
-        spec = resolve(path, {}, profile, False).spec
-        trials = [
-            *spec.corners(),
-            *(spec.variant(table, name, 0, {}) for table, a in spec.ablations.items() for name in a.variants),
-        ]
+        spec = resolve(path, {}, profile, has_gpu=False).spec
         for dataset in ("odir5k", "eyepacs"):
-            assert cautions(trials, dataset) == []
+            assert cautions(spec.trials_to_check(), dataset) == []
 
 
 def grey_images(folder: Path) -> Path:
@@ -110,6 +105,10 @@ def grey_images(folder: Path) -> Path:
     return folder
 
 
+def ignore(done: int, total: int) -> None:
+    """Takes a progress and shows nothing."""
+
+
 def tiny_file(path: Path) -> Path:
     net = build_backbone("tiny", image_px=32)
     torch.save({name.removeprefix("net."): tensor for name, tensor in net.state_dict().items()}, path)
@@ -117,32 +116,29 @@ def tiny_file(path: Path) -> Path:
 
 
 def test_console_records_and_report_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = BackboneInfo("CC-BY-NC-4.0", True, ("folders",), "", "model.pth of its authors")
+    info = BackboneInfo(
+        licence="CC-BY-NC-4.0", gated=True, pretrained_on=("folders",), file="model.pth of its authors"
+    )
     monkeypatch.setitem(FOUNDATIONS, "flair", Foundation("tiny", info))
     weights = tiny_file(tmp_path / "model.pth")
+    images = str(grey_images(tmp_path / "images"))
     study: dict[str, Any] = {
-        "study": "small", "storage": str(tmp_path / "runs"), "loss": "cross_entropy",
-        "data": {"dataset": "folders", "root": str(grey_images(tmp_path / "images")), "image_px": 32, "crop": "none"},
+        "study": "small",
+        "storage": str(tmp_path / "runs"),
+        "loss": "cross_entropy",
+        "data": {"dataset": "folders", "root": images, "image_px": 32, "crop": "none"},
         "model": {"backbone": {"name": "flair", "weights": str(weights)}, "head": "softmax"},
-    }  # fmt: skip
+    }
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
-    resolved = resolve(tmp_path / "small.yaml", {}, "full", False)
-    ready = start(
-        resolved,
-        open_store(resolved),
-        "{}",
-        tmp_path / "cache",
-        lambda done, total: None,
-        lambda done, total: None,
-    )
+    resolved = resolve(tmp_path / "small.yaml", {}, "full", has_gpu=False)
+    ready = start(resolved, open_store(resolved), "{}", tmp_path / "cache", ignore, ignore)
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(announcement(resolved, ready))
     said = console.export_text()
     bound = f"Pretrained weights whose licence is unknown or {BOUND}: flair (CC-BY-NC-4.0)."
-    seen = f"{SEEN} folders, so that results on it flatter: flair."
-    assert [
-        line.removeprefix("caution").strip() for line in said.splitlines() if line.startswith("caution")
-    ] == [bound, seen]
+    seen = f"{SEEN} folders, {BETTER}: flair."
+    cautioned = [line for line in said.splitlines() if line.startswith("caution")]
+    assert [line.removeprefix("caution").strip() for line in cautioned] == [bound, seen]
     run = load_run(ready.store.where)
     assert run.study["cautions"] == [bound, seen]
     assert {bound, seen} <= set(summary(run))

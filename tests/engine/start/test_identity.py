@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from study.engine.orders.trial_order import TrialOrder
 from study.engine.start.identity import extensions, require_same_data, require_same_study
-from study.engine.start.start import _moved
+from study.engine.start.start import with_present_paths
 from study.evidence.schema import STUDY as COLUMNS
 from study.evidence.store import Store
 from study.spec.errors import DataError, SpecError
 from study.spec.reading import override
 from study.spec.study_file import StudySpec
+from tests.engine.one_trial import order_of
 
 STUDY: dict[str, Any] = {
     "study": "a",
@@ -32,19 +32,19 @@ def spec(**settings: Any) -> StudySpec:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    counts = {side: {"patients": 5, "samples": 5} for side in ("train", "val", "test")}
-    found = Store(tmp_path / "a")
-    found.write_study(
-        dict.fromkeys(COLUMNS.names)
-        | {
-            "identity": json.dumps(spec().identity()),
-            "data_fingerprint": "files",
-            "split_hash": "sides",
-            "root": "/old/odir",
-        }
-        | {"split_counts": json.dumps(counts), "extensions": "[]"}
-    )
-    return found
+    counts = {split: {"patients": 5, "samples": 5} for split in ("train", "val", "test")}
+    run = Store(tmp_path / "a")
+    row = {
+        **dict.fromkeys(COLUMNS.names),
+        "identity": json.dumps(spec().identity()),
+        "data_fingerprint": "files",
+        "split_hash": "sides",
+        "root": "/old/odir",
+        "split_counts": json.dumps(counts),
+        "extensions": "[]",
+    }
+    run.write_study(row)
+    return run
 
 
 def cohort(fingerprint: str = "files", split_hash: str = "sides") -> Any:
@@ -58,16 +58,19 @@ def test_moved_data_are_the_same_study(store: Store) -> None:
 
 
 def test_other_files_and_other_splits_are_refused(store: Store) -> None:
-    told = r"`data.root`: must hold the files .* \(15 samples under `/old/odir`\), got other .* \(9 samples under"
-    with pytest.raises(DataError, match=told):
+    message = (
+        r"`data.root`: must hold the files .* \(15 samples under `/old/odir`\), "
+        r"got other .* \(9 samples under"
+    )
+    with pytest.raises(DataError, match=message):
         require_same_data(store, cohort("others"))
     with pytest.raises(DataError, match=r"`data.split`: must be the split with which"):
         require_same_data(store, cohort(split_hash="others"))
 
 
 def test_an_interrupted_order_finds_the_data_where_they_lie_now() -> None:
-    order = TrialOrder("search-00000", "search", spec().preset({}).dump())
-    moved = _moved(order, spec(**{"data.root": "/new/odir"}).preset({}))
+    order = order_of(spec().preset({}))
+    moved = with_present_paths(order, spec(**{"data.root": "/new/odir"}).preset({}))
     assert moved.trial_spec().data.root == Path("/new/odir")
     assert replace(moved, spec=order.spec) == order
 

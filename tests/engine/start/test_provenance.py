@@ -3,14 +3,14 @@
 import json
 import platform
 import re
+import subprocess
 import tomllib
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from study.engine.start.provenance import LIBRARIES, ROOT, provenance
-from study.engine.start.provenance import provenance as recording
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def test_command_and_system_are_recorded(record: dict[str, Any]) -> None:
 
 
 def test_a_place_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: Any, **__: Any) -> None:
+    def missing(*_: object, **__: object) -> NoReturn:
         raise FileNotFoundError("git")
 
-    monkeypatch.setattr(recording.subprocess, "run", missing)
-    found = json.loads(provenance("x"))
-    assert (found["commit"], found["difference"], found["difference_sha256"]) == ("", "", "")
+    monkeypatch.setattr(subprocess, "run", missing)
+    record = json.loads(provenance("x"))
+    assert (record["commit"], record["difference"], record["difference_sha256"]) == ("", "", "")

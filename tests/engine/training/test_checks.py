@@ -1,21 +1,24 @@
-"""What makes no sense for the samples is refused before any training; what does is accepted."""
+"""Settings that make no sense for the samples are refused before any training; others are accepted."""
 
 import re
+from typing import Any
 
 import pytest
 
+from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.training.checks import check_suits
 from study.spec.components import Component
+from study.spec.data_section import DataSpec
 from study.spec.errors import SpecError
 from study.spec.trial_spec import TrialSpec
 
-PAIRS = open_dataset(Component(name="odir5k"), num_patients=40)
-SINGLES = open_dataset(Component(name="folders"), num_patients=20)
-GRADES = open_dataset(Component(name="eyepacs"), num_patients=40)
+PAIRS = open_dataset(DataSpec(dataset=Component(name="odir5k"), phantom_patients=40))
+SINGLES = open_dataset(DataSpec(dataset=Component(name="folders"), phantom_patients=20))
+GRADES = open_dataset(DataSpec(dataset=Component(name="eyepacs"), phantom_patients=40))
 
 
-def spec(data=None, **parts):
+def spec(data: dict[str, Any] | None = None, **parts: Any) -> TrialSpec:
     return TrialSpec.read(
         {
             "data": {"dataset": "odir5k", "image_px": 32, **(data or {})},
@@ -25,7 +28,7 @@ def spec(data=None, **parts):
     )
 
 
-def cutmix(kind, **more):
+def cutmix(kind: str, **more: float) -> dict[str, Any]:
     return {"augmentation": {"cutmix": {"kind": kind, **more}}}
 
 
@@ -67,7 +70,7 @@ POWERSET = {"backbone": "tiny", "head": "powerset"}
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(trial, pairs, message):
+def test_what_makes_no_sense_is_refused(trial: TrialSpec, pairs: Pairs, message: str) -> None:
     with pytest.raises(SpecError, match=re.escape(message)):
         check_suits(trial, pairs)
 
@@ -87,5 +90,5 @@ def test_what_makes_no_sense_is_refused(trial, pairs, message):
         (spec(cutmix("same_label"), loss="focal", training={"eye_weight": 0.5}), SINGLES),
     ],
 )
-def test_what_makes_sense_is_accepted(trial, pairs):
+def test_what_makes_sense_is_accepted(trial: TrialSpec, pairs: Pairs) -> None:
     check_suits(trial, pairs)

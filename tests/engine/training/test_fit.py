@@ -8,11 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.attentions.none import NoAttention
+from models.attentions.se import SqueezeExcitation
 from models.backbones import build_backbone
+from models.contexts.none import NoContext
+from models.contracts import Backbone
 from models.fusions.concat import Concat
 from models.heads.multi_label import MultiLabel
 from models.losses.bce import Bce
-from models.siamese import Output, SiameseNet
+from models.output import Output
+from models.siamese import SiameseNet
 from study.engine.training.fit import Epoch, NonFiniteLoss, fit, parameter_groups, warmup_cosine
 from study.engine.training.network import Criterion
 from study.spec.trial_spec import OptimiserSpec, TrainingSpec
@@ -42,12 +47,17 @@ class FixedBatches:
             yield self.images[rows], self.targets[rows], self.targets[rows][:, None]
 
 
+def nothing(backbone: Backbone) -> tuple[NoContext, NoAttention]:
+    """A context and an attention that do nothing."""
+    return NoContext(backbone.out_channels), NoAttention(backbone.out_channels)
+
+
 def network(dropout: float = 0.0) -> SiameseNet:
     torch.manual_seed(0)
     backbone = build_backbone("tiny", image_px=32)
     fusion = Concat(backbone.out_channels, 2)
     return SiameseNet(
-        backbone, nn.Identity(), nn.Identity(), fusion, MultiLabel(fusion.out_features, 3, dropout=dropout)
+        backbone, *nothing(backbone), fusion, MultiLabel(fusion.out_features, 3, dropout=dropout)
     )
 
 
@@ -159,10 +169,10 @@ def test_the_backbone_has_its_own_rate_and_vectors_do_not_decay() -> None:
 def test_the_rate_decays_from_the_output_to_the_first_stage(name: str, depths: dict[str, int]) -> None:
     backbone = build_backbone(name, image_px=32)
     if name == "tiny":
-        backbone.attend(nn.BatchNorm2d, "every_stage")
+        backbone.attend(SqueezeExcitation, "every_stage")
         depths = {f"net.{i}.": 5 - i for i in range(5)}
     fusion = Concat(backbone.out_channels, 2)
-    net = SiameseNet(backbone, nn.Identity(), nn.Identity(), fusion, MultiLabel(fusion.out_features, 3))
+    net = SiameseNet(backbone, *nothing(backbone), fusion, MultiLabel(fusion.out_features, 3))
     groups = parameter_groups(
         net, loss(), OptimiserSpec(lr=1e-3, weight_decay=0.1, backbone_lr_scale=0.2, layer_decay=0.65)
     )
@@ -185,7 +195,7 @@ def test_the_rate_decays_from_the_output_to_the_first_stage(name: str, depths: d
 
 def test_a_frozen_backbone_is_left_alone() -> None:
     net = network()
-    net.backbone.freeze("all")  # type: ignore[operator]
+    net.backbone.freeze("all")
     before = {name: value.clone() for name, value in net.backbone.state_dict().items()}
     train(2, net=net)
     assert all(torch.equal(value, before[name]) for name, value in net.backbone.state_dict().items())

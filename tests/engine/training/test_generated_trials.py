@@ -1,4 +1,4 @@
-"""Trials on generated samples: prepared before the trials, in the training and its references, nowhere else."""
+"""Generated samples are made before the trials and stand in the training split alone."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from models.generators.dcgan import Dcgan
-from study.engine.orders.trial_order import TrialOrder
+from study.engine.orders.messages import Ending
+from study.engine.start import preparing
 from study.engine.start.start import Started, open_store, start
-from study.engine.start.start import start as starting
 from study.engine.training.session import TrainingSession
 from study.engine.training.trial import run_order
 from study.evidence.store import Store
 from study.spec.errors import SpecError
 from study.spec.resolve import resolve
 from study.spec.trial_spec import TrialSpec
+from tests.engine.one_trial import order_of
 
 CPU = torch.device("cpu")
 SMALL = {"generator": {"name": "dcgan", "latent": 2, "width": 1}, "epochs": 1}
@@ -50,18 +51,14 @@ def study(folder: Path, cache: Path, generated: Any, **changes: Any) -> Started:
         **changes,
     }
     file.write_text(json.dumps(content))
-    resolved = resolve(file, {}, "full", False)
+    resolved = resolve(file, {}, "full", has_gpu=False)
     return start(resolved, open_store(resolved), "{}", cache, lambda *_: None, lambda *_: None)
 
 
 def run(ready: Started, generated: Any, cache: Path) -> dict[str, pd.DataFrame]:
     spec = TrialSpec.read({**SPEC, "data": {**SPEC["data"], "generated": generated}})
-    assert (
-        run_order(
-            TrialOrder("search-00000", "search", spec.dump(), {}, 0), ready.site, lambda row: False, CPU
-        )["state"]
-        == "complete"
-    )
+    end = run_order(order_of(spec), ready.site, lambda epoch: False, CPU)
+    assert end.ending is Ending.COMPLETE, end
     store = Store(ready.store.where)
     return {
         name: store.read(name, filters={"trial": "search-00000"})
@@ -127,7 +124,7 @@ def test_every_variant_is_made_before_the_trials(
     ready = study(
         tmp_path, cache, None, data=data, ablations=ablations, search={"trials": 4, "sampler": "random"}
     )
-    assert [(made["image_px"], made["share"], made["seed"]) for made in ready.generated] == [
+    assert [(made.image_px, made.share, made.seed) for made in ready.prepared.generated] == [
         (px, *rest) for px in (16, 32) for rest in ((0.25, 0), (0.5, 0), (1.0, 1))
     ]
     monkeypatch.setattr(Dcgan, "train_on", lambda *_, **__: pytest.fail("trained during a trial"))
@@ -152,17 +149,19 @@ def test_a_node_without_the_images_makes_them(tmp_path: Path, cache: Path) -> No
         for folder in (cache, tmp_path / "node")
     )
     assert np.array_equal(here, there)
-    assert ready.cohort.training is None  # what the study says of its data is of the real ones
+    assert ready.prepared.cohort.training is None  # what the study says of its data is of the real ones
 
 
 def test_the_prevalence_of_the_loss_is_that_of_the_generated_samples(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares = []
-    monkeypatch.setattr(
-        "study.engine.training.session.build_criterion",
-        lambda spec, net, known: shares.append(len(known)) or torch.nn.Identity(),
-    )
+    shares: list[int] = []
+
+    def build(spec: TrialSpec, net: torch.nn.Module, known: torch.Tensor) -> torch.nn.Module:
+        shares.append(len(known))
+        return torch.nn.Identity()
+
+    monkeypatch.setattr("study.engine.training.session.build_criterion", build)
     for share in (1.0, 0.5):
         spec = TrialSpec.read({**SPEC, "data": {**SPEC["data"], "generated": {**SMALL, "share": share}}})
         real = TrainingSession.from_spec(spec, cache, CPU).cohort.rows("train")
@@ -172,7 +171,7 @@ def test_the_prevalence_of_the_loss_is_that_of_the_generated_samples(
 def test_pairs_are_refused_before_any_generator_is_trained(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "with_generated_images", lambda *_: pytest.fail("made images"))
+    monkeypatch.setattr(preparing, "with_generated_images", lambda *_: pytest.fail("made images"))
     data = {
         "dataset": {"name": "phantom", "variant": "grades", "num_patients": 60},
         "image_px": 16,

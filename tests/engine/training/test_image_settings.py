@@ -11,14 +11,14 @@ from PIL import Image
 
 from study.data.cohort import open_cohort
 from study.engine.applying.apply import chosen_trial, predict
-from study.engine.orders.trial_order import Site, TrialOrder
-from study.engine.start.start import _distinct_images
+from study.engine.orders.messages import Ending, EndMessage
+from study.engine.start.preparing import _one_of_each_image_setting
 from study.engine.training.session import TrainingSession
-from study.engine.training.trial import run_order
 from study.engine.training.workers import WorkerGroup
 from study.evidence.store import Store
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
+from tests.engine.one_trial import order_of, train_alone
 
 CPU = torch.device("cpu")
 ALL: dict[str, Any] = {
@@ -44,21 +44,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def run(spec: TrialSpec, folder: Path, cache: Path) -> tuple[dict[str, Any], Store]:
-    cohort = open_cohort(spec.data, cache)
-    site = Site("a", str(folder), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
-    return run_order(
-        TrialOrder("search-00000", "search", spec.dump(), {}, 0), site, lambda row: False, CPU
-    ), Store(folder)
+def run(spec: TrialSpec, folder: Path, cache: Path) -> tuple[EndMessage, Store]:
+    return train_alone(order_of(spec), folder, cache), Store(folder)
 
 
 def test_a_trial_with_everything_on_is_trained_and_used_again(tmp_path: Path, cache: Path) -> None:
     spec = TrialSpec.read(ALL)
     last, store = run(spec, tmp_path / "run", cache)
-    assert last["state"] == "complete", last["message"]
+    assert last.ending is Ending.COMPLETE, last
     record = chosen_trial(store, None)
     cohort = open_cohort(spec.data, cache)
-    again, pairs = predict(store, record, TrialSpec.read(spec.dump()), cohort.pairs, cache)
+    again, pairs = predict(store, record, cohort.pairs, cache)
     stored = store.read("predictions", filters={"head": "network", "split": "test"}).set_index("sample")[
         "score"
     ]
@@ -104,17 +100,21 @@ def test_a_combination_that_no_check_before_the_study_met_is_a_labelled_failure(
         {**ALL, "data": data, "loss": "focal", "model": {"backbone": "tiny"}, "training": {"epochs": 1}}
     )
     last, _ = run(spec, tmp_path / "run", cache)
-    assert last["state"] == "failed"
-    assert "`standard` mixes labels, got the loss `focal`" in last["message"]
+    assert last.ending is Ending.FAILED
+    assert "`standard` mixes labels, got the loss `focal`" in last.message
 
 
 def test_images_are_prepared_for_every_setting_of_a_search() -> None:
     choices = {"type": "categorical", "choices": ["none", "graham", {"name": "graham", "fill": 0}]}
-    study = {"study": "a", "data": {"dataset": "eyepacs", "illumination": choices}, "model": {"backbone": "tiny"},
-             "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2}}}  # fmt: skip
+    study = {
+        "study": "a",
+        "data": {"dataset": "eyepacs", "illumination": choices},
+        "model": {"backbone": "tiny"},
+        "optimiser": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2}},
+    }
     fillings = StudySpec.read(study).corners()
     assert len(fillings) > 3
-    assert [str(filling.data.illumination) for filling in _distinct_images(fillings)] == [
+    assert [str(filling.data.illumination) for filling in _one_of_each_image_setting(fillings)] == [
         "none",
         "graham",
         "graham(fill=0)",
@@ -130,10 +130,17 @@ def test_a_training_never_shows_a_pixel_of_validation_or_test(kind: str, tmp_pat
         for i in range(60)
     ]
     pd.DataFrame(rows).astype({"b": int}).to_csv(tmp_path / "eyes.csv", index=False)
-    augmentation = {"flip_vertical": True, "brightness": 0, "contrast": 0, "saturation": 0, "rotate_deg": 0, "scale": 0,
-                    "cutmix": {"kind": kind, "probability": 1}}  # fmt: skip
-    data = {"dataset": {"name": "table", "labels": ["a", "b"], "patient": "patient"}, "root": str(tmp_path / "eyes.csv"), "image_px": 16,
-            "crop": "none", "normalise": "half", "augmentation": augmentation, "split": {"group_duplicates": False}}  # fmt: skip
+    unchanged = dict.fromkeys(("brightness", "contrast", "saturation", "rotate_deg", "scale"), 0)
+    cutmix = {"kind": kind, "probability": 1}
+    data = {
+        "dataset": {"name": "table", "labels": ["a", "b"], "patient": "patient"},
+        "root": str(tmp_path / "eyes.csv"),
+        "image_px": 16,
+        "crop": "none",
+        "normalise": "half",
+        "augmentation": {"flip_vertical": True, **unchanged, "cutmix": cutmix},
+        "split": {"group_duplicates": False},
+    }
     spec = TrialSpec.read({"data": data, "model": {"backbone": "tiny"}})
     session = TrainingSession.from_spec(spec, tmp_path / "cache", CPU)
     batches = session.training_batches(WorkerGroup())

@@ -1,4 +1,4 @@
-"""From a trial's specification to network and criterion, and what is refused before any training."""
+"""Network and criterion of a trial's specification, and what is refused before any training."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from models.losses.bce import Bce
-from models.siamese import Output
+from models.output import Output
+from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.training.checks import check_fits
 from study.engine.training.network import (
@@ -18,12 +19,13 @@ from study.engine.training.network import (
     without_weights,
 )
 from study.spec.components import Component, load
+from study.spec.data_section import DataSpec
 from study.spec.errors import SpecError, WeightsError
 from study.spec.trial_spec import TrialSpec
 
-PAIRS = open_dataset(Component(name="odir5k"), num_patients=40)
-SINGLES = open_dataset(Component(name="folders"), num_patients=20)
-GRADES = open_dataset(Component(name="eyepacs"), num_patients=40)
+PAIRS = open_dataset(DataSpec(dataset=Component(name="odir5k"), phantom_patients=40))
+SINGLES = open_dataset(DataSpec(dataset=Component(name="folders"), phantom_patients=20))
+GRADES = open_dataset(DataSpec(dataset=Component(name="eyepacs"), phantom_patients=40))
 
 
 def spec(**parts: Any) -> TrialSpec:
@@ -38,7 +40,7 @@ def test_a_head_says_what_its_logits_are_compared_with() -> None:
     net = build_network(powerset, 8, 2, label_sets(targets))
     criterion = build_criterion(powerset, net, targets)
     output = net.eval()(torch.randn(4, 2, 3, 32, 32))
-    encoded = net.head.encode(targets[:4])  # type: ignore[operator]
+    encoded = net.head.encode(targets[:4])
     expected = nn.functional.cross_entropy(output.logits, encoded.argmax(1))
     torch.testing.assert_close(criterion(output, targets[:4], -torch.ones(4, 2, 8)), expected)
 
@@ -60,18 +62,13 @@ def test_eyes_with_known_labels_add_their_own_loss() -> None:
     head = build_network(spec(), 3, 2).head
     loss = Bce(torch.full((3,), 0.5))
     criterion = Criterion(loss, head, eye_weight=0.4)
-    views = torch.randn(2, 2, 5)
-    output = Output(torch.randn(2, 3), torch.randn(2, 4), views, torch.randn(2, 2, 3))
+    view_logits = torch.randn(2, 2, 3)
+    output = Output(torch.randn(2, 3), torch.randn(2, 4), torch.randn(2, 2, 5), view_logits)
     targets = torch.tensor([[1.0, 0, 0], [0, 1.0, 1.0]])
     eyes = torch.tensor([[[1.0, 0, 0], [-1, -1, -1]], [[0, 1.0, 0], [0, 0, 1.0]]])
-    known = [(0, 0), (1, 0), (1, 1)]
-    slow = torch.stack(
-        [
-            nn.functional.binary_cross_entropy_with_logits(output.view_logits[i, j], eyes[i, j])
-            for i, j in known
-        ]
-    )  # type: ignore[index]
-    torch.testing.assert_close(criterion(output, targets, eyes), loss(output, targets) + 0.4 * slow.mean())
+    sample, eye = [0, 1, 1], [0, 0, 1]
+    of_eyes = nn.functional.binary_cross_entropy_with_logits(view_logits[sample, eye], eyes[sample, eye])
+    torch.testing.assert_close(criterion(output, targets, eyes), loss(output, targets) + 0.4 * of_eyes)
     unknown = -torch.ones(2, 2, 3)
     torch.testing.assert_close(criterion(output, targets, unknown), loss(output, targets))
 
@@ -90,7 +87,7 @@ def test_an_attention_stands_where_it_is_asked_for() -> None:
     )
     count = [sum(isinstance(m, load("attention", "se")) for m in net.modules()) for net in (last, every)]
     assert count[0] == 1
-    assert count[1] == len(every.backbone.stages)  # type: ignore[arg-type]
+    assert count[1] == len(every.backbone.stages)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +125,7 @@ def test_an_attention_stands_where_it_is_asked_for() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_training(
-    parts: dict[str, Any], pairs: Any, message: str
+    parts: dict[str, Any], pairs: Pairs, message: str
 ) -> None:
     with pytest.raises(SpecError, match=message):
         check_fits(spec(**parts), pairs)
@@ -144,7 +141,7 @@ def test_what_does_not_fit_is_refused_before_any_training(
         ({"model": {"backbone": "tiny", "context": "osim", "fusion": "dual_synergy"}}, PAIRS),
     ],
 )
-def test_what_fits_is_accepted(parts: dict[str, Any], pairs: Any) -> None:
+def test_what_fits_is_accepted(parts: dict[str, Any], pairs: Pairs) -> None:
     check_fits(spec(**parts), pairs)
     sets = label_sets(torch.from_numpy(pairs.targets).float())
     assert build_network(spec(**parts), len(pairs.labels), pairs.num_views, sets) is not None

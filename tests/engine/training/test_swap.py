@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from study.data.cohort import open_cohort
-from study.engine.orders.trial_order import Site, TrialOrder
+from study.engine.orders.trial_order import TrialOrder
 from study.engine.training.session import TrainingSession
-from study.engine.training.trial import run_order
 from study.evidence.store import Store
 from study.spec.trial_spec import TrialSpec
+from tests.engine.one_trial import order_of, train_whole
 
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {
@@ -29,17 +28,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stored(folder: Path, cache: Path, order: TrialOrder) -> pd.DataFrame:
     """The swap rows of a trial."""
-    cohort = open_cohort(order.trial_spec().data, cache)
-    site = Site("a", str(folder / "run"), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
-    last = run_order(order, site, lambda row: False, CPU)
-    assert last["state"] == "complete", last
+    train_whole(order, folder / "run", cache)
     return Store(folder / "run").read("scores", filters={"metric": "swap_change"})
 
 
 def order(**changes: Any) -> TrialOrder:
-    return TrialOrder(
-        "search-00000", "search", TrialSpec.read({**SPEC, **changes}).dump(), number=0, trains=False
-    )
+    return order_of(TrialSpec.read({**SPEC, **changes}), trains=False)
 
 
 @pytest.mark.parametrize("align", ["none", "flip_right"])
@@ -61,7 +55,7 @@ def test_the_mean_change_of_a_probability_is_stored(tmp_path: Path, cache: Path,
         if align == "flip_right":
             pairs[:, 1] = pairs[:, 1].flip(3)
         with torch.no_grad():
-            scores = net.head.scores(net(pairs).logits)  # type: ignore[operator]
+            scores = net.head.scores(net(pairs).logits)
         changes.append((scores[0] - scores[1]).abs().mean().item())
     assert rows["value"].item() == pytest.approx(sum(changes) / len(changes), rel=1e-3)
     assert rows["value"].item() > 0

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,19 @@ import torch
 
 from study.data.cohort import open_cohort
 from study.engine.orders import publishing
+from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.trial_order import Site, TrialOrder
-from study.engine.training import trial
+from study.engine.training import progress, trial
 from study.engine.training.cost import multiply_adds
 from study.engine.training.fit import NonFiniteLoss, _Steps
 from study.engine.training.network import build_network
 from study.engine.training.trial import run_order
+from study.evidence.records import Outcome
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from study.spec.trial_spec import OptimiserSpec, TrainingSpec, TrialSpec
+from tests.engine.one_trial import order_of, site_of
 
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {
@@ -38,26 +40,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def order(key: str = "search-00000", **changes: Any) -> TrialOrder:
-    return TrialOrder(key, "search", TrialSpec.read({**SPEC, **changes}).dump(), {"optimiser.lr": 3e-3}, 0)
+    return order_of(TrialSpec.read({**SPEC, **changes}), key, params={"optimiser.lr": 3e-3})
 
 
 def site(run: Path, cache: Path) -> Site:
-    cohort = open_cohort(TrialSpec.read(SPEC).data, cache)
-    return Site("a", str(run), str(cache), "{}", cohort.pairs.fingerprint, cohort.split_hash)
+    return site_of(run, cache, open_cohort(TrialSpec.read(SPEC).data, cache))
 
 
-def run(o: TrialOrder, s: Site) -> dict[str, Any]:
-    return run_order(o, s, lambda row: False, CPU)
+def run(o: TrialOrder, s: Site) -> EndMessage:
+    return run_order(o, s, lambda epoch: False, CPU)
 
 
-def value_of(last: dict[str, Any]) -> float:
-    """The objective in a trial's last row."""
-    return float(json.loads(last["objectives"])["macro_average_precision"])
+def value_of(end: EndMessage) -> float:
+    """The objective of a complete trial."""
+    return end.objectives["macro_average_precision"]
 
 
 def test_a_trial_leaves_its_whole_record(tmp_path: Path, cache: Path) -> None:
     last = run(order(), site(tmp_path, cache))
-    assert last["state"] == "complete"
+    assert last.ending is Ending.COMPLETE
     store = Store(tmp_path)
     record = store.read("trial").iloc[0]
     epochs = store.read("epochs")
@@ -96,15 +97,15 @@ def test_the_same_order_gives_the_same_predictions(tmp_path: Path, cache: Path) 
 def test_an_interrupted_trial_ends_as_an_undisturbed_one(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "CHECKPOINT_EVERY_S", 0.0)
     longer = order(training={**SPEC["training"], "epochs": 3})
     run(longer, site(tmp_path / "whole", cache))
 
     class Killed(BaseException):
         pass
 
-    def kill_at_two(row: dict[str, Any]) -> bool:
-        if row["epoch"] == 2:
+    def kill_at_two(epoch: EpochMessage) -> bool:
+        if epoch.record.epoch == 2:
             raise Killed("in epoch 2")
         return False
 
@@ -112,17 +113,13 @@ def test_an_interrupted_trial_ends_as_an_undisturbed_one(
         run_order(longer, site(tmp_path / "cut", cache), kill_at_two, CPU)
     assert PendingOrders(Store(tmp_path / "cut")).load_checkpoint(longer.key) is not None
     seen = []
-    run_order(
-        longer,
-        site(tmp_path / "cut", cache),
-        lambda row: bool(seen.append((row["epoch"], row.get("state")))),
-        CPU,
-    )
-    assert seen == [
-        (1, "known"),
-        (2, None),
-        (3, None),
-    ]  # nobody may have heard of the last one before the kill
+
+    def watch(epoch: EpochMessage) -> bool:
+        seen.append((epoch.record.epoch, epoch.judged))
+        return False
+
+    run_order(longer, site(tmp_path / "cut", cache), watch, CPU)
+    assert seen == [(1, False), (2, True), (3, True)]  # nobody may have heard of the second before the kill
     whole, cut = (Store(tmp_path / name) for name in ("whole", "cut"))
     assert cut.read("epochs")["train_loss"].tolist() == whole.read("epochs")["train_loss"].tolist()
     assert all(
@@ -132,9 +129,10 @@ def test_an_interrupted_trial_ends_as_an_undisturbed_one(
 
 
 def test_a_metric_loss_is_judged_by_its_neighbours(tmp_path: Path, cache: Path) -> None:
-    last = run(order(loss={"name": "contrastive", "margin": 1.0}, model={"backbone": "tiny", "embedding": {"dim": 16, "l2norm": True}}),
-               site(tmp_path, cache))  # fmt: skip
-    assert last["state"] == "complete"
+    model = {"backbone": "tiny", "embedding": {"dim": 16, "l2norm": True}}
+    metric_loss = order(loss={"name": "contrastive", "margin": 1.0}, model=model)
+    last = run(metric_loss, site(tmp_path, cache))
+    assert last.ending is Ending.COMPLETE
     scores = Store(tmp_path).read(
         "scores", filters={"split": "val", "metric": "macro_average_precision", "head": "knn", "chosen": True}
     )
@@ -144,28 +142,28 @@ def test_a_metric_loss_is_judged_by_its_neighbours(tmp_path: Path, cache: Path) 
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (NonFiniteLoss("the loss was nan"), "non_finite_loss"),
-        (torch.cuda.OutOfMemoryError("no room"), "out_of_memory"),
-        (KeyError("x"), "error"),
+        (NonFiniteLoss("the loss was nan"), Outcome.NON_FINITE_LOSS),
+        (torch.cuda.OutOfMemoryError("no room"), Outcome.OUT_OF_MEMORY),
+        (KeyError("x"), Outcome.ERROR),
     ],
 )
 def test_what_goes_wrong_inside_is_a_labelled_outcome(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: str
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: Outcome
 ) -> None:
     def fail(*args: Any) -> None:
         raise error
 
     monkeypatch.setattr(trial, "fit", fail)
     last = run(order(), site(tmp_path, cache))
-    assert (last["state"], last["outcome"]) == ("failed", outcome)
-    assert type(error).__name__ in last["message"]
+    assert (last.ending, last.outcome) == (Ending.FAILED, outcome)
+    assert type(error).__name__ in last.message
     assert Store(tmp_path).keys() == []
 
 
 def test_a_trial_beyond_its_time_is_a_labelled_failure(tmp_path: Path, cache: Path) -> None:
     last = run(order(), replace(site(tmp_path, cache), time_limit_s=1e-6))
-    assert (last["state"], last["outcome"]) == ("failed", "time_limit")
-    assert "resources.time_limit_s" in last["message"]
+    assert (last.ending, last.outcome) == (Ending.FAILED, Outcome.TIME_LIMIT)
+    assert "resources.time_limit_s" in last.message
 
 
 def test_a_storage_that_is_full_is_no_failure_of_the_trial(
@@ -177,16 +175,21 @@ def test_a_storage_that_is_full_is_no_failure_of_the_trial(
     monkeypatch.setattr(publishing, "WAITS_S", (0.0,))
     monkeypatch.setattr(Store, "publish", full)
     last = run(order(), site(tmp_path, cache))
-    assert last["state"] == "unsaved"
-    assert "no room. Finished trials are kept" in last["message"]
+    assert last.ending is Ending.UNSAVED
+    assert "no room. Finished trials are kept" in last.message
 
 
 def test_a_trial_that_has_its_record_is_not_trained_again(tmp_path: Path, cache: Path) -> None:
     first = run(order(), site(tmp_path, cache))
     assert (
-        run_order(order(), site(tmp_path, cache), lambda row: pytest.fail("it was trained again"), CPU)
+        run_order(order(), site(tmp_path, cache), lambda epoch: pytest.fail("it was trained again"), CPU)
         == first
     )
+
+
+class _SquaredError(torch.nn.Module):
+    def forward(self, output: torch.Tensor, known: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return ((output - known) ** 2).mean()
 
 
 def test_parts_of_a_batch_give_the_gradients_of_the_whole() -> None:
@@ -196,13 +199,12 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole() -> None:
         torch.manual_seed(0)
         net = torch.nn.Linear(3, 2)
         training = TrainingSpec(accumulate=parts, clip_norm=1e9)
-        steps = _Steps(net, torch.nn.Identity(), OptimiserSpec(lr=0.1), training, CPU, 1)
-        steps.net = lambda seen, net=net: SimpleNamespace(float=lambda: net(seen))
-        steps.loss = lambda output, known, _: ((output - known) ** 2).mean()
+        steps = _Steps(net, _SquaredError(), OptimiserSpec(lr=0.1), training, CPU, 1)
         loss = steps._backward(images, targets, targets)
+        assert net.weight.grad is not None
         weights.append((loss.item(), net.weight.grad.clone()))
-    for loss, gradient in weights[1:]:
-        assert loss == pytest.approx(weights[0][0], rel=1e-5)
+    for value, gradient in weights[1:]:
+        assert value == pytest.approx(weights[0][0], rel=1e-5)
         torch.testing.assert_close(gradient, weights[0][1])
 
 
@@ -232,6 +234,6 @@ def test_multiply_adds_by_hand(cache: Path) -> None:
 
 def test_other_data_on_a_node_are_refused(tmp_path: Path, cache: Path) -> None:
     right = site(tmp_path, cache)
-    last = run(order(), Site(**{**vars(right), "split_hash": "other"}))
-    assert last["state"] == "failed"
-    assert "must hold the same samples on every machine" in last["message"]
+    last = run(order(), replace(right, split_hash="other"))
+    assert last.ending is Ending.FAILED
+    assert "must hold the same samples on every machine" in last.message

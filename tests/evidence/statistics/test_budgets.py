@@ -4,16 +4,15 @@ import pytest
 from study.evidence.statistics.budgets import budget_curve
 
 
-def test_the_observed_curve_steps_when_a_trial_ends():
+def test_the_observed_curve_steps_when_a_trial_ends() -> None:
     curve = budget_curve([0.2, 0.1, 0.6], [1.0, 2.0, 3.0])
     assert curve.budget[0] == 0
     assert curve.budget[-1] == 6
-    for budget, best in zip(curve.budget, curve.observed, strict=True):
-        expected = np.nan if budget < 1 else 0.2 if budget < 6 else 0.6
-        np.testing.assert_equal(best, expected)
+    expected = np.select([curve.budget < 1, curve.budget < 6], [np.nan, 0.2], 0.6)
+    np.testing.assert_array_equal(curve.observed, expected)
 
 
-def test_half_of_the_random_orders_reach_the_median():
+def test_half_of_the_random_orders_reach_the_median() -> None:
     values = np.random.default_rng(0).random(20)
     curve = budget_curve(values.tolist(), [1.0] * 20, limit=10.0)
     ordered = np.sort(values)
@@ -29,12 +28,9 @@ def test_half_of_the_random_orders_reach_the_median():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_an_order_without_a_value_is_below_the_others(sign):
-    values = [
-        sign * 0.3,
-        sign * 0.7,
-        *[float("nan")] * 6,
-    ]  # half of the orders need more than two trials to meet a value
+def test_an_order_without_a_value_is_below_the_others(sign: int) -> None:
+    # Half of the orders need more than two trials to meet a value.
+    values = [sign * 0.3, sign * 0.7, *[float("nan")] * 6]
     curve = budget_curve(values, [1.0] * 8, greater_is_better=sign > 0)
     one, eight = np.searchsorted(curve.budget, 1.0), -1
     worse, better = (curve.low, curve.high) if sign > 0 else (curve.high, curve.low)
@@ -45,13 +41,13 @@ def test_an_order_without_a_value_is_below_the_others(sign):
     assert np.isnan(curve.high[0])
 
 
-def test_trials_without_a_value_cost_their_budget():
+def test_trials_without_a_value_cost_their_budget() -> None:
     curve = budget_curve([float("nan"), 0.5], [5.0, 5.0])
     assert np.isnan(curve.observed[curve.budget < 9.99]).all()
     assert curve.observed[-1] == 0.5
 
 
-def test_a_loss_goes_down():
+def test_a_loss_goes_down() -> None:
     curve = budget_curve([0.5, 0.9, 0.1], [1.0] * 3, greater_is_better=False)
     assert curve.observed[-1] == 0.1
     known = ~np.isnan(curve.median)
@@ -59,7 +55,7 @@ def test_a_loss_goes_down():
     assert (curve.low[known] <= curve.high[known]).all()
 
 
-def test_costs_must_be_above_zero():
+def test_costs_must_be_above_zero() -> None:
     with pytest.raises(ValueError, match="`costs`: must be above 0"):
         budget_curve([0.5], [0.0])
     with pytest.raises(ValueError, match="at least one trial"):

@@ -1,9 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from study.evidence.statistics.importance import DUMMY, MIN_TRIALS, importance
 
-SPACE = {
+SPACE: dict[str, dict[str, Any]] = {
     "lr": {"type": "float", "low": 1e-5, "high": 1e-2, "step": None, "log": True},
     "fusion": {"type": "categorical", "choices": ["concat", "difference", "gated"]},
     "fusion.gated.depth": {"type": "int", "low": 1, "high": 4, "step": None, "log": False},
@@ -12,12 +14,14 @@ SPACE = {
 }
 
 
-def search(num_trials):
+def search(num_trials: int) -> tuple[list[dict[str, Any]], list[float]]:
+    """Parameters and values of trials in which only the learning rate matters."""
     rng = np.random.default_rng(0)
-    params, values = [], []
+    params: list[dict[str, Any]] = []
+    values: list[float] = []
     for _ in range(num_trials):
         fusion = SPACE["fusion"]["choices"][rng.integers(3)]
-        made = {
+        made: dict[str, Any] = {
             "lr": float(10 ** rng.uniform(-5, -2)),
             "fusion": fusion,
             "seed": int(rng.integers(101)),
@@ -30,25 +34,26 @@ def search(num_trials):
     return params, values
 
 
-def test_only_the_parameter_with_an_effect_rises_above_the_noise():
+def test_only_the_parameter_with_an_effect_rises_above_the_noise() -> None:
     params, values = search(120)
     found = importance(params, values, SPACE, num_resamples=30).set_index("parameter")
     assert set(found.index) == {*SPACE, DUMMY}
     assert found.index[0] == "lr"
     assert found["above_noise"].tolist() == [True] + [False] * 5
-    assert found.loc["lr", "low"] <= found.loc["lr", "importance"] <= found.loc["lr", "high"]
-    assert found.loc["fixed", "high"] == 0
-    assert found.loc[DUMMY, "importance"] < found["noise"].iloc[0] < 0.5
+    low, middle, high = (found[column]["lr"] for column in ("low", "importance", "high"))
+    assert low <= middle <= high
+    assert found["high"]["fixed"] == 0
+    assert found["importance"][DUMMY] < found["noise"].iloc[0] < 0.5
 
 
-def test_the_direction_turns_what_matters():
+def test_the_direction_turns_what_matters() -> None:
     params, values = search(120)
     better = importance(params, [-v for v in values], SPACE, greater_is_better=False, num_resamples=5)
     same = importance(params, values, SPACE, num_resamples=5)
     np.testing.assert_allclose(better["importance"], same["importance"])
 
 
-def test_too_few_or_equal_values_say_nothing():
+def test_too_few_or_equal_values_say_nothing() -> None:
     params, values = search(MIN_TRIALS)
     assert importance(params[:-1], values[:-1], SPACE).empty
     assert importance(params, [*values[:-1], float("nan")], SPACE).empty
@@ -56,13 +61,13 @@ def test_too_few_or_equal_values_say_nothing():
     assert not importance(params, values, SPACE, num_resamples=3).empty
 
 
-def test_what_the_space_does_not_know_is_left_out():
+def test_what_the_space_does_not_know_is_left_out() -> None:
     params, values = search(20)
     found = importance([p | {"other": 3} for p in params], values, SPACE, num_resamples=3)
     assert "other" not in set(found["parameter"])
 
 
-def test_the_same_seed_gives_the_same_table():
+def test_the_same_seed_gives_the_same_table() -> None:
     params, values = search(20)
     first, second = (importance(params, values, SPACE, num_resamples=4, seed=1) for _ in range(2))
     assert first.equals(second)

@@ -1,80 +1,85 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from study.evidence.metrics import metrics_of, objective
+from study.evidence.metrics import metric_value, metrics_of
+from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import Resamples
 from study.evidence.statistics.selection import option_shares, selection_bootstrap
+from tests.evidence.fakes import fake_predictions
 
 METRIC = metrics_of("multilabel")["macro_auc"]
 
 
-def trials_of(predictions, strengths, num_samples=60):
-    first = predictions(num_samples=num_samples)
+def trials_of(strengths: Sequence[float], num_samples: int = 60) -> list[Predictions]:
+    first = fake_predictions(num_samples=num_samples)
     rng = np.random.default_rng(0)
     scores = [(rng.random(first.target.shape) + s * first.target).astype(np.float32) / 2 for s in strengths]
     return [replace(first, trial=f"search-{i:05d}", score=score) for i, score in enumerate(scores)]
 
 
-def test_the_best_of_many_equal_trials_is_corrected_downwards(predictions):
-    trials = trials_of(predictions, [0.0] * 40)
+def test_the_best_of_many_equal_trials_is_corrected_downwards() -> None:
+    trials = trials_of([0.0] * 40)
     found = selection_bootstrap(METRIC, "multilabel", trials)
-    assert found.naive == max(objective("macro_auc", "multilabel", t.target, t.score) for t in trials)
+    assert found.naive == max(metric_value("macro_auc", "multilabel", t.target, t.score) for t in trials)
     assert found.naive > 0.57
     assert 0.43 < found.corrected < 0.52  # the truth is 0.5
     assert found.low < found.corrected < found.high
     assert found.pick_share.max() < 0.9
 
 
-def test_a_clear_winner_is_hardly_corrected(predictions):
-    found = selection_bootstrap(METRIC, "multilabel", trials_of(predictions, [0.0, 0.1, 0.9]))
+def test_a_clear_winner_is_hardly_corrected() -> None:
+    found = selection_bootstrap(METRIC, "multilabel", trials_of([0.0, 0.1, 0.9]))
     assert found.pick_share[2] > 0.99
     assert found.corrected == pytest.approx(found.naive, abs=0.02)
 
 
-def test_each_resample_is_scored_on_the_patients_left_out(predictions):
-    trials = trials_of(predictions, [0.2, 0.3], num_samples=30)
+def test_each_resample_is_scored_on_the_patients_left_out() -> None:
+    trials = trials_of([0.2, 0.3], num_samples=30)
     found = selection_bootstrap(METRIC, "multilabel", trials, num_resamples=20, seed=5)
     weights = Resamples(trials[0].patient, 20, 5).weights(trials[0].patient)
 
-    def value(trial, rows):
-        return objective("macro_auc", "multilabel", trial.target[rows], trial.score[rows])
+    def value(trial: Predictions, rows: np.ndarray) -> float:
+        return metric_value("macro_auc", "multilabel", trial.target[rows], trial.score[rows])
 
-    everyone, values, gained = np.arange(30), [], []
+    everyone = np.arange(30)
+    values, gained = [], []
     for b in range(20):
         inside = np.repeat(everyone, weights[:, b].astype(int))
-        best = max(trials, key=lambda t: value(t, inside))
+        of_trials = [value(trial, inside) for trial in trials]
+        best = trials[int(np.argmax(of_trials))]
         values.append(value(best, weights[:, b] == 0))
         gained.append(np.mean([value(best, weights[:, c] == 0) - value(best, everyone) for c in range(20)]))
     assert found.corrected == pytest.approx(np.mean(values) - np.mean(gained), rel=1e-5)
 
 
-def test_what_fewer_patients_gain_is_no_part_of_the_correction(predictions):
-    trials = trials_of(predictions, [0.0, 0.0, 0.9], num_samples=40)
+def test_what_fewer_patients_gain_is_no_part_of_the_correction() -> None:
+    trials = trials_of([0.0, 0.0, 0.9], num_samples=40)
     found = selection_bootstrap(metrics_of("multilabel")["macro_average_precision"], "multilabel", trials)
     assert found.pick_share[2] > 0.99
     assert found.corrected == pytest.approx(found.naive, abs=1e-3)
 
 
-def test_a_loss_is_selected_downwards(predictions):
-    trials = trials_of(predictions, [0.0, 0.9])
+def test_a_loss_is_selected_downwards() -> None:
+    trials = trials_of([0.0, 0.9])
     found = selection_bootstrap(
         metrics_of("multilabel")["hamming_loss"], "multilabel", trials, num_resamples=50
     )
-    losses = [objective("hamming_loss", "multilabel", t.target, t.score) for t in trials]
+    losses = [metric_value("hamming_loss", "multilabel", t.target, t.score) for t in trials]
     assert found.naive == min(losses)
 
 
-def test_trials_of_other_samples_are_refused(predictions):
-    one, two = predictions(num_samples=20), predictions(num_samples=21)
+def test_trials_of_other_samples_are_refused() -> None:
+    one, two = fake_predictions(num_samples=20), fake_predictions(num_samples=21)
     with pytest.raises(ValueError, match="predictions of the same validation samples"):
         selection_bootstrap(METRIC, "multilabel", [one, two])
     with pytest.raises(ValueError, match="must be at least one"):
         selection_bootstrap(METRIC, "multilabel", [])
 
 
-def test_options_share_the_picks_of_their_trials():
+def test_options_share_the_picks_of_their_trials() -> None:
     share = np.array([0.5, 0.2, 0.2, 0.1])
     params = [
         {"fusion": "concat", "lr": 1e-3, "margin": 0.5},

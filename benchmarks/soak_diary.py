@@ -1,0 +1,77 @@
+"""The rules of the soak, and its diary."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+RULES = (
+    "published trials and epochs unchanged",
+    "every trial and epoch once, none left out",
+    "no half-written record visible",
+    "no traceback",
+    "a second driver refused",
+    "a driver whose cluster is dead ends by itself",
+    "at the end the trials of an undisturbed run",
+    "at the end no pending order, no process, no placement group, and all resources free",
+)
+END_S = 120.0  # seconds that the end of a process, or of what it left, may take
+
+
+class BrokenRule(Exception):
+    """A rule was broken; the message says which."""
+
+
+def require(holds: bool, rule: str) -> None:
+    """Raises BrokenRule unless the rule holds."""
+    if not holds:
+        raise BrokenRule(rule)
+
+
+def require_soon(rule: str, left: Callable[[], Sequence[str]]) -> None:
+    """Waits until nothing is left, and raises BrokenRule when that takes too long."""
+    until = time.monotonic() + END_S
+    while still := left():
+        require(time.monotonic() < until, f"{rule}, got {still}")
+        time.sleep(0.5)
+
+
+@dataclass
+class Diary:
+    """A printed line for each event, and the numbers of the summary.
+
+    Attributes:
+        events: Number of disturbances by their names.
+        rounds: Number of rounds by their kinds.
+        trials: Number of trials finished in all rounds.
+        restarts: Number of times that a study was started again.
+        checks: Number of times that the rules were checked.
+        longest_s: Longest time from a disturbance to the next finished trial, in seconds.
+    """
+
+    events: Counter[str] = field(default_factory=Counter)
+    rounds: Counter[str] = field(default_factory=Counter)
+    trials: int = 0
+    restarts: int = 0
+    checks: int = 0
+    longest_s: float = 0.0
+
+    def say(self, what: str, outcome: str) -> None:
+        """Prints a line."""
+        print(f"{time.strftime('%H:%M:%S')}  {what:<40} {outcome}", flush=True)
+
+    def summary(self, command: str) -> str:
+        """The numbers in Markdown."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.rounds.items())
+        lines = [
+            f"# Soak\n\n`{command}`: every rule held.\n",
+            "| event | times |",
+            "|---|---|",
+            *(f"| {event} | {count} |" for event, count in sorted(self.events.items())),
+            "",
+            f"- {sum(self.rounds.values())} rounds: {kinds}",
+            f"- {self.trials} trials finished, {self.restarts} restarts",
+            f"- longest time from an event to the next finished trial: {self.longest_s:.0f} s",
+            f"- {self.checks} checks of: {'; '.join(RULES)}",
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""The trials whose heat maps are shown side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from study.engine.applying.apply import ChosenTrial, chosen_trial
+from study.evidence.predictions import NETWORK, Predictions, predictions_of
+from study.evidence.records import Role, State
+from study.evidence.score import decisions_of
+from study.evidence.store import WEIGHTS, Store
+from study.spec.errors import SpecError, StorageError
+
+MOST_TRIALS = 5  # side by side on a page
+
+
+@dataclass(frozen=True)
+class ShownTrial:
+    """A trial whose network can be shown.
+
+    Attributes:
+        chosen: The trial.
+        predictions: What its head says of the test samples with known labels.
+        decided: The labels that each of these samples is said to carry.
+    """
+
+    chosen: ChosenTrial
+    predictions: Predictions
+    decided: Bool[np.ndarray, "n l"]
+
+    @property
+    def key(self) -> str:
+        """Key of the trial."""
+        return self.chosen.key
+
+
+def trials_to_show(store: Store, keys: Sequence[str]) -> list[ShownTrial]:
+    """The trials of these keys.
+
+    Without a key they are the search's best trial and the best one of each ablation variant that kept
+    weights.
+
+    Raises:
+        SpecError: A trial is unknown or did not complete, or too many are asked for.
+        StorageError: A trial kept no weights, or the search's best one did not.
+    """
+    if len(set(keys)) > MOST_TRIALS:
+        raise SpecError(
+            f"`--trial`: must be at most {MOST_TRIALS} trials side by side, got {len(set(keys))}. Show fewer."
+        )
+    chosen = [chosen_trial(store, key) for key in dict.fromkeys(keys)] or _default_trials(store)
+    without_weights = [trial.key for trial in chosen if not _kept_weights(store, trial.key)]
+    if without_weights:
+        all_keys = store.read("trial", columns=["trial"])["trial"]
+        others = [key for key in all_keys if _kept_weights(store, key)]
+        raise StorageError(
+            f"`{without_weights[0]}`: must have its weights, but only the best trials keep them. "
+            f"Those that have: {', '.join(others) or 'none'}. "
+            "`keep_weights` in the study file, raised before it runs, keeps those of more trials of the "
+            "search, `keep_weights_of` those of an ablation's variants."
+        )
+    return [_shown(store, trial) for trial in chosen]
+
+
+def _default_trials(store: Store) -> list[ChosenTrial]:
+    """The search's best trial, and the best one of each ablation variant.
+
+    A variant without weights, or with other test samples than the best trial, is left out.
+    """
+    best = chosen_trial(store, None)
+    trials = store.read("trial", columns=["trial", "role", "state", "table", "variant", "value"])
+    complete = (trials["role"] == Role.ABLATION) & (trials["state"] == State.COMPLETE)
+    variants = trials[complete & (trials["trial"] != best.key)]
+    ranked = variants.sort_values("value", ascending=False, kind="stable")
+    has_weights = np.array([_kept_weights(store, key) for key in ranked["trial"]], dtype=bool)
+    keys = ranked[has_weights].drop_duplicates(["table", "variant"])["trial"]
+    samples = _samples(store, best.key)
+    comparable = [key for key in keys if _samples(store, key) == samples]
+    return [best, *(chosen_trial(store, key) for key in comparable[: MOST_TRIALS - 1])]
+
+
+def _kept_weights(store: Store, key: str) -> bool:
+    return store.exists(store.path("trials", key, WEIGHTS))
+
+
+def _samples(store: Store, key: str) -> set[str]:
+    """The test samples of a trial."""
+    return set(store.read("predictions", [key], ["sample"], {"split": "test", "head": NETWORK})["sample"])
+
+
+def _shown(store: Store, trial: ChosenTrial) -> ShownTrial:
+    filters = {"split": "test", "head": trial.head}
+    stored = predictions_of(store.read_table("predictions", [trial.key], filters=filters))
+    predictions = [part.known() for part in stored]
+    if not predictions or not predictions[0].sample:
+        raise StorageError(
+            f"`{trial.key}`: must have predictions of test samples with known labels, got none. "
+            "Take another trial."
+        )
+    decisions = decisions_of(predictions[0], store.read_study()["kind"])
+    return ShownTrial(trial, predictions[0], next(iter(decisions.values())))

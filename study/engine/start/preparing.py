@@ -1,0 +1,200 @@
+"""What all trials of a study need and share: data, parts that fit, fetched weights, and generated images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from study.data.cohort import Cohort, open_cohort, with_generated_images
+from study.data.generated_images import check_generated
+from study.data.pairs import Pairs
+from study.data.preprocessing import Preprocessing
+from study.engine.start.cautions import cautions
+from study.engine.start.identity import require_same_data
+from study.engine.training.checks import check_fits, check_suits
+from study.engine.training.judge import judge_of
+from study.engine.training.network import load_backbone
+from study.evidence.further_objectives import smaller_is_better
+from study.evidence.store import Store
+from study.spec.data_section import GeneratedSpec
+from study.spec.study_file import StudySpec
+from study.spec.task import LabelKind
+from study.spec.trial_spec import TrialSpec
+
+Progress = Callable[[int, int], None]
+"""Takes what is done and the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeImages:
+    """Images that the generators of one setting have made, at one size.
+
+    Attributes:
+        share: Share of generated images among the training samples.
+        epochs: Epochs that each generator was trained.
+        seed: Seed of the generators.
+        generator: The generator with its arguments.
+        image_px: Side of the images in pixels.
+        counts: How many images of each label there are.
+        sheet: Picture of real images and generated ones.
+    """
+
+    share: float
+    epochs: int
+    seed: int
+    generator: str
+    image_px: int
+    counts: Mapping[str, int]
+    sheet: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is known of a study before its first trial.
+
+    Attributes:
+        trials: Trials that stand for all that the study will train.
+        cohort: The data at the first image setting.
+        objectives: Each objective with whether smaller is better, the searched one first.
+        generated: Images that generators have made.
+        cautions: What a reader must know of the pretrained weights, a sentence each.
+    """
+
+    trials: Sequence[TrialSpec]
+    cohort: Cohort
+    objectives: Mapping[str, bool]
+    generated: Sequence[MadeImages]
+    cautions: Sequence[str]
+
+    @property
+    def objective(self) -> str:
+        """Name of the objective that is searched."""
+        return next(iter(self.objectives))
+
+    @property
+    def any_trial(self) -> TrialSpec:
+        """One trial, for what is the same in all of them, such as the task and where the data lie."""
+        return self.trials[0]
+
+
+def prepare(store: Store, spec: StudySpec, cache: Path, decoded: Progress, generating: Progress) -> Prepared:
+    """Checks and prepares what all trials share.
+
+    Args:
+        store: Records of the run.
+        spec: The study.
+        cache: Folder of all image caches.
+        decoded: Called with images done and their total while images are decoded.
+        generating: Called with epochs done and their total while generators are trained.
+
+    Raises:
+        StudyError: Whatever the user can have got wrong.
+    """
+    trials = spec.trials_to_check()
+    cohort = open_cohort(trials[0].data, cache, decoded)
+    require_same_data(store, cohort)
+    pairs = cohort.pairs
+    objectives = _objectives(trials[0], pairs.kind)
+    check_trials(trials, pairs)
+    fetch_backbones(trials)
+    generated = make_images(trials, cohort, cache, decoded, generating)
+    lines = cautions(trials, None if pairs.synthetic else pairs.dataset)
+    return Prepared(trials=trials, cohort=cohort, objectives=objectives, generated=generated, cautions=lines)
+
+
+def _objectives(trial: TrialSpec, kind: LabelKind) -> dict[str, bool]:
+    """Each objective of the study with whether smaller is better, the searched one first."""
+    searched = judge_of(trial, kind, trains_head=True).objective.name
+    smaller = smaller_is_better(trial.more_objectives, kind)
+    return {searched: False, **dict(zip(trial.more_objectives, smaller, strict=True))}
+
+
+def check_trials(trials: Sequence[TrialSpec], pairs: Pairs) -> None:
+    """Refuses trials whose parts do not fit the data or each other.
+
+    Raises:
+        SpecError: A part does not fit.
+    """
+    for trial in trials:
+        check_suits(trial, pairs)
+    for trial in _one_of_each_network(trials):
+        check_fits(trial, pairs)
+
+
+def fetch_backbones(trials: Sequence[TrialSpec]) -> None:
+    """Loads every backbone with pretrained weights once, so that trials do not fetch them at the same time.
+
+    Raises:
+        WeightsError: Weights cannot be fetched or read.
+    """
+    pretrained = {}
+    for trial in trials:
+        backbone = trial.model.backbone
+        if backbone.weights != "none":
+            pretrained[backbone.name, backbone.weights] = trial
+    for trial in pretrained.values():
+        load_backbone(trial)
+
+
+def make_images(
+    trials: Sequence[TrialSpec], cohort: Cohort, cache: Path, decoded: Progress, generating: Progress
+) -> list[MadeImages]:
+    """Decodes the images of every image setting, and makes the generated ones that trials may ask for.
+
+    Any setting of generated images may meet any image setting, since an ablation changes the best trial.
+
+    Args:
+        trials: Trials that together have every setting.
+        cohort: The data at the first image setting.
+        cache: Folder of all image caches.
+        decoded: Called with images done and their total.
+        generating: Called with epochs done and their total.
+
+    Raises:
+        SpecError: Generators cannot be trained on these data.
+        DataError: An image is bad.
+    """
+    settings = _generated_settings(trials)
+    if settings:
+        check_generated(cohort.pairs, cohort.rows("train"))
+    all_images = []
+    for data in [trial.data for trial in _one_of_each_image_setting(trials)]:
+        images = open_cohort(data, cache, decoded)
+        all_images += [_make(images, setting, data.image_px, generating) for setting in settings]
+    return all_images
+
+
+def _make(cohort: Cohort, setting: GeneratedSpec, image_px: int, progress: Progress) -> MadeImages:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = with_generated_images(cohort, setting, device, progress).training
+    assert training is not None
+    return MadeImages(
+        share=setting.share,
+        epochs=setting.epochs,
+        seed=setting.seed,
+        generator=str(setting.generator),
+        image_px=image_px,
+        counts=training.counts(),
+        sheet=str(training.sheet),
+    )
+
+
+def _one_of_each_network(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """One trial for each combination of model, loss and image size."""
+    distinct = {}
+    for trial in trials:
+        has_layer_decay = trial.optimiser.layer_decay < 1
+        key = (trial.model.model_dump_json(), trial.loss.name, trial.data.image_px, has_layer_decay)
+        distinct[key] = trial
+    return list(distinct.values())
+
+
+def _one_of_each_image_setting(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
+    return list({repr(Preprocessing.of(trial.data)): trial for trial in trials}.values())
+
+
+def _generated_settings(trials: Sequence[TrialSpec]) -> list[GeneratedSpec]:
+    """Each setting of generated images once."""
+    wanted = [trial.data.generated for trial in trials if trial.data.generated is not None]
+    return list({setting.model_dump_json(): setting for setting in wanted}.values())

@@ -1,0 +1,138 @@
+"""The folder of a run as paths and files, on a local disk or on any storage that pyarrow knows."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+from pyarrow import fs
+
+from study.spec.errors import StorageError
+
+
+class RunFolder:
+    """One folder whose files and folders appear at once, where the storage can rename.
+
+    Args:
+        where: A local path, or a URI such as `file:///runs/a` or `s3://bucket/runs/a`.
+        filesystem: Storage on which `where` is a path; found from `where` when left out.
+
+    Attributes:
+        where: The place as it was given.
+        filesystem: Storage that holds the folder.
+        root: Path of the folder on that storage.
+
+    Raises:
+        StorageError: The URI names a storage that pyarrow cannot open.
+    """
+
+    def __init__(self, where: str | Path, filesystem: fs.FileSystem | None = None) -> None:
+        self.where = str(where)
+        if filesystem is None:
+            self.filesystem, self.root = _locate(self.where)
+        else:
+            self.filesystem, self.root = filesystem, self.where.rstrip("/")
+
+    @property
+    def renames(self) -> bool:
+        """Whether the storage can rename a file or folder in one step."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def path(self, *parts: str) -> str:
+        """The path of something in the folder."""
+        return "/".join([self.root, *parts])
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at the path."""
+        return bool(self.filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+    def entries(self, top: str) -> Iterator[tuple[list[str], fs.FileInfo]]:
+        """Everything below a subfolder: the parts of its path from there on, and its type and size."""
+        path = self.path(top)
+        for info in self.filesystem.get_file_info(
+            fs.FileSelector(path, recursive=True, allow_not_found=True)
+        ):
+            yield info.path[len(path) :].strip("/").split("/"), info
+
+    def check_writable(self) -> None:
+        """Creates the folder, and writes and deletes a small file in it.
+
+        Raises:
+            StorageError: That does not work.
+        """
+        probe = f".writable-{uuid4().hex[:8]}"
+        try:
+            self.filesystem.create_dir(self.root, recursive=True)
+            self.write_bytes(probe, b"")
+            self.filesystem.delete_file(self.path(probe))
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError(
+                f"`storage`: must be a place to write to, got `{self.where}` ({error}). Choose another one."
+            ) from None
+
+    def read_bytes(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            StorageError: The file is missing or cannot be read.
+        """
+        try:
+            with self.filesystem.open_input_stream(self.path(name), compression=None) as stream:
+                return bytes(stream.read())
+        except OSError as error:
+            raise StorageError(f"`{self.where}/{name}`: must be a readable file ({error}).") from None
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Writes or replaces a small file, such as `study.yaml`."""
+
+        def write(path: str) -> None:
+            with self.filesystem.open_output_stream(path) as stream:
+                stream.write(content)
+
+        self.write_file(name, write)
+
+    def write_file(self, name: str, write: Callable[[str], None]) -> None:
+        """Writes or replaces a file.
+
+        Args:
+            name: Name of the file in the folder.
+            write: Writes the content to a path on the storage.
+        """
+        final = self.path(name)
+        self.filesystem.create_dir(final.rsplit("/", 1)[0], recursive=True)
+        if not self.renames:
+            write(final)
+            return
+        hidden = f"{final}.{uuid4().hex[:8]}.part"
+        write(hidden)
+        self.filesystem.move(hidden, final)
+
+    def write_folder(self, final: str, fill: Callable[[str], None]) -> None:
+        """Writes a subfolder; nothing is left of an attempt that fails.
+
+        Args:
+            final: Path of the subfolder on the storage.
+            fill: Writes the files into the subfolder of the given path.
+        """
+        parent, name = final.rsplit("/", 1)
+        folder = f"{parent}/.{name}.{uuid4().hex[:8]}" if self.renames else final
+        self.filesystem.create_dir(folder, recursive=True)
+        try:
+            fill(folder)
+            if self.renames:
+                self.filesystem.move(folder, final)
+        except BaseException:
+            self.filesystem.delete_dir(folder)
+            raise
+
+
+def _locate(where: str) -> tuple[fs.FileSystem, str]:
+    if "://" not in where:
+        return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
+    try:
+        filesystem, root = fs.FileSystem.from_uri(where)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error})."
+        ) from None
+    return filesystem, root.rstrip("/")

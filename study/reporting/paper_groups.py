@@ -1,0 +1,197 @@
+"""Tables of papers with a group of lines for each row: ours, the published numbers, and the comparison."""
+
+import math
+from dataclasses import replace
+
+from study.evidence.statistics.verdict import MAX_TOLERANCE, verdict_on
+from study.reporting.anomalies import anomalies
+from study.reporting.estimates import estimates_of
+from study.reporting.paper_rows import published_cell
+from study.reporting.papers import PaperMetric, PaperTable
+from study.reporting.row_trials import CHOSEN, base_trials, row_trials
+from study.reporting.run import Run
+from study.reporting.significance import with_bold
+from study.reporting.table import NOTHING, Cell, Column, Published, Row, Table, Text, Value, VerdictCell
+from study.spec.wording import MISSING
+
+
+def compared_table(run: Run, paper: PaperTable) -> Table | None:
+    """The table, with a group for each row of the paper and of ours, whether it was run or not.
+
+    Returns:
+        None for data of another kind, unless the study has an ablation that is named like the table.
+    """
+    variants = _our_variants(run, paper)
+    if paper.kind != run.kind and not variants and not _has_trials(run, paper.name):
+        return None
+    ours = [*variants, *([CHOSEN] if paper.with_chosen and run.best else [])]
+    groups = {key: _our_line(run, paper, key) for key in (*paper.rows, *ours)}
+    reference = _reference(paper, groups)
+    rows: list[Row] = []
+    for key, line in groups.items():
+        rows += _group(run, paper, key, line, groups.get(reference))
+    columns = [Column("row", "", words=True), Column("line", "", words=True)]
+    columns += [Column(key, metric.label, help=_help(metric)) for key, metric in paper.metrics.items()]
+    table = Table(
+        name=paper.name,
+        title=paper.heading,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption=_caption(run, paper),
+        remarks=_remarks(run, paper),
+        synthetic=run.synthetic,
+    )
+    if not reference:
+        return table
+    others = [key for key in groups if key != reference]
+    return with_bold(run, table, reference, others, groups[reference].cells[0].text)
+
+
+def _has_trials(run: Run, ablation: str) -> bool:
+    return bool((run.of_role("ablation")["table"] == ablation).any())
+
+
+def _our_variants(run: Run, paper: PaperTable) -> list[str]:
+    """Variants of the ablation that the paper has no row for."""
+    if paper.rows_are != "variants":
+        return []
+    trials = run.of_role("ablation")
+    asked = run.study["ablations"].get(paper.name, ())
+    variants = dict.fromkeys([*asked, *trials[trials["table"] == paper.name]["variant"]])
+    return [variant for variant in variants if variant not in paper.rows]
+
+
+def _our_line(run: Run, paper: PaperTable, key: str) -> Row:
+    found = row_trials(run, paper, key)
+    cells = found.cells(run, [(m.measure, m.decision, _label(run, m)) for m in paper.metrics.values()])
+    label = "chosen trial" if key == CHOSEN else key
+    if key in paper.rows:
+        label = paper.rows[key].label
+    return _line(key, label, "ours", cells, found.words)
+
+
+def _label(run: Run, metric: PaperMetric) -> str:
+    """The label whose own value stands in the column; empty for an aggregate."""
+    place = metric.class_index
+    return run.labels[place] if place is not None and place < len(run.labels) else ""
+
+
+def _reference(paper: PaperTable, groups: dict[str, Row]) -> str:
+    """The paper's own proposal where we ran it, else our first row; empty where we ran none."""
+    run_rows = [key for key, row in groups.items() if any(isinstance(cell, Value) for cell in row.cells)]
+    return paper.reference if paper.reference in run_rows else next(iter(run_rows), "")
+
+
+def _group(run: Run, paper: PaperTable, key: str, ours: Row, reference: Row | None) -> list[Row]:
+    cells = list(ours.cells[2:])
+    notes = anomalies(paper, key) if key in paper.rows else {}
+    theirs = [published_cell(paper, key, metric, notes.get(metric, "")) for metric in paper.metrics]
+    lines = [ours, _line(f"{key}.published", "", "published", theirs, _why_unknown(paper, key))]
+    pairs = list(zip(cells, theirs, strict=True))
+    differences = [_difference(mine, published) for mine, published in pairs]
+    if any(isinstance(cell, Value) for cell in differences):
+        verdicts = [_verdict(run, mine, published) for mine, published in pairs]
+        if not _comparable(run, paper):
+            verdicts = [VerdictCell("cannot tell")] * len(pairs)
+        lines.append(_line(f"{key}.difference", "", "difference", differences))
+        lines.append(_line(f"{key}.verdict", "", "verdict", verdicts))
+    if reference is not None and reference.key != key:
+        against = [_against(run, a, b) for a, b in zip(cells, reference.cells[2:], strict=True)]
+        if any(isinstance(cell, Value) for cell in against):
+            lines.append(_line(f"{key}.against", "", f"ours against {reference.cells[0].text}", against))
+    return lines
+
+
+def _why_unknown(paper: PaperTable, key: str) -> str:
+    """Why a group has no published number at all; empty where it has one."""
+    if key not in paper.rows:
+        return "no such row"
+    return "" if paper.rows[key].values else "not known to us"
+
+
+def _line(key: str, label: str, name: str, cells: list[Cell], words: str = "") -> Row:
+    """A line of a group.
+
+    Where all of its cells only repeat one word, the word stands once, beside the line's name.
+    """
+    first = cells[0]
+    if isinstance(first, Text | VerdictCell) and all(cell == first for cell in cells):
+        title = Text(f"{name}: {words or first.text}", notes=first.notes, quiet=True)
+        return Row(key, (Text(label), title, *[NOTHING] * len(cells)), lead=bool(label))
+    title = Text(f"{name}, {words}" if words else name)
+    return Row(key, (Text(label), title, *cells), lead=bool(label))
+
+
+def _difference(mine: Cell, theirs: Cell) -> Cell:
+    """Ours less theirs; the published number counts as exact, so that the interval only moves."""
+    if not isinstance(mine, Value) or not isinstance(theirs, Published) or math.isnan(mine.value):
+        return NOTHING
+    return Value(
+        value=mine.value - theirs.value,
+        low=mine.low - theirs.value,
+        high=mine.high - theirs.value,
+        signed=True,
+        origin=replace(mine.origin, less=theirs.value) if mine.origin else None,
+    )
+
+
+def _verdict(run: Run, mine: Cell, theirs: Cell) -> Cell:
+    if not isinstance(mine, Value) or not isinstance(theirs, Published) or mine.origin is None:
+        return NOTHING
+    found = estimates_of(run).of(mine.origin)
+    return VerdictCell("cannot tell" if found is None else verdict_on(theirs.value, found).conclusion)
+
+
+def _comparable(run: Run, paper: PaperTable) -> bool:
+    """Whether our numbers were measured on the paper's data."""
+    return not run.synthetic and run.study["dataset"] == paper.dataset
+
+
+def _against(run: Run, mine: Cell, reference: Cell) -> Cell:
+    """The paired difference from the reference row."""
+    if not isinstance(mine, Value) or not isinstance(reference, Value):
+        return NOTHING
+    if mine.origin is None or reference.origin is None:
+        return NOTHING
+    found = estimates_of(run).compared(mine.origin, reference.origin)
+    if found is None:
+        return NOTHING
+    return Value(
+        value=found.difference,
+        low=found.low,
+        high=found.high,
+        signed=True,
+        origin=replace(mine.origin, minus=reference.origin),
+    )
+
+
+def _help(metric: PaperMetric) -> str:
+    return f"ours: {metric.measure.replace('_', ' ')}" if metric.measure else ""
+
+
+def _caption(run: Run, paper: PaperTable) -> str:
+    base = base_trials(run, paper)
+    on = f", on the embedding of {' and '.join(base)}" if paper.rows_are != "variants" and base else ""
+    published = f"Published: {paper.citation}; {paper.data}; split: {paper.split}."
+    return f"{published} Ours: {run.study['dataset']}, test split, no patient in two splits{on}."
+
+
+def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:
+    found = [f"Published numbers: {paper.source}."]
+    if any(len(row.values) not in (0, len(paper.metrics)) for row in paper.rows.values()):
+        found.append(f"{MISSING} not known to us.")
+    found.append(
+        "With each number of ours: its 95 % interval from resampled patients, and from resampled seeds where "
+        "there are several; ± is the standard deviation over seeds."
+    )
+    if _comparable(run, paper):
+        found.append(
+            "Verdict: equivalence test at 5 %; the tolerance is 1.96 √2 times the spread of one of our own "
+            f"trainings, {MAX_TOLERANCE:.2f} at most."
+        )
+    else:
+        found.append("No verdict can be given, because ours were not measured on the paper's images.")
+    found += paper.remarks
+    if paper.our_choices:
+        found.append(f"Not stated in the paper, our choice: {' '.join(paper.our_choices)}")
+    return tuple(found)

@@ -1,0 +1,88 @@
+"""Tables of papers with one line for each row: listed results, and counts of samples."""
+
+from collections.abc import Mapping
+
+from study.reporting.measures import short_name
+from study.reporting.papers import PaperTable
+from study.reporting.results import measured
+from study.reporting.run import Run
+from study.reporting.table import UNKNOWN, Cell, Column, Origin, Published, Row, Table, Text, count
+from study.spec.wording import MISSING
+
+
+def listed_table(run: Run, paper: PaperTable) -> Table | None:
+    """The chosen trial and the class prior above the published rows; None for other data than the paper's."""
+    if run.best is None or run.kind != paper.kind or run.study["dataset"] != paper.dataset:
+        return None
+    rows = [_our_row(run, paper, "ours", f"this study, chosen trial ({run.best})", run.best)]
+    if prior := run.baseline("prior"):
+        rows.append(_our_row(run, paper, "ours_prior", "this study, class prior", prior))
+    columns = [Column("work", "", words=True)]
+    columns += [Column(key, m.label, help=short_name(m.measure)) for key, m in paper.metrics.items()]
+    return Table(
+        name=paper.name,
+        title=paper.title,
+        columns=tuple(columns),
+        rows=(*rows, *_published_rows(paper)),
+        caption=f"Ours: {paper.dataset}, test split. Published: {paper.split}.",
+        remarks=(f"Published numbers: {paper.source}. {MISSING} not known to us.", *paper.remarks),
+        synthetic=run.synthetic,
+    )
+
+
+def _our_row(run: Run, paper: PaperTable, key: str, title: str, trial: str) -> Row:
+    origins = [
+        Origin(trials=(trial,), measure=metric.measure, decision=metric.decision)
+        for metric in paper.metrics.values()
+    ]
+    return Row(key, (Text(title), *(measured(run, origin) for origin in origins)))
+
+
+def counts_table(run: Run, paper: PaperTable) -> Table | None:
+    """Published numbers of samples of each class, and ours below; None for data with other classes."""
+    classes = [m for m in paper.metrics.values() if m.class_index is not None]
+    if run.kind != paper.kind or len(run.labels) != len(classes):
+        return None
+    under = [f"{run.labels[m.class_index]} under {m.label}" for m in classes if m.class_index is not None]
+    ours = Row("ours", (Text(f"ours ({run.study['dataset']})"), *_our_counts(run, paper)))
+    columns = [Column("set", "", words=True)]
+    columns += [Column(key, metric.label) for key, metric in paper.metrics.items()]
+    return Table(
+        name=paper.name,
+        title=paper.heading,
+        columns=tuple(columns),
+        rows=(*_published_rows(paper), ours),
+        caption=f"Published: {paper.citation}. Ours: {run.study['dataset']}, with {' and '.join(under)}.",
+        remarks=(f"Published numbers: {paper.source}.", f"{MISSING} not known to us.", *paper.remarks),
+        synthetic=run.synthetic,
+    )
+
+
+def _our_counts(run: Run, paper: PaperTable) -> list[Cell]:
+    """Samples of all splits of the class of each metric, or of all classes."""
+    splits: Mapping[str, Mapping[str, int]] = run.study["split_counts"]
+    cells: list[Cell] = []
+    for metric in paper.metrics.values():
+        labels = run.labels if metric.class_index is None else [run.labels[metric.class_index]]
+        cells.append(count(sum(counts.get(label, 0) for counts in splits.values() for label in labels)))
+    return cells
+
+
+def _published_rows(paper: PaperTable) -> list[Row]:
+    return [
+        Row(key, (Text(row.label), *(published_cell(paper, key, metric) for metric in paper.metrics)))
+        for key, row in paper.rows.items()
+    ]
+
+
+def published_cell(paper: PaperTable, row: str, metric: str, note: str = "") -> Cell:
+    """A published number, its derivation and a further note as footnotes; a dash where we do not know it."""
+    number = paper.rows[row].values.get(metric) if row in paper.rows else None
+    if number is None:
+        return UNKNOWN
+    notes = [f"Derived by us: {number.how}."] if number.derived else []
+    if note:
+        notes.append(note)
+    return Published(
+        number.value, derived=number.derived, digits=paper.metrics[metric].digits, notes=tuple(notes)
+    )
