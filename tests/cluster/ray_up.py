@@ -49,14 +49,20 @@ STUDY: dict[str, Any] = {
 }
 MACHINE = """
 set -e
-mount --make-rprivate / mount -t proc proc /proc hostname $NAME mount -t tmpfs -o size=2g tmpfs /dev/shm
-mkdir -p /tmp/ray /run/sshd $LAB/$NAME mount -t tmpfs tmpfs $LAB/$NAME mkdir $LAB/$NAME/ray $LAB/$NAME/upper
-$LAB/$NAME/work mount --bind $LAB/$NAME/ray /tmp/ray mount -t overlay overlay -o
-lowerdir=$OWNER,upperdir=$LAB/$NAME/upper,workdir=$LAB/$NAME/work $OWNER rm -rf $OWNER/.ssh $OWNER/.ray
-$OWNER/.cache/eyepair-study mkdir -m 700 $OWNER/.ssh cp $LAB/key.pub $OWNER/.ssh/authorized_keys exec
-/usr/sbin/sshd -D -e -f /dev/null -o ListenAddress=$IP -o HostKey=$LAB/hostkey -o PidFile=none -o UsePAM=no
-\\
-    -o PasswordAuthentication=no -o PermitRootLogin=prohibit-password -o StrictModes=no
+mount --make-rprivate /
+mount -t proc proc /proc
+hostname $NAME
+mount -t tmpfs -o size=2g tmpfs /dev/shm
+mkdir -p /tmp/ray /run/sshd $LAB/$NAME
+mount -t tmpfs tmpfs $LAB/$NAME
+mkdir $LAB/$NAME/ray $LAB/$NAME/upper $LAB/$NAME/work
+mount --bind $LAB/$NAME/ray /tmp/ray
+mount -t overlay overlay -o lowerdir=$OWNER,upperdir=$LAB/$NAME/upper,workdir=$LAB/$NAME/work $OWNER
+rm -rf $OWNER/.ssh $OWNER/.ray $OWNER/.cache/eyepair-study
+mkdir -m 700 $OWNER/.ssh
+cp $LAB/key.pub $OWNER/.ssh/authorized_keys
+exec /usr/sbin/sshd -D -e -f /dev/null -o ListenAddress=$IP -o HostKey=$LAB/hostkey -o PidFile=none \\
+    -o UsePAM=no -o PasswordAuthentication=no -o PermitRootLogin=prohibit-password -o StrictModes=no
 """
 
 
@@ -203,7 +209,9 @@ def _bring_up(lab: Lab) -> None:
     assert "problem" not in lab.run("python", "-m", "study.doctor", str(lab.file))
     lab.run("ray", "up", str(lab.file), "-y", "--no-config-cache")
     cores = len(MACHINES) * len(os.sched_getaffinity(0))
-    _await(lambda: f"/{cores}.0 CPU" in lab.run("ray", "exec", str(lab.file), "ray status"), "the worker")
+    _await(
+        lambda: f"/{cores}.0 CPU" in lab.run("ray", "exec", str(lab.file), "ray status"), lambda: "the worker"
+    )
     listening = lab.on("head", "ss -ltnH '( sport = :8265 )'").split()
     assert "127.0.0.1:8265" in listening, listening
     with pytest.raises(ConnectionRefusedError, match="refused"):  # the dashboard answers on loopback only
@@ -250,7 +258,7 @@ def _take_down(lab: Lab) -> None:
     lab.run("ray", "down", str(lab.file), "-y")
     _await(
         lambda: not any(lab.on(machine, "pgrep 'raylet|gcs_server'") for machine in MACHINES),
-        "the end of Ray on both machines",
+        lambda: "the end of Ray on both machines",
     )
 
 
@@ -261,13 +269,13 @@ def _await_port(host: str, port: int, log: Path | None = None) -> None:
             return True
         return False
 
-    _await(answers, f"an answer at {host}:{port} {log.read_text() if log else ''}")
+    _await(answers, lambda: f"an answer at {host}:{port} {log.read_text() if log else ''}")
 
 
-def _await(holds: Callable[[], bool], what: str) -> None:
+def _await(holds: Callable[[], bool], what: Callable[[], str]) -> None:
     until = time.monotonic() + 300
     while not holds():
-        assert time.monotonic() < until, f"waited in vain for {what}"
+        assert time.monotonic() < until, f"waited in vain for {what()}"
         time.sleep(0.5)
 
 
