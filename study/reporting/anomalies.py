@@ -2,12 +2,15 @@
 
 The rules: where each sample has one label, Cohen's κ = (p - e) / (1 - e) is at most the accuracy p. An F1,
 averaged or pooled, is at most the harmonic mean of precision and recall. An accuracy of n samples is k / n
-for a whole number k. Chance is one half on a balanced set of two classes.
+for a whole number k. Chance is one half on a balanced set of two classes. Two rows do not agree in all of
+several numbers unless they are one training. A network without two parts is not better than one without the
+first of them, if both parts are worth their place.
 """
 
-from study.reporting.papers import PaperTable
+from study.reporting.papers import PaperRow, PaperTable
 
 HALF_OF_LAST_PLACE = 0.0005  # how far rounding to three places moves a number at most
+SEVERAL = 3  # so many equal numbers of two rows are no accident
 
 
 def anomalies(paper: PaperTable, row: str) -> dict[str, str]:
@@ -20,7 +23,7 @@ def anomalies(paper: PaperTable, row: str) -> dict[str, str]:
     """
     values = {metric: number.value for metric, number in paper.rows[row].values.items()}
     printed = {metric for metric, number in paper.rows[row].values.items() if not number.derived}
-    found = {}
+    found: dict[str, str] = {}
     if {"kappa", "accuracy"} <= printed and _is_greater(values["kappa"], values["accuracy"]):
         found["kappa"] = (
             "κ is greater than accuracy, which is impossible where each sample has one label; the two must "
@@ -40,7 +43,34 @@ def anomalies(paper: PaperTable, row: str) -> dict[str, str]:
         )
     if paper.kind == "classes" and values.get("accuracy", 1) < 0.5:
         found["accuracy"] = "Below chance on a balanced set of two classes."
-    return found
+    return _beside_other_rows(paper, row, printed) | found
+
+
+def _beside_other_rows(paper: PaperTable, row: str, printed: set[str]) -> dict[str, str]:
+    """Footnotes for numbers that are odd beside those of another row."""
+    own = paper.rows[row]
+    exceeded: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    for other in paper.rows.values():
+        both = [metric for metric in own.values if metric in printed and _is_printed(other, metric)]
+        pairs = {metric: (own.values[metric].value, other.values[metric].value) for metric in both}
+        if other.leaves_out and other.leaves_out < own.leaves_out:
+            for metric in (metric for metric, pair in pairs.items() if _is_greater(*pair)):
+                exceeded.setdefault(metric, []).append(other.label)
+        if (
+            other is not own
+            and len(pairs) >= SEVERAL
+            and all(mine == theirs for mine, theirs in pairs.values())
+        ):
+            found |= dict.fromkeys(pairs, f"The same {len(pairs)} numbers as {other.label}.")
+    return found | {
+        metric: f"Higher than {' and '.join(labels)}, which leaves out less; single runs differ that much."
+        for metric, labels in exceeded.items()
+    }
+
+
+def _is_printed(row: PaperRow, metric: str) -> bool:
+    return metric in row.values and not row.values[metric].derived
 
 
 def _is_greater(value: float, other: float) -> bool:

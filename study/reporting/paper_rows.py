@@ -1,12 +1,15 @@
-"""Tables of papers with one line for each row: listed results, and counts of samples."""
+"""Tables of papers with one line for each row: listed results, counts of samples, and costs of networks."""
 
 from collections.abc import Mapping
+
+import pandas as pd
 
 from study.reporting.measures import short_name
 from study.reporting.papers import PaperTable
 from study.reporting.results import measured
+from study.reporting.row_trials import RowTrials, of_variant
 from study.reporting.run import Run
-from study.reporting.table import UNKNOWN, Cell, Column, Origin, Published, Row, Table, Text, count
+from study.reporting.table import UNKNOWN, Cell, Column, Origin, Published, Row, Table, Text, Value, count
 from study.spec.wording import MISSING
 
 
@@ -66,6 +69,44 @@ def _our_counts(run: Run, paper: PaperTable) -> list[Cell]:
         labels = run.labels if metric.class_index is None else [run.labels[metric.class_index]]
         cells.append(count(sum(counts.get(label, 0) for counts in splits.values() for label in labels)))
     return cells
+
+
+def costs_table(run: Run, paper: PaperTable) -> Table | None:
+    """Structure, size and cost of our network of each row; None where none was trained."""
+    trained = {key: of_variant(run, paper.ablation, key) for key in paper.rows}
+    if not any(found.trials for found in trained.values()):
+        return None
+    columns = [Column("network", "", words=True), Column("branch", "Our branch", words=True)]
+    columns += [Column(key, metric.label) for key, metric in paper.metrics.items()]
+    rows = [
+        Row(key, (Text(paper.rows[key].label), *_costs(run, paper, found))) for key, found in trained.items()
+    ]
+    return Table(
+        name=paper.name,
+        title=paper.heading,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption=f"Paper: {paper.citation}. Ours: the networks of `{paper.ablation}`.",
+        remarks=(f"Published numbers: {paper.source}.", paper.differs, *paper.remarks),
+        synthetic=run.synthetic,
+    )
+
+
+def _costs(run: Run, paper: PaperTable, found: RowTrials) -> list[Cell]:
+    """Backbone and attention of the row's network, then its numbers."""
+    if not found.trials:
+        return [found.status] * (1 + len(paper.metrics))
+    trial = found.trials[0]
+    model = run.of_trial(trial, "spec")["model"]
+    branch = ", ".join(str(model[part]["name"]) for part in ("backbone", "attention"))
+    numbers = [(run.of_trial(trial, metric.measure), metric) for metric in paper.metrics.values()]
+    return [
+        Text(branch),
+        *(
+            UNKNOWN if pd.isna(number) else Value(value=float(number) / metric.unit, digits=metric.digits)
+            for number, metric in numbers
+        ),
+    ]
 
 
 def _published_rows(paper: PaperTable) -> list[Row]:

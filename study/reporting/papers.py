@@ -48,6 +48,7 @@ class PaperMetric(Part):
         decision: Rule by which our labels are decided.
         class_index: Place of the class that the column is about, `class` in the file; None for all classes.
         digits: Places after the point of the published numbers.
+        unit: What a number of ours is divided by, such as a million for a column in millions.
     """
 
     label: str
@@ -55,6 +56,7 @@ class PaperMetric(Part):
     decision: Literal["half", "tuned", "none"] = "none"
     class_index: int | None = Field(default=None, alias="class")
     digits: int = 3
+    unit: float = 1.0
 
 
 class PaperRow(Part):
@@ -65,12 +67,14 @@ class PaperRow(Part):
         values: The numbers that we know, by metric.
         baseline: Baseline of ours that fills the row, instead of what the table's `rows_are` says.
         words: What stands beside `ours` in a row that a baseline fills.
+        leaves_out: Parts that the network of the row lacks, for the check on printed numbers.
     """
 
     label: str
     values: dict[str, PaperNumber] = {}
     baseline: Literal["", "prior", "untrained"] = ""
     words: str = ""
+    leaves_out: frozenset[str] = frozenset()
 
     @field_validator("values", mode="before")
     @classmethod
@@ -115,9 +119,11 @@ class PaperTable(Part):
         form: `compared` shows each row as a group: ours, the published numbers, the difference, the verdict.
             `listed` shows our chosen trial and class prior, then each published row in one line.
             `counts` shows published numbers of samples, then ours in one line.
-        rows_are: What fills a row of ours. `variants`: the variant of that name in the ablation that is named
-            like the table. `heads`: the classifier of that name on one network's embedding. `neighbours`:
-            that number of nearest neighbours on it; the row `k5` has five.
+            `costs` shows structure, size and cost of our network of each row.
+        ablation: Ablation whose variants fill the rows; empty for the one that is named like the table.
+        rows_are: What fills a row of ours. `variants`: the variant of that name in the table's ablation.
+            `heads`: the classifier of that name on one network's embedding. `neighbours`: that number of
+            nearest neighbours on it; the row `k5` has five.
         neighbours: How the neighbours are found and how they vote, where the rows are `neighbours`.
         metrics: The columns.
         reference: Row that the paper proposes.
@@ -140,7 +146,8 @@ class PaperTable(Part):
     split: str
     source: str
     differs: str
-    form: Literal["compared", "listed", "counts"] = "compared"
+    form: Literal["compared", "listed", "counts", "costs"] = "compared"
+    ablation: str = ""
     rows_are: Literal["variants", "heads", "neighbours"] = "variants"
     neighbours: NeighbourRule | None = None
     metrics: dict[str, PaperMetric]

@@ -243,7 +243,7 @@ def test_weights_that_give_other_scores_are_refused(
             ["--trial", "search-00009"],
             "must be a complete trial of the run, got `search-00009`. Did you mean",
         ),
-        (["--trial", *"abcdef"], "must be at most 5 trials side by side, got 6"),
+        (["--trial", *"abcdefgh"], "must be at most 7 trials side by side, got 8"),
         (["--label", "X"], "`--label`: must be a label of the run, got `X`"),
         (["--sample", "nobody"], "`--sample`: must be a sample of the test split, got `nobody`"),
         (["--random", "99"], "`--random`: must lie between 0 and 16"),

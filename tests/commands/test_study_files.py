@@ -15,13 +15,13 @@ ROOT = Path(__file__).parents[2]
 TABLES = {
     "dmsnet": ["dmsnet_table3"],
     "odir_cpu": [],
-    "svk_ma": ["svkma_table3", "svkma_table4", "svkma_table6", "svkma_table7"],
+    "svk_ma": ["svkma_table3", "svkma_table6", "svkma_figure16", "svkma_table7"],
     "bfpc": ["li_headline"],
     "mirror": ["fang_retrieval", "fang_grades"],
 }
 # One trained network fills these: their rows are values of K and classifiers on its embeddings.
 OF_ONE_NETWORK = {
-    "svkma_table4": ["k1", "k2", "k10"],
+    "svkma_table6": ["k1", "k2", "k10"],
     "svkma_table7": ["knn", "svm", "svm_unscaled", "random_forest", "gradient_boosting", "gaussian_nb"],
 }
 NO_NETWORK = ["--set", "model.backbone=tiny"]  # the file's own backbones want weights from the net

@@ -7,7 +7,7 @@ from study.reporting.papers import published
 def test_kappa_above_accuracy_is_flagged() -> None:
     assert "greater than accuracy" in anomalies(published("dmsnet_table3"), "osim")["kappa"]
     assert "greater than accuracy" in anomalies(published("dmsnet_table3"), "sppf")["kappa"]
-    assert anomalies(published("dmsnet_table2"), "no_osim") == {}
+    assert anomalies(published("dmsnet_table2"), "no_cafm") == {}
 
 
 def test_an_f1_beyond_precision_and_recall_is_flagged() -> None:
@@ -22,6 +22,24 @@ def test_an_accuracy_that_no_count_gives_is_flagged() -> None:
 
 def test_two_classes_below_chance_are_flagged() -> None:
     assert anomalies(published("svkma_table7"), "svm_unscaled")["accuracy"].startswith("Below chance")
+
+
+def test_a_row_that_leaves_out_more_and_is_better_is_flagged() -> None:
+    found = anomalies(published("dmsnet_table2"), "no_osim")
+    assert set(found) == {"accuracy", "precision", "recall", "f1", "kappa", "auc"}
+    assert found["kappa"] == (
+        "Higher than without OSIM (right), which leaves out less; single runs differ that much."
+    )
+    assert "(left) and without OSIM (right)" in found["accuracy"]
+    assert anomalies(published("dmsnet_table2"), "no_osim_right") == {}
+
+
+def test_two_rows_with_the_same_numbers_are_flagged() -> None:
+    table = published("dmsnet_table3")
+    rows = {**table.rows, "spp": table.rows["spp"].model_copy(update={"values": table.rows["sppf"].values})}
+    copied = table.model_copy(update={"rows": rows})
+    assert anomalies(copied, "spp")["auc"] == "The same 6 numbers as SPPF."
+    assert "auc" not in anomalies(copied, "aspp")
 
 
 @pytest.mark.parametrize(

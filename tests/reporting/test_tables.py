@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from study.reporting.assembly import build_tables
@@ -81,20 +82,24 @@ def test_the_papers_table_shows_ours_theirs_and_the_difference(run: Run) -> None
     assert value(table, "osim.difference", "kappa").text.startswith(("−", "+"))
 
 
-def test_rows_that_were_not_run_or_are_not_known_are_shown(run: Run) -> None:
+def test_rows_that_were_not_run_or_are_not_known_are_shown(run: Run, ultrasound: Run) -> None:
     table = build("dmsnet_table3", run)
     assert table.cell("sppf", "line").text == "ours: not run"
-    assert table.cell("simsppf.published", "line").text == "published: not known to us"
     assert table.cell("our_own.published", "line").text == "published: no such row"
     assert table.cell("sppf.published", "kappa").text == "0.778"
-    assert table.cell("sppf.published", "f1").text == "–"
+    assert not any("not known to us" in remark for remark in table.remarks)
     assert {row.key.split(".")[0] for row in table.rows} >= set(TABLE3)
+    attention = build("svkma_figure16", ultrasound)
+    assert attention.cell("svk.published", "line").text == "published: not known to us"
+    branches = build("svkma_table5", ultrasound)
+    assert branches.cell("sak_ma.published", "f1").text == "–"
+    assert "– not known to us." in branches.remarks
 
 
-def test_a_derived_published_number_has_its_derivation_as_footnote(run: Run) -> None:
-    cell = build("dmsnet_table3", run).cell("rfb.published", "precision")
-    assert cell.text == "≈ 0.867"
-    assert cell.notes[0].startswith("Derived by us: the precision for which")
+def test_a_derived_published_number_has_its_derivation_as_footnote(ultrasound: Run) -> None:
+    cell = build("svkma_table5", ultrasound).cell("sak_ma.published", "accuracy")
+    assert cell.text == "≈ 0.852"
+    assert cell.notes[0].startswith("Derived by us: 0.940 divided by")
 
 
 def test_a_paper_on_other_data_makes_no_table(ultrasound: Run) -> None:
@@ -190,7 +195,7 @@ def test_a_row_is_set_against_the_papers_proposal_on_the_same_patients(run: Run)
 
 
 def test_neighbours_fill_the_table_of_k(ultrasound: Run) -> None:
-    table = build("svkma_table4", ultrasound)
+    table = build("svkma_table6", ultrasound)
     found = ultrasound.predictions(str(ultrasound.best), head="knn_first", setting="k=3, euclidean, uniform")
     assert found is not None
     right = (found.score.argmax(axis=1) == found.target.argmax(axis=1)).mean()
@@ -223,6 +228,21 @@ def test_counts_of_svk_ma_stand_above_ours(ultrasound: Run) -> None:
     assert table.cell("d1", "images").text == "440"
     assert table.cell("d2", "vo").text == "–"
     assert value(table, "ours", "images").value == 150
+
+
+def test_branches_of_svk_ma_show_the_size_and_cost_of_our_networks(ultrasound: Run) -> None:
+    trials = ultrasound.trials.replace(
+        {"table": {"dmsnet_table3": "svkma_table5"}, "variant": {"osim": "svk_ma", "aspp": "sak_ma"}}
+    )
+    model = {"backbone": {"name": "vgg16"}, "attention": {"name": "cbam"}}
+    specs = pd.Series(dict.fromkeys(trials.index, {"model": model}))
+    trials = trials.assign(spec=specs, multiply_adds=30_940_000_000)
+    table = build("svkma_table4", replace(ultrasound, trials=trials))
+    assert table.cell("svk_ma", "branch").text == "vgg16, cbam"
+    assert table.cell("svk_ma", "parameters").text == "11.20"
+    assert table.cell("sak_ma", "multiply_adds").text == "30.94"
+    assert table.cell("srk_ma", "parameters").text == "not run"
+    assert build_table("svkma_table4", ultrasound) is None
 
 
 def test_anchors_put_the_chosen_trial_first(run: Run) -> None:

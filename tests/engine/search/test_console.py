@@ -66,8 +66,8 @@ def test_tables_and_choices_of_a_profile_go_by_their_names() -> None:
             "type": "categorical",
             "choices": [{"name": "none", "model.attention": "none"}, {"name": "ram"}],
         },
-        "ablations.svkma_table6": {"variants": {"svk": {"model.attention": "none"}, "svk_ma": {}}},
+        "ablations.svkma_figure16": {"variants": {"svk": {"model.attention": "none"}, "svk_ma": {}}},
     }
     assert changes_text(changes) == (
-        "bundles: attention one of none, ram; ablations: svkma_table6 the variants svk, svk_ma"
+        "bundles: attention one of none, ram; ablations: svkma_figure16 the variants svk, svk_ma"
     )
