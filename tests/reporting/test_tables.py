@@ -235,7 +235,7 @@ def test_branches_of_svk_ma_show_the_size_and_cost_of_our_networks(ultrasound: R
         {"table": {"dmsnet_table3": "svkma_table5"}, "variant": {"osim": "svk_ma", "aspp": "sak_ma"}}
     )
     model = {"backbone": {"name": "vgg16"}, "attention": {"name": "cbam"}}
-    specs = pd.Series(dict.fromkeys(trials.index, {"model": model}))
+    specs = pd.Series({key: {"model": model} for key in trials.index})
     trials = trials.assign(spec=specs, multiply_adds=30_940_000_000)
     table = build("svkma_table4", replace(ultrasound, trials=trials))
     assert table.cell("svk_ma", "branch").text == "vgg16, cbam"
