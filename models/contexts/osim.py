@@ -1,8 +1,11 @@
 """OSIM: the map beside four pooled versions of itself, reduced to half the channels and gated by position.
 
 Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), equations 1 to 7.
-Differs: The paper does not state kernel and width of the spatial gate; here it has one channel and kernel 7.
-`scale_mode` decides whether the pools 2 and 4 are output sizes or windows, which the text leaves open.
+Differs: The paper does not state kernel and width of the spatial gate; here it has one channel and kernel 7,
+and batch norm before the sigmoid, as in CBAM. In evaluation that is W_s * F + b_s of equation 7 with other
+W_s and b_s. Without it the gate dies: F is nowhere negative, so all weights of the convolution move the same
+way, and after few steps the gate is 0 or 1 everywhere. `scale_mode` decides whether the pools 2 and 4 are
+output sizes or windows, which the text leaves open.
 """
 
 from typing import Literal
@@ -12,12 +15,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.contexts._conv import halved
+from models.contexts._conv import conv_unit, halved
 from models.contracts import Context
 
 
 class Osim(Context):
-    """F = ReLU(BN(conv1x1([x; max; mean; pool_2; pool_4]))), y = F·σ(conv_kxk(F))."""
+    """F = ReLU(BN(conv1x1([x; max; mean; pool_2; pool_4]))), y = F·σ(BN(conv_kxk(F)))."""
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class Osim(Context):
         self.scale_mode = scale_mode
         self.reduce = nn.Conv2d(5 * channels, self.out_channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(self.out_channels)
-        self.gate = nn.Conv2d(self.out_channels, 1, kernel, padding=kernel // 2)
+        self.gate = conv_unit(self.out_channels, 1, kernel, activation=None)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
         """The widened map.

@@ -66,9 +66,43 @@ def test_osim_concatenates_five_maps_and_gates_them(mode: Literal["output_size",
     wide = torch.cat([X, largest, mean, two, four], 1)
     assert wide.shape[1] == 5 * 16
     f = module.norm(F.conv2d(wide, module.reduce.weight)).relu()
-    gate = F.conv2d(f, module.gate.weight, module.gate.bias, padding=1).sigmoid()
+    w_s, b_s = one_convolution(module.gate)
+    gate = F.conv2d(f, w_s, b_s, padding=1).sigmoid()
     assert 0 < gate.min() < gate.max() < 1
     torch.testing.assert_close(module(X), f * gate, rtol=1e-4, atol=1e-4)
+
+
+def one_convolution(gate: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weights and offset of the convolution that a convolution with batch norm is in evaluation."""
+    conv, norm = conv_and_norm(gate)
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+
+
+@pytest.mark.parametrize("lr", [2e-5, 5e-4, 1e-2])
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_the_gate_of_osim_stays_alive_at_every_rate_of_the_study_files(
+    kernel: Literal[1, 3, 7], lr: float
+) -> None:
+    torch.manual_seed(0)
+    module, head, channels = Osim(256, kernel=kernel), nn.Linear(128, 4), torch.randn(4, 256)
+    adam = torch.optim.AdamW([*module.parameters(), *head.parameters()], lr=lr)
+    gates: list[Tensor] = []
+    module.gate.register_forward_hook(lambda _module, _maps, y: gates.append(y.detach().sigmoid()))
+    for _ in range(60):
+        x = torch.randn(8, 256, 7, 7).relu()
+        target = (torch.einsum("bchw,lc->bl", x, channels) > 0).float()
+        loss = F.binary_cross_entropy_with_logits(head(module(x).mean((2, 3))), target)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    module.eval()
+    module(torch.randn(32, 256, 7, 7).relu())
+    saturated = (gates[-1] < 0.01) | (gates[-1] > 0.99)
+    assert saturated.float().mean() < 0.05
+    assert gates[-1].std() > 0.05  # and it says different things of different positions
 
 
 def test_osim_windows_of_four_on_seven_positions_are_one_cell() -> None:
