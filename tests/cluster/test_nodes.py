@@ -58,6 +58,7 @@ def add(cluster: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.promise
 def test_the_doctor_finds_the_node_with_another_library(cluster: Any, tmp_path: Path) -> None:
     def doctor() -> "subprocess.CompletedProcess[str]":
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(STUDY))
@@ -105,6 +106,7 @@ def wait(holds: Callable[[], bool], process: "subprocess.Popen[bytes]", said: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.promise
 def test_nodes_come_and_one_is_killed(cluster: Any, tmp_path: Path) -> None:
     process, said = start(tmp_path, cluster.address), tmp_path / "said"
     store = Store(tmp_path / "runs" / "small")
