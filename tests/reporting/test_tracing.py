@@ -31,8 +31,10 @@ def test_why_of_a_difference_shows_both_sides_and_the_test(report: Report) -> No
 
 
 def test_why_of_a_published_number_is_its_derivation(report: Report) -> None:
-    text = "\n".join(why(report, "dmsnet_table3:rfb.published:precision"))
-    assert "Derived by us: the precision for which" in text
+    printed = "\n".join(why(report, "dmsnet_table3:rfb.published:precision"))
+    assert "Published; see the remarks of dmsnet_table3 for its source." in printed
+    derived = "\n".join(why(report, "odir_anchors:class_prior:auc"))
+    assert "Derived by us: computed on the 3500" in derived
 
 
 @pytest.mark.parametrize(
