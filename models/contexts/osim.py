@@ -3,8 +3,9 @@
 Source: DMS-Net (Huo et al. 2025, arXiv 2504.18046v2), equations 1 to 7.
 Differs: The paper does not state kernel and width of the spatial gate; here it has one channel and kernel 7,
 and batch norm before the sigmoid, as in CBAM. In evaluation that is W_s * F + b_s of equation 7 with other
-W_s and b_s. Without it the gate dies: F is nowhere negative, so all weights of the convolution move the same
-way, and after few steps the gate is 0 or 1 everywhere. `scale_mode` decides whether the pools 2 and 4 are
+W_s and b_s. Without it the gate of a wide map dies within some hundred steps at usual learning rates: F is
+nowhere negative, so a step can move all weights of the convolution the same way, until the gate is 0 or 1
+everywhere. `scale_mode` decides whether the pools 2 and 4 are
 output sizes or windows, which the text leaves open.
 """
 

@@ -64,7 +64,7 @@ def _beside_other_rows(paper: PaperTable, row: str, printed: set[str]) -> dict[s
         ):
             found |= dict.fromkeys(pairs, f"The same {len(pairs)} numbers as {other.label}.")
     return found | {
-        metric: f"Higher than {' and '.join(labels)}, which leaves out less; single runs differ that much."
+        metric: f"Higher than {' and '.join(labels)}, with more left out; single runs differ that much."
         for metric, labels in exceeded.items()
     }
 

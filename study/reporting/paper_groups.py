@@ -22,7 +22,7 @@ def compared_table(run: Run, paper: PaperTable) -> Table | None:
         None for data of another kind, unless the study has an ablation that is named like the table.
     """
     variants = _our_variants(run, paper)
-    if paper.kind != run.kind and not variants and not _has_trials(run, paper.name):
+    if paper.kind != run.kind and not variants and not _has_trials(run, paper.ablation):
         return None
     ours = [*variants, *([CHOSEN] if paper.with_chosen and run.best else [])]
     groups = {key: _our_line(run, paper, key) for key in (*paper.rows, *ours)}
@@ -56,8 +56,8 @@ def _our_variants(run: Run, paper: PaperTable) -> list[str]:
     if paper.rows_are != "variants":
         return []
     trials = run.of_role("ablation")
-    asked = run.study["ablations"].get(paper.name, ())
-    variants = dict.fromkeys([*asked, *trials[trials["table"] == paper.name]["variant"]])
+    asked = run.study["ablations"].get(paper.ablation, ())
+    variants = dict.fromkeys([*asked, *trials[trials["table"] == paper.ablation]["variant"]])
     return [variant for variant in variants if variant not in paper.rows]
 
 

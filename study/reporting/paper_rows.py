@@ -7,10 +7,10 @@ import pandas as pd
 from study.reporting.measures import short_name
 from study.reporting.papers import PaperTable
 from study.reporting.results import measured
-from study.reporting.row_trials import RowTrials, of_variant
+from study.reporting.row_trials import RowTrials, row_trials
 from study.reporting.run import Run
 from study.reporting.table import UNKNOWN, Cell, Column, Origin, Published, Row, Table, Text, Value, count
-from study.spec.wording import MISSING
+from study.spec.wording import MISSING, component_name
 
 
 def listed_table(run: Run, paper: PaperTable) -> Table | None:
@@ -73,7 +73,7 @@ def _our_counts(run: Run, paper: PaperTable) -> list[Cell]:
 
 def costs_table(run: Run, paper: PaperTable) -> Table | None:
     """Structure, size and cost of our network of each row; None where none was trained."""
-    trained = {key: of_variant(run, paper.ablation, key) for key in paper.rows}
+    trained = {key: row_trials(run, paper, key) for key in paper.rows}
     if not any(found.trials for found in trained.values()):
         return None
     columns = [Column("network", "", words=True), Column("branch", "Our branch", words=True)]
@@ -98,7 +98,7 @@ def _costs(run: Run, paper: PaperTable, found: RowTrials) -> list[Cell]:
         return [found.status] * (1 + len(paper.metrics))
     trial = found.trials[0]
     model = run.of_trial(trial, "spec")["model"]
-    branch = ", ".join(str(model[part]["name"]) for part in ("backbone", "attention"))
+    branch = ", ".join(component_name(model[part]) for part in ("backbone", "attention"))
     numbers = [(run.of_trial(trial, metric.measure), metric) for metric in paper.metrics.values()]
     return [
         Text(branch),

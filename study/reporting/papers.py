@@ -120,7 +120,7 @@ class PaperTable(Part):
             `listed` shows our chosen trial and class prior, then each published row in one line.
             `counts` shows published numbers of samples, then ours in one line.
             `costs` shows structure, size and cost of our network of each row.
-        ablation: Ablation whose variants fill the rows; empty for the one that is named like the table.
+        ablation: Ablation whose variants fill the rows; by itself the one that is named like the table.
         rows_are: What fills a row of ours. `variants`: the variant of that name in the table's ablation.
             `heads`: the classifier of that name on one network's embedding. `neighbours`: that number of
             nearest neighbours on it; the row `k5` has five.
@@ -146,8 +146,8 @@ class PaperTable(Part):
     split: str
     source: str
     differs: str
+    ablation: str
     form: Literal["compared", "listed", "counts", "costs"] = "compared"
-    ablation: str = ""
     rows_are: Literal["variants", "heads", "neighbours"] = "variants"
     neighbours: NeighbourRule | None = None
     metrics: dict[str, PaperMetric]
@@ -201,7 +201,7 @@ def published(name: str) -> PaperTable:
         hint = suggest(name, published_names())
         raise SpecError(f"`table`: must be a published table, got `{name}`. {hint}")
     text = _folder().joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    return PaperTable.model_validate({"name": name, **yaml.safe_load(text)})
+    return PaperTable.model_validate({"name": name, "ablation": name, **yaml.safe_load(text)})
 
 
 def published_tables() -> tuple[PaperTable, ...]:

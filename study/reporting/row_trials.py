@@ -59,7 +59,7 @@ def row_trials(run: Run, paper: PaperTable, key: str) -> RowTrials:
     if key in paper.rows and paper.rows[key].baseline:
         return _of_baseline(run, paper, key)
     if paper.rows_are == "variants":
-        return of_variant(run, paper.name, key)
+        return of_variant(run, paper.ablation, key)
     if paper.neighbours is not None:
         return _of_neighbours(run, paper, paper.neighbours, key)
     return _of_head(run, paper, key)
@@ -116,10 +116,10 @@ def _of_head(run: Run, paper: PaperTable, head: str) -> RowTrials:
 def base_trials(run: Run, paper: PaperTable) -> tuple[str, ...]:
     """The trainings of the one network whose embedding carries a table of heads or of neighbours.
 
-    It is the first variant of the ablation that is named like the table, else the chosen trial.
+    It is the first variant of the table's ablation, else the chosen trial.
     """
     trials = run.of_role("ablation", "complete")
-    mine = trials[trials["table"] == paper.name]
+    mine = trials[trials["table"] == paper.ablation]
     if not mine.empty:
         return tuple(map(str, mine[mine["variant"] == mine["variant"].iloc[0]].index))
     return (run.best,) if run.best else ()
@@ -143,7 +143,7 @@ def compared_variants(run: Run) -> tuple[str, dict[str, tuple[str, ...]]]:
     ablations = [str(name) for name in trials["table"].unique()]
     if not ablations:
         return "", {}
-    asked = [paper.name for paper in published_tables() if paper.drawn_together and paper.name in ablations]
-    ablation = [*asked, *ablations][0]
+    asked = [paper.ablation for paper in published_tables() if paper.drawn_together]
+    ablation = next((name for name in asked if name in ablations), ablations[0])
     by_variant = trials[trials["table"] == ablation].groupby("variant", sort=False)
     return ablation, {str(name): tuple(map(str, group.index)) for name, group in by_variant}

@@ -20,6 +20,7 @@ from study.reporting.other_settings import neighbour_predictions
 from study.reporting.score_lookup import ScoreLookup
 from study.spec.errors import StorageError
 from study.spec.task import LabelKind
+from study.spec.wording import component_name
 
 JSON_OF_STUDY = (
     "profile_changes",
@@ -113,8 +114,7 @@ class Run:
     @property
     def task(self) -> str:
         """Name of the task: classification or retrieval."""
-        task = self.study["spec"].get("task", "classification")
-        return str(task["name"] if isinstance(task, dict) else task)
+        return component_name(self.study["spec"].get("task", "classification"))
 
     @property
     def head_measure(self) -> str:

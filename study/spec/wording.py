@@ -66,6 +66,11 @@ def _mapping_text(value: Mapping[str, object]) -> str:
     return f"{value['name']} ({rest})" if rest else str(value["name"])
 
 
+def component_name(value: object) -> str:
+    """The name of a component as a record holds it: a bare name, or a mapping with its arguments."""
+    return str(value["name"] if isinstance(value, Mapping) else value)
+
+
 def change_text(value: object) -> str:
     """What a profile set; variants and choices, which may fill a page, stand by their names alone."""
     if not isinstance(value, Mapping):

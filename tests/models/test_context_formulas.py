@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from models.contexts.aspp import Aspp
 from models.contexts.channel_spatial import ChannelSpatial
@@ -66,19 +67,11 @@ def test_osim_concatenates_five_maps_and_gates_them(mode: Literal["output_size",
     wide = torch.cat([X, largest, mean, two, four], 1)
     assert wide.shape[1] == 5 * 16
     f = module.norm(F.conv2d(wide, module.reduce.weight)).relu()
-    w_s, b_s = one_convolution(module.gate)
-    gate = F.conv2d(f, w_s, b_s, padding=1).sigmoid()
+    gate = fuse_conv_bn_eval(*conv_and_norm(module.gate))(
+        f
+    ).sigmoid()  # one convolution, as equation 7 has it
     assert 0 < gate.min() < gate.max() < 1
     torch.testing.assert_close(module(X), f * gate, rtol=1e-4, atol=1e-4)
-
-
-def one_convolution(gate: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weights and offset of the convolution that a convolution with batch norm is in evaluation."""
-    conv, norm = conv_and_norm(gate)
-    assert norm.running_var is not None
-    assert norm.running_mean is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
 
 @pytest.mark.parametrize("lr", [2e-5, 5e-4, 1e-2])

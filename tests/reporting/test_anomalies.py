@@ -28,7 +28,7 @@ def test_a_row_that_leaves_out_more_and_is_better_is_flagged() -> None:
     found = anomalies(published("dmsnet_table2"), "no_osim")
     assert set(found) == {"accuracy", "precision", "recall", "f1", "kappa", "auc"}
     assert found["kappa"] == (
-        "Higher than without OSIM (right), which leaves out less; single runs differ that much."
+        "Higher than without OSIM (right), with more left out; single runs differ that much."
     )
     assert "(left) and without OSIM (right)" in found["accuracy"]
     assert anomalies(published("dmsnet_table2"), "no_osim_right") == {}

@@ -234,7 +234,10 @@ def test_branches_of_svk_ma_show_the_size_and_cost_of_our_networks(ultrasound: R
     trials = ultrasound.trials.replace(
         {"table": {"dmsnet_table3": "svkma_table5"}, "variant": {"osim": "svk_ma", "aspp": "sak_ma"}}
     )
-    model = {"backbone": {"name": "vgg16"}, "attention": {"name": "cbam"}}
+    model = {
+        "backbone": {"name": "vgg16", "weights": "imagenet"},
+        "attention": "cbam",
+    }  # as records hold them
     specs = pd.Series({key: {"model": model} for key in trials.index})
     trials = trials.assign(spec=specs, multiply_adds=30_940_000_000)
     table = build("svkma_table4", replace(ultrasound, trials=trials))
