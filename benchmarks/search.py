@@ -37,7 +37,8 @@ from search_curves import (
     true_value,
 )  # a script finds the file beside it
 
-from study.engine.search.plan import Plan, search_key
+from study.engine.search.following import search_key
+from study.engine.search.plan import Plan
 from study.engine.search.suggestions import PastTrial, Suggestions
 from study.evidence.records import State
 from study.spec.holes import Scalar

@@ -32,6 +32,7 @@ class Role(StrEnum):
 
     SEARCH = "search"
     CONFIRM = "confirm"
+    TUNE = "tune"
     ABLATION = "ablation"
     BASELINE = "baseline"
 
@@ -100,6 +101,7 @@ class TrialRecord:
     message: str
     params: Mapping[str, Scalar]
     spec: Mapping[str, object]
+    fingerprint: str
     objective: str
     value: float | None
     head: str
@@ -144,6 +146,7 @@ class FinishedTrial:
         objectives: Value of each objective by its name.
         params: What the sampler suggested, by parameter.
         epochs: Epochs that the trial was asked to train.
+        fingerprint: Fingerprint of its specification.
     """
 
     trial: str
@@ -154,6 +157,7 @@ class FinishedTrial:
     objectives: Mapping[str, float]
     params: Mapping[str, Scalar]
     epochs: int
+    fingerprint: str
 
     @classmethod
     def from_row(cls, row: Mapping[str, object]) -> "FinishedTrial":
@@ -167,11 +171,22 @@ class FinishedTrial:
             objectives=json.loads(str(row["objectives"])),
             params=json.loads(str(row["params"])),
             epochs=json.loads(str(row["spec"]))["training"]["epochs"],
+            fingerprint=str(row["fingerprint"]),
         )
 
 
 # Of ten thousand records each column that is read costs a second.
-FINISHED_COLUMNS = ("trial", "role", "number", "state", "value", "objectives", "params", "spec")
+FINISHED_COLUMNS = (
+    "trial",
+    "role",
+    "number",
+    "state",
+    "value",
+    "objectives",
+    "params",
+    "spec",
+    "fingerprint",
+)
 
 
 def trial_table(record: TrialRecord) -> pa.Table:

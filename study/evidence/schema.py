@@ -34,9 +34,9 @@ TRIAL = pa.schema(
     [
         ("study", pa.string()),
         ("trial", pa.string()),  # unique key, which is also the name of the trial's folder: search-00003
-        ("role", pa.string()),  # search | confirm | ablation | baseline
+        ("role", pa.string()),  # search | confirm | tune | ablation | baseline
         ("number", pa.int32()),  # number of the trial in the search; null outside of the search
-        ("table", pa.string()),  # ablation that the trial belongs to, else empty
+        ("table", pa.string()),  # ablation that the trial belongs to or tunes, else empty
         ("variant", pa.string()),  # variant of that ablation, or key of the repeated trial; else empty
         ("seed", pa.int32()),  # seed of the training
         ("fold", pa.int32()),  # number of the fold that is the test split; 0 without folds
@@ -45,6 +45,7 @@ TRIAL = pa.schema(
         ("message", pa.string()),  # what the error said, and what happened to the trial on its way
         ("params", pa.string()),  # JSON {parameter: value} as the sampler suggested it
         ("spec", pa.string()),  # JSON of the TrialSpec
+        ("fingerprint", pa.string()),  # hash of the TrialSpec: trials with one fingerprint are one training
         ("objective", pa.string()),  # name of the first objective
         ("value", pa.float64()),  # its value on validation at the best epoch
         ("head", pa.string()),  # head whose decisions stand for the trial

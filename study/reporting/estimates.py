@@ -142,11 +142,14 @@ class Estimates:
         return float(values[self.run.labels.index(origin.label), 0] if origin.label else values[0])
 
     def _resamples_of(self, split: str) -> Resamples:
-        """Resamples of all patients of the split, who are taken from one complete trial of each fold."""
+        """Resamples of all patients of the split, who are taken from one complete trial of each fold.
+
+        Every fold is a split of its own, and so is the study's.
+        """
         if split not in self._resamples:
             complete = self.run.trials[self.run.trials["state"] == "complete"]
             patients: set[str] = set()
-            for key in complete.drop_duplicates("fold").index:
+            for key in complete.drop_duplicates("split_hash").index:
                 found = self.run.predictions(str(key), split=split)
                 patients |= set(found.patient) if found else set()
             self._resamples[split] = Resamples(patients)

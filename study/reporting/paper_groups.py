@@ -12,6 +12,7 @@ from study.reporting.row_trials import CHOSEN, base_trials, row_trials
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Published, Row, Table, Text, Value, VerdictCell
+from study.reporting.tuning import tuning_remarks
 from study.spec.wording import MISSING
 
 
@@ -191,6 +192,7 @@ def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:
         )
     else:
         found.append("No verdict can be given, because ours were not measured on the paper's images.")
+    found += tuning_remarks(run, paper.ablation)
     found += paper.remarks
     if paper.our_choices:
         found.append(f"Not stated in the paper, our choice: {' '.join(paper.our_choices)}")

@@ -10,6 +10,7 @@ from study.reporting.results import ablation_trials, failed, measured
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import NOT_RUN, Cell, Origin, Text
+from study.reporting.tuning import tuned_choice
 
 CHOSEN = "chosen"  # key of the row of the run's chosen trial
 
@@ -73,9 +74,10 @@ def of_variant(run: Run, ablation: str, variant: str) -> RowTrials:
         return RowTrials(status=NOT_RUN if trials.empty else failed(trials))
     num_lost = len(trials) - len(complete)
     lost = f"{num_lost} of {len(trials)} seeds or folds failed and are left out."
+    mean = f"mean of {len(complete)}" if len(complete) > 1 else ""
     return RowTrials(
         trials=tuple(map(str, complete.index)),
-        words=f"mean of {len(complete)}" if len(complete) > 1 else "",
+        words=", ".join(filter(None, (mean, tuned_choice(run, str(complete.index[0]))))),
         notes=(lost,) if num_lost else (),
     )
 

@@ -49,7 +49,8 @@ def _stopped(sentence: str) -> str:
 
 def _trials(run: Run) -> str:
     parts = []
-    for role, name in (("search", "of the search"), ("ablation", "of the ablations")):
+    roles = (("search", "of the search"), ("tune", "of the tuning"), ("ablation", "of the ablations"))
+    for role, name in roles:
         states = run.of_role(role)["state"].value_counts()
         if states.empty:
             continue
@@ -57,7 +58,7 @@ def _trials(run: Run) -> str:
         parts.append(f"{states.sum()} trials {name} ended ({counted})")
     planned = int(run.study["num_trials"] or 0)
     missing = planned - len(run.of_role("search"))
-    sentences = [f"{' and '.join(parts)}."] if parts else []
+    sentences = [f"{', '.join(parts)}."] if parts else []
     if missing > 0:
         sentences.append(f"{missing} of the {planned} trials that the study asks for have not ended yet.")
     return " ".join(sentences)

@@ -162,6 +162,11 @@ def parse(kind: str, value: object, where: str) -> Component:
     return Component(name=name, args=checked.model_dump(include=set(args)))
 
 
+def all_args(kind: str, component: Component) -> dict[str, Any]:
+    """The arguments of a component, those that take their defaults included."""
+    return schema(kind, component.name).model_validate(component.args).model_dump()
+
+
 def build(kind: str, component: Component, *wired: Any) -> Any:
     """Constructs the component.
 

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from itertools import product
+from functools import reduce
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from study.spec import components
+from study.spec.ablation import AblationSpec, AblationTraining, ablation_trainings
 from study.spec.bundles import BUNDLES, check_bundles, unbundle
 from study.spec.errors import SpecError, suggest
 from study.spec.grid import combinations, grid_size
@@ -25,23 +26,12 @@ SHARED_KEYS = (
     *("task", "heads", "objective", "more_objectives", "weights"),
 )
 """Dotted keys of the template that all trials of a study share."""
+ONE_EYE_HINT = (
+    "A network that sees one eye at a time stands beside the others with `model.fusion: late` and "
+    "`training.supervision: eyes`."
+)
 PATH_KEYS = ("template.data.root", "template.data.split.file")
 """Keys of the identity that say where something lies; what lies there is compared instead."""
-
-
-class AblationSpec(Section):
-    """Variants that are trained with every seed; the ablation's name says which table of the report it fills.
-
-    Attributes:
-        base: what fills the holes that a variant leaves open: the search's best trial (`best`), or the first
-            choice and the lower end (`first`).
-        seeds: seeds of the training.
-        variants: settings by dotted key, by the variant's name.
-    """
-
-    base: Literal["best", "first"] = "best"
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
-    variants: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
 
 
 class ResourcesSpec(Section):
@@ -125,12 +115,29 @@ class StudySpec(Section):
     def _check_search_and_variants(self) -> None:
         num_objectives = 1 + len(self.corners()[0].more_objectives)
         check_search(self.search, self.template, self.holes(), num_objectives, self.resources.concurrent)
+        shared = _shared_values(self.preset({}))
         for table, ablation in self.ablations.items():
             for variant in ablation.variants:
                 try:
-                    self.variant(table, variant, ablation.seeds[0], {})
+                    trial = self.variant(table, variant, ablation.seeds[0], {})
+                    _require_shared(shared, _shared_values(trial))
                 except SpecError as error:
                     raise SpecError(f"`ablations.{table}.variants.{variant}`: {error}") from None
+            self._check_tuning(table, ablation)
+
+    def _check_tuning(self, table: str, ablation: AblationSpec) -> None:
+        holes = self.holes()
+        for name in ablation.tune.parameters if ablation.tune else ():
+            where = f"`ablations.{table}.tune.parameters`"
+            if name not in holes:
+                hint = suggest(name, holes)
+                raise SpecError(f"{where}: must be parameters that the study searches, got {name!r}. {hint}")
+            for variant, settings in ablation.variants.items():
+                if name not in dict(find_holes(override(self.template, settings))):
+                    raise SpecError(
+                        f"{where}: must be open in every variant, got `{name}`, which `{variant}` sets. "
+                        "Leave it out of one of the two."
+                    )
 
     @model_validator(mode="after")
     def _names_are_folder_names(self) -> Self:
@@ -162,7 +169,7 @@ class StudySpec(Section):
         return self.fill(Preset(params))
 
     def variant(self, table: str, variant: str, seed: int, params: Mapping[str, Scalar]) -> TrialSpec:
-        """The specification of an ablation's trial.
+        """The specification of an ablation's trial on the study's own split.
 
         Args:
             table: name of the ablation.
@@ -185,18 +192,38 @@ class StudySpec(Section):
         """
         return [TrialSpec.read(unbundle(filled)) for filled in corners(self.template)]
 
-    def ablation_trials(self, *, every_seed: bool = False) -> list[TrialSpec]:
-        """Specifications of the ablations' trials, with the first choice or the lower end in other holes.
+    def ablation_trial(self, training: AblationTraining, params: Mapping[str, Scalar]) -> TrialSpec:
+        """The specification of one training of an ablation; `params` as in `variant`."""
+        trial = self.variant(training.table, training.variant, training.seed, params)
+        folds = self.ablations[training.table].folds
+        return trial.repeated(seed=training.seed, fold=training.fold, folds=folds)
 
-        Args:
-            every_seed: one for each seed of a variant, instead of one for its first seed.
+    def ablation_trials(self) -> list[TrialSpec]:
+        """One specification for each variant, with the first choice or the lower end in other holes."""
+        return [
+            self.variant(table, variant, ablation.seeds[0], {})
+            for table, ablation in self.ablations.items()
+            for variant in ablation.variants
+        ]
+
+    def ablation_trainings(self) -> list[TrialSpec]:
+        """Specifications of all that is trained for the ablations, with other holes as in `ablation_trials`.
+
+        Trainings that are the same in several ablations are done once and stand once. Of those that tune a
+        variant, one is the training of its first seed.
         """
-        trials = []
+        trainings = [
+            self.ablation_trial(training, {})
+            for table, ablation in self.ablations.items()
+            for training in ablation_trainings(table, ablation)
+        ]
+        distinct = {trial.fingerprint(): trial for trial in trainings}
+        tuning: list[TrialSpec] = []
         for table, ablation in self.ablations.items():
-            seeds = ablation.seeds if every_seed else ablation.seeds[:1]
-            for variant, seed in product(ablation.variants, seeds):
-                trials.append(self.variant(table, variant, seed, {}))
-        return trials
+            num = ablation.tune.trials - 1 if ablation.tune else 0
+            for variant in ablation.variants:
+                tuning += [self.variant(table, variant, ablation.seeds[0], {})] * num
+        return [*distinct.values(), *tuning]
 
     def trials_to_check(self) -> list[TrialSpec]:
         """Specifications that stand for all trials of the study: its corners, then its ablations."""
@@ -245,9 +272,25 @@ class StudySpec(Section):
         return {key: value for key, value in flat.items() if key not in PATH_KEYS}
 
 
-def ablation_key(table: str, variant: str, seed: int) -> str:
-    """Key of an ablation's trial in the records of a run."""
-    return f"ablation-{table}-{variant}-s{seed}"
+def _shared_values(trial: TrialSpec) -> dict[str, object]:
+    """What all trials of a study share, by dotted key."""
+    return {key: reduce(getattr, key.split("."), trial) for key in SHARED_KEYS}
+
+
+def _require_shared(study: Mapping[str, object], variant: Mapping[str, object]) -> None:
+    """Passes where a variant differs from the study in nothing that makes their numbers comparable.
+
+    Raises:
+        SpecError: It differs.
+    """
+    for key, value in study.items():
+        if variant[key] == value:
+            continue
+        hint = ONE_EYE_HINT if key == "data.unit" else ""
+        raise SpecError(
+            f"`{key}`: must be that of the study, whose trials are compared on the same patients by the same "
+            f"measures, got another one. {hint or 'Set it for the whole study, or write a study of its own.'}"
+        )
 
 
 def _refuse_holes(outside: Mapping[str, Plain], template: Mapping[str, Plain]) -> None:

@@ -1,6 +1,8 @@
 """What one training needs: the parts of a study file that a trial has, without holes."""
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -53,6 +55,9 @@ class TrainingSpec(Section):
         clip_norm: largest norm of the gradient.
         patience: number of epochs without a better validation value after which training ends.
         precision: `auto` takes bfloat16 on a GPU that has it, and 32 bits elsewhere.
+        supervision: what the loss judges: each sample (`sample`), or only each eye by its own labels, where
+            they are known (`eyes`). A network with the fusion `late` that learns from eyes judges each eye
+            without the other.
         sampling: `class_balanced` fills batches with the same number of images of each class; only for
             classes and grades.
         eye_weight: weight of the loss on each eye's own labels, where they are known; 0 leaves it out.
@@ -66,6 +71,7 @@ class TrainingSpec(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=1)] = 10
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    supervision: Literal["sample", "eyes"] = "sample"
     sampling: Literal["shuffle", "class_balanced"] = "shuffle"
     eye_weight: Share = 0.0
     seed: int = 0
@@ -131,6 +137,17 @@ class TrialSpec(Section):
         """Plain data that `read` takes back."""
         return {key: _plain(getattr(self, key)) for key in type(self).model_fields}
 
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides what a training gives; trials with one fingerprint are one training.
+
+        Components count with all of their arguments, those that a study file leaves out included. The places
+        of data do not count.
+        """
+        whole = _plain(self, with_defaults=True)
+        assert isinstance(whole, dict)
+        del whole["data"]["root"], whole["data"]["split"]["file"]
+        return sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
+
     def repeated(self, *, seed: int, fold: int, folds: int) -> "TrialSpec":
         """The same configuration with another seed and, of several folds, one as the test set."""
         data, training = self.data, self.training.model_copy(update={"seed": seed})
@@ -140,12 +157,20 @@ class TrialSpec(Section):
         return self.model_copy(update={"data": data, "training": training})
 
 
-def _plain(value: object) -> object:
-    """A value in the form of the study file, where a component is a mapping with its name and arguments."""
+def _plain(value: object, kind: str = "", *, with_defaults: bool = False) -> object:
+    """A value in the form of the study file, where a component is a mapping with its name and arguments.
+
+    Args:
+        value: The value.
+        kind: Kind of the component, which is also the name of its slot.
+        with_defaults: Whether components stand with the arguments that were left out.
+    """
     if isinstance(value, Component):
-        return {"name": value.name, **value.args} if value.args else value.name
+        args = components.all_args(kind, value) if with_defaults else value.args
+        return {"name": value.name, **args} if args else value.name
     if isinstance(value, BaseModel):
-        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+        fields = type(value).model_fields
+        return {key: _plain(getattr(value, key), key, with_defaults=with_defaults) for key in fields}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, with_defaults=with_defaults) for key, item in value.items()}
     return str(value) if isinstance(value, Path) else value

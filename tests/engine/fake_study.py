@@ -95,6 +95,7 @@ def finished_trial(
         objectives={"macro_average_precision": value} if complete else {},
         params=params,
         epochs=30,
+        fingerprint=f"training {number}",
     )
 
 

@@ -34,6 +34,7 @@ RECORD = TrialRecord(
     message="",
     params={"optimiser.lr": 0.001, "loss": "bce"},
     spec={"training": {"epochs": 12}},
+    fingerprint="abc",
     objective="macro_auc",
     value=0.8,
     head="network",
@@ -89,6 +90,7 @@ def test_a_finished_trial_is_read_back(tmp_path: Path) -> None:
             objectives={"macro_auc": 0.8, "multiply_adds": 7.0},
             params={"optimiser.lr": 0.001, "loss": "bce"},
             epochs=12,
+            fingerprint="abc",
         )
     ]
     assert learning_curves(store) == {"search-00003": {1: 0.75}}

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from study.spec.ablation import ablation_trainings
 from study.spec.errors import SpecError
 from study.spec.json_schema import json_schema
 from study.spec.reading import override, read_yaml
 from study.spec.resolve import resolve
-from study.spec.study_file import StudySpec, ablation_key
+from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
@@ -142,8 +143,74 @@ def test_the_trials_to_check_are_the_corners_and_each_variant_with_its_first_see
     variants = [spec.variant("t", name, 3, {}) for name in "ab"]
     assert spec.ablation_trials() == variants
     assert spec.trials_to_check() == [*spec.corners(), *variants]
-    assert [trial.training.seed for trial in spec.ablation_trials(every_seed=True)] == [3, 4, 3, 4]
-    assert [ablation_key("t", name, 3) for name in "ab"] == ["ablation-t-a-s3", "ablation-t-b-s3"]
+    assert [trial.training.seed for trial in spec.ablation_trainings()] == [3, 4, 3, 4]
+    keys = [training.key for training in ablation_trainings("t", spec.ablations["t"])]
+    assert keys == ["ablation-t-a-s3", "ablation-t-a-s4", "ablation-t-b-s3", "ablation-t-b-s4"]
+
+
+def test_an_ablation_with_folds_trains_each_fold_and_its_tuning_counts() -> None:
+    tune = {"parameters": ["training.epochs"], "trials": 3}
+    table = {"folds": 2, "seeds": [5], "tune": tune, "variants": {"a": {}, "b": {"model.context": "osim"}}}
+    spec = StudySpec.read(override(MINIMAL, {"ablations": {"t": table}, "training.epochs": RANGE}))
+    keys = [training.key for training in ablation_trainings("t", spec.ablations["t"])]
+    assert keys == [f"ablation-t-{name}-s5-f{fold}" for name in "ab" for fold in (0, 1)]
+    trainings = spec.ablation_trainings()
+    splits = [(trial.data.split.folds, trial.data.split.fold) for trial in trainings]
+    assert splits == [(2, 0), (2, 1)] * 2 + [(1, 0)] * 4
+
+
+def test_one_training_that_several_ablations_ask_for_stands_once() -> None:
+    spelt_out = {"model.context": {"name": "osim", "scale_mode": "output_size"}}  # the default, said
+    tables = {"t": {"variants": {"a": {"model.context": "osim"}}}, "u": {"variants": {"b": spelt_out}}}
+    spec = StudySpec.read(override(MINIMAL, {"ablations": tables}))
+    assert len(spec.ablation_trials()) == 2
+    assert len(spec.ablation_trainings()) == 1
+
+
+def test_the_fingerprint_counts_all_but_the_places_of_data() -> None:
+    trial = StudySpec.read(MINIMAL).preset({})
+    moved = trial.data.model_copy(update={"root": Path("/elsewhere")})
+    assert trial.model_copy(update={"data": moved}).fingerprint() == trial.fingerprint()
+    assert trial.repeated(seed=1, fold=0, folds=1).fingerprint() != trial.fingerprint()
+    assert trial.repeated(seed=trial.training.seed, fold=1, folds=3).fingerprint() != trial.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"objective": "macro_f1"}, "objective"),
+        ({"data.split.seed": 7}, "data.split"),
+        ({"data.phantom_patients": 99}, "data.phantom_patients"),
+        ({"heads": ["svm"]}, "heads"),
+    ],
+)
+def test_a_variant_cannot_change_what_makes_numbers_comparable(settings: dict[str, Any], key: str) -> None:
+    tables = {"t": {"variants": {"a": settings}}}
+    with pytest.raises(SpecError, match=rf"`ablations\.t\.variants\.a`: `{key}`: must be that of the study"):
+        StudySpec.read(override(MINIMAL, {"ablations": tables}))
+
+
+def test_a_variant_of_single_eyes_is_told_how_to_compare_them() -> None:
+    tables = {"t": {"variants": {"one": {"data.unit": "eye"}}}}
+    with pytest.raises(SpecError, match=r"`data\.unit`: must be that.*`training\.supervision: eyes`"):
+        StudySpec.read(override(MINIMAL, {"ablations": tables}))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "training.epoch",
+            r"must be parameters that the study searches, got 'training\.epoch'\. Did you mean",
+        ),
+        ("training.epochs", r"must be open in every variant, got `training\.epochs`, which `b` sets"),
+    ],
+)
+def test_what_is_tuned_must_be_open_in_every_variant(name: str, message: str) -> None:
+    variants: dict[str, Any] = {"a": {}, "b": {"training.epochs": 3}}
+    tables = {"t": {"tune": {"parameters": [name]}, "variants": variants}}
+    with pytest.raises(SpecError, match=message):
+        StudySpec.read(override(MINIMAL, {"ablations": tables, "training.epochs": RANGE}))
 
 
 def test_the_schema_knows_components_and_holes() -> None:

@@ -144,7 +144,7 @@ def forecast(
         concurrent: Number of trials at a time.
         generators: Probes of the generators, by `str`.
     """
-    variants = spec.ablation_trials(every_seed=True)
+    variants = spec.ablation_trainings()
     search_s = _seconds(searched, pairs, probes)
     ablation_s = _seconds(variants, pairs, probes)
     repeat_s = mean(_seconds(_repeats(spec, searched), pairs, probes))

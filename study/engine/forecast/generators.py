@@ -120,7 +120,7 @@ def generating(
     Args:
         spec: The study.
         searched: Trials that stand for the search.
-        variants: Trials that stand for the ablations.
+        variants: Trainings of the ablations.
         pairs: The real samples.
         probes: Probes of the generators, by `str`.
     """
@@ -130,17 +130,26 @@ def generating(
         return _trainings(settings, real, len(pairs.labels), probes)
 
     before = take(_settings([*searched, *variants]))
+    again = [take(_settings(in_fold)) for in_fold in _by_fold(variants, searched[0].data.split)]
     confirm = spec.search.confirm
-    if confirm is None or confirm.folds == 1:
-        return before
-    dearest = sorted(_settings(searched), key=lambda setting: take([setting]).before_s, reverse=True)
-    in_fold = take(dearest[: confirm.top])
+    if confirm and confirm.folds > 1:
+        dearest = sorted(_settings(searched), key=lambda setting: take([setting]).before_s, reverse=True)
+        again += [take(dearest[: confirm.top])] * confirm.folds
     return Generating(
-        trainings=before.trainings + confirm.folds * in_fold.trainings,
+        trainings=before.trainings + sum(fold.trainings for fold in again),
         before_s=before.before_s,
-        again_s=confirm.folds * in_fold.before_s,
-        num_bytes=before.num_bytes + confirm.folds * in_fold.num_bytes,
+        again_s=sum(fold.before_s for fold in again),
+        num_bytes=before.num_bytes + sum(fold.num_bytes for fold in again),
     )
+
+
+def _by_fold(variants: Sequence[TrialSpec], split: SplitSpec) -> list[list[TrialSpec]]:
+    """The trainings on other training patients than those of the study's split, fold by fold."""
+    folds: dict[SplitSpec, list[TrialSpec]] = {}
+    for trial in variants:
+        if trial.data.split != split:
+            folds.setdefault(trial.data.split, []).append(trial)
+    return list(folds.values())
 
 
 def real_samples(split: SplitSpec, num: int) -> float:

@@ -65,7 +65,7 @@ class Site:
         provenance: Commit, versions and command, as recorded with each trial.
         data_fingerprint: Fingerprint that the data must have on each node.
         split_hash: Hash that the split must have on each node.
-        fold_hashes: The same for each fold of the repeats, if they have folds.
+        fold_hashes: The same for each fold of repeats and ablations, by `folds/fold`.
         time_limit_s: Seconds that a trial may take; None for no limit.
         device_kind: What trials train on, `cpu` or `cuda`.
         num_devices: CPU cores or GPUs of a trial; a part of one where several trials share it.
@@ -79,15 +79,15 @@ class Site:
     split_hash: str
     device_kind: str = "cpu"
     num_devices: float = 1.0
-    fold_hashes: tuple[str, ...] = ()
+    fold_hashes: Mapping[str, str] = field(default_factory=dict)
     time_limit_s: float | None = None
 
     def split_of(self, order: TrialOrder) -> str:
         """The hash that the split of an order must have."""
-        if order.role is Role.CONFIRM and self.fold_hashes:
-            fold: int = order.spec["data"]["split"]["fold"]
-            return self.fold_hashes[fold]
-        return self.split_hash
+        if order.role not in (Role.CONFIRM, Role.ABLATION):
+            return self.split_hash
+        split = order.spec["data"]["split"]
+        return self.fold_hashes.get(fold_name(split["folds"], split["fold"]), self.split_hash)
 
     @property
     def cache_folder(self) -> Path:
@@ -101,8 +101,12 @@ class Site:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The site of a text that `to_json` wrote."""
-        data = json.loads(text)
-        return cls(**{**data, "fold_hashes": tuple(data["fold_hashes"])})
+        return cls(**json.loads(text))
+
+
+def fold_name(folds: int, fold: int) -> str:
+    """Name of a fold in `Site.fold_hashes`."""
+    return f"{folds}/{fold}"
 
 
 def trial_record(
@@ -147,6 +151,7 @@ def trial_record(
         message=message,
         params=order.params,
         spec=order.spec,
+        fingerprint=spec.fingerprint(),
         objective=objective,
         value=value,
         head=head,

@@ -5,7 +5,7 @@ It knows no Ray, so anything can conduct a study.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import publish_once, retry_write
+from study.engine.orders.same_training import has_weights, publish_same, same_training_text
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.search.plan import Plan
 from study.evidence.records import (
@@ -25,8 +26,8 @@ from study.evidence.records import (
     trial_table,
 )
 from study.evidence.store import Store
+from study.spec.ablation import ablation_trainings
 from study.spec.errors import StorageError
-from study.spec.study_file import ablation_key
 
 LOG = logging.getLogger(__name__)
 LIVES = 3  # processes that may die under one trial before it counts as failed
@@ -93,8 +94,10 @@ class Conductor:
         self._without_weights: set[str] = set()
 
     def next(self) -> TrialOrder | None:
-        """The plan's next order, noted as pending."""
-        order = self.plan.next()
+        """The plan's next order, noted as pending; orders of trainings that are done end here."""
+        while (order := self.plan.next()) is not None:
+            if not self._done_before(order):
+                break
         if order is None:
             return None
         if not self._saved(lambda: self.pending.add(order), f"pending/{order.key}"):
@@ -106,6 +109,27 @@ class Conductor:
         for watcher in self.watchers:
             watcher.started(order)
         return order
+
+    def _done_before(self, order: TrialOrder) -> bool:
+        """Whether a complete trial is the same training, whose results this order then has, too."""
+        source = self.plan.same_training(order)
+        if source is None or (order.key in self._kept_variants() and not has_weights(self.store, source)):
+            return False
+        found: list[Mapping[str, float] | None] = []
+
+        def publish() -> None:
+            found.append(publish_same(self.store, order, source))
+
+        objectives = found[-1] if self._saved(publish, f"trials/{order.key}") else None
+        if objectives is None:
+            return False
+        values = list(objectives.values())
+        self.plan.finish(order.key, State.COMPLETE, values)
+        self._drop_weights()
+        for watcher in self.watchers:
+            watcher.started(order)
+            watcher.ended(order, State.COMPLETE, values, same_training_text(source), [])
+        return True
 
     def epoch(self, key: str, record: EpochRecord, *, judged: bool) -> bool:
         """Takes an epoch of a running trial; True when the trial is to be stopped from outside.
@@ -248,12 +272,19 @@ class Conductor:
         }
         searched = [(result.value, key) for key, result in complete.items() if result.role is Role.SEARCH]
         kept = {key for _, key in sorted(searched, reverse=True)[: self.keep_weights]}
-        for table in self.plan.spec.keep_weights_of:
-            ablation = self.plan.spec.ablations[table]
-            kept |= {ablation_key(table, variant, ablation.seeds[0]) for variant in ablation.variants}
+        kept |= self._kept_variants()
         for key in complete.keys() - kept - self._without_weights:
             if self._delete_weights(key):
                 self._without_weights.add(key)
+
+    def _kept_variants(self) -> set[str]:
+        """Keys of the first training of each variant of the ablations that keep weights."""
+        kept = set()
+        for table in self.plan.spec.keep_weights_of:
+            for training in ablation_trainings(table, self.plan.spec.ablations[table]):
+                if training.is_first:
+                    kept.add(training.key)
+        return kept
 
     def _delete_weights(self, key: str) -> bool:
         return self._saved(lambda: self.store.delete_weights(key), f"trials/{key}")

@@ -4,19 +4,26 @@ The records are the memory: the Parquet of finished trials and the orders of unf
 on. The plan knows no Ray.
 """
 
-import itertools
+import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from study.engine.orders.trial_order import TrialOrder
+from study.engine.search.following import (
+    following_keys,
+    repeats,
+    search_key,
+    trainings,
+    tuned_variants,
+    tuning,
+    untrained,
+)
 from study.engine.search.suggestions import PastTrial, Suggestions
 from study.evidence.records import FinishedTrial, Outcome, Role, State
 from study.spec.holes import Scalar
-from study.spec.study_file import StudySpec, ablation_key
-
-UNTRAINED = "baseline-untrained"
+from study.spec.study_file import StudySpec
 
 Curves = Mapping[str, Mapping[int, float]]
 
@@ -29,16 +36,18 @@ class TrialResult:
         role: What the trial was run for.
         state: How it ended.
         value: First objective on validation; None where there is none.
+        params: What was suggested for it.
     """
 
     role: Role
     state: State
-    value: float | None
+    value: float | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trial: FinishedTrial) -> Self:
         """The result of a recorded trial."""
-        return cls(trial.role, trial.state, trial.value)
+        return cls(trial.role, trial.state, trial.value, trial.params)
 
 
 class Plan:
@@ -70,6 +79,12 @@ class Plan:
         self._pruned: set[str] = set()
         self._waiting = deque(interrupted)
         self._followed_up = False
+        self._in_tuning = tuned_variants(spec)
+        self._trained = {
+            trial.fingerprint: trial.trial
+            for trial in finished
+            if trial.state is State.COMPLETE and trial.role is not Role.BASELINE
+        }
         self._failures: list[str] = []
         searched = {
             trial.number: trial
@@ -90,13 +105,14 @@ class Plan:
     def keys(self) -> list[str]:
         """Keys of all orders, those to come included as far as they are known."""
         search = [search_key(number) for number in range(self._num_trials)]
-        return [*dict.fromkeys([*self.finished, *self._running, *search, *self._ablation_keys(), UNTRAINED])]
+        return [*dict.fromkeys([*self.finished, *self._running, *search, *following_keys(self.spec)])]
 
     @property
     def num_left(self) -> int:
         """Orders still to be given out, interrupted ones included."""
-        following = 0 if self._followed_up else self._num_following()
-        return len(self._waiting) + self._num_search_left() + following
+        num_repeats = 0 if self._followed_up else self.spec.num_repeats - self._num_known(Role.CONFIRM)
+        following = self._missing(following_keys(self.spec))
+        return len(self._waiting) + self._num_search_left() + max(0, num_repeats) + len(following)
 
     @property
     def running(self) -> int:
@@ -119,14 +135,24 @@ class Plan:
             return None
         if not self._waiting and self._num_search_left() > 0:
             self._suggest()
-        if not self._waiting and not self._followed_up and self._search_is_over():
-            self._waiting.extend(self._following())
+        if not self._followed_up and not self._waiting and self._search_is_over():
+            self._add(self._following())
             self._followed_up = True
-        if not self._waiting:
-            return None
-        order = self._waiting.popleft()
-        self._running[order.key] = order
-        return order
+        if self._followed_up:
+            self._add(self._tuned())
+        running = {order.trial_spec().fingerprint() for order in self._running.values() if order.trains}
+        for _ in range(len(self._waiting)):
+            order = self._waiting.popleft()
+            if order.trains and order.trial_spec().fingerprint() in running:
+                self._waiting.append(order)  # the same training: its result will do for both
+                continue
+            self._running[order.key] = order
+            return order
+        return None
+
+    def same_training(self, order: TrialOrder) -> str | None:
+        """Key of a complete trial whose training is that of an order; None where there is none."""
+        return self._trained.get(order.trial_spec().fingerprint()) if order.trains else None
 
     def again(self, order: TrialOrder) -> None:
         """Puts a running order back in the first place, perhaps changed."""
@@ -176,7 +202,10 @@ class Plan:
             message: What the error said.
         """
         order = self._running.pop(key)
-        self.finished[key] = TrialResult(order.role, state, values[0] if values else None)
+        value = values[0] if values else None
+        self.finished[key] = TrialResult(order.role, state, value, order.params)
+        if state is State.COMPLETE and order.trains:
+            self._trained.setdefault(order.trial_spec().fingerprint(), key)
         if order.number is not None:
             self._suggestions.tell(order.number, state, values if state is State.COMPLETE else ())
         self._count_failure(state, outcome, message)
@@ -223,64 +252,38 @@ class Plan:
         known = {*self.finished, *self._running, *(order.key for order in self._waiting)}
         return [key for key in keys if key not in known]
 
-    def _ablation_keys(self) -> list[str]:
-        keys = []
-        for table, ablation in self.spec.ablations.items():
-            pairs = itertools.product(ablation.variants, ablation.seeds)
-            keys += [ablation_key(table, variant, seed) for variant, seed in pairs]
-        return keys
+    def _add(self, orders: Iterable[TrialOrder]) -> None:
+        """Puts orders at the end, but for those that were given out or wait already."""
+        found = list(orders)
+        missing = set(self._missing([order.key for order in found]))
+        self._waiting.extend(order for order in found if order.key in missing)
 
-    def _num_following(self) -> int:
-        """Number of repeats, ablations and baselines to come."""
-        repeats = max(0, self.spec.num_repeats - self._num_known(Role.CONFIRM))
-        return repeats + len(self._missing([*self._ablation_keys(), UNTRAINED]))
+    def _following(self) -> Iterator[TrialOrder]:
+        """Repeats of the best configurations, tuning, ablations that are not tuned, the untrained network.
 
-    def _following(self) -> list[TrialOrder]:
-        """Repeats of the best configurations, ablations on the best one, and its untrained network."""
+        Ablations that keep weights come first: those that train the same can then do without.
+        """
         best = self.best[1] if self.best else {}
-        untrained = self.spec.preset(best).dump()
-        orders = [*self._repeats(), *self._ablations(best)]
-        orders.append(TrialOrder(key=UNTRAINED, role=Role.BASELINE, spec=untrained, trains=False))
-        missing = set(self._missing([order.key for order in orders]))
-        return [order for order in orders if order.key in missing]
+        yield from repeats(self.spec, self._suggestions.ranked(self._num_trials))
+        kept = self.spec.keep_weights_of
+        for table in sorted(self.spec.ablations, key=lambda table: table not in kept):
+            for variant in self.spec.ablations[table].variants:
+                yield from tuning(self.spec, table, variant, best)
+                if (table, variant) not in self._in_tuning:
+                    yield from trainings(self.spec, table, variant, best, {})
+        yield untrained(self.spec, best)
 
-    def _ablations(self, best: Mapping[str, Scalar]) -> list[TrialOrder]:
-        orders = []
-        for table, ablation in self.spec.ablations.items():
-            params = best if ablation.base == "best" else {}
-            for variant, seed in itertools.product(ablation.variants, ablation.seeds):
-                order = TrialOrder(
-                    key=ablation_key(table, variant, seed),
-                    role=Role.ABLATION,
-                    spec=self.spec.variant(table, variant, seed, params).dump(),
-                    table=table,
-                    variant=variant,
-                )
-                orders.append(order)
-        return orders
-
-    def _repeats(self) -> list[TrialOrder]:
-        confirm = self.spec.search.confirm
-        if confirm is None:
-            return []
-        orders = []
-        for _, number, params in self._suggestions.ranked(confirm.top):
-            spec = self.spec.preset(params)
-            for seed, fold in itertools.product(confirm.seeds, range(confirm.folds)):
-                order = TrialOrder(
-                    key=f"confirm-{number:05d}-s{seed}" + (f"-f{fold}" if confirm.folds > 1 else ""),
-                    role=Role.CONFIRM,
-                    spec=spec.repeated(seed=seed, fold=fold, folds=confirm.folds).dump(),
-                    params=params,
-                    variant=search_key(number),
-                )
-                orders.append(order)
-        return orders
-
-
-def search_key(number: int) -> str:
-    """Key of the search's trial of that number."""
-    return f"search-{number:05d}"
+    def _tuned(self) -> Iterator[TrialOrder]:
+        """Trainings of the variants whose tuning has ended, at the setting with the best value."""
+        best = self.best[1] if self.best else {}
+        for (table, variant), keys in list(self._in_tuning.items()):
+            if not all(key in self.finished for key in keys):
+                continue
+            results = [self.finished[key] for key in keys]
+            values = [-math.inf if r.value is None or math.isnan(r.value) else r.value for r in results]
+            chosen = results[values.index(max(values))]
+            del self._in_tuning[table, variant]
+            yield from trainings(self.spec, table, variant, best, chosen.params)
 
 
 def _past_trial(number: int, trial: FinishedTrial, curve: Mapping[int, float]) -> PastTrial:

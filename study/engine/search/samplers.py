@@ -115,7 +115,17 @@ class SobolPoint(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Scalar:
         """The value at the parameter's coordinate."""
-        return from_unit(param_distribution, self._point[param_name])
+        return self.value(param_name, param_distribution)
+
+    def value(self, name: str, of: BaseDistribution) -> Scalar:
+        """The value of a parameter at its coordinate."""
+        return from_unit(of, self._point[name])
+
+
+def sobol_values(holes: Mapping[str, Hole], seed: int, number: int) -> dict[str, Scalar]:
+    """The values of some parameters at one point of a scrambled Sobol sequence; arguments as `SobolPoint`."""
+    point = SobolPoint(list(holes), seed, number)
+    return {name: point.value(name, distribution(hole)) for name, hole in holes.items()}
 
 
 class Evolution(BaseSampler):

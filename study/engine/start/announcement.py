@@ -62,7 +62,6 @@ def _search(spec: StudySpec, done: int) -> str:
     line = f"{spec.num_trials} trials over {len(spec.holes())} parameters ({done} done)"
     if spec.search.confirm:
         line += f", then {spec.num_repeats} repeats of the best {spec.search.confirm.top}"
-    num_ablations = sum(len(ablation.variants) * len(ablation.seeds) for ablation in spec.ablations.values())
-    if num_ablations:
+    if num_ablations := len(spec.ablation_trainings()):
         line += f", then {num_ablations} trials of {', '.join(spec.ablations)}"
     return line

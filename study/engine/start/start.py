@@ -10,7 +10,7 @@ from pyarrow import ArrowException
 from study.data.cohort import open_cohort
 from study.engine.orders.driver_lock import require_free
 from study.engine.orders.pending_orders import PendingOrders, delete_partial_writes
-from study.engine.orders.trial_order import Site, TrialOrder
+from study.engine.orders.trial_order import Site, TrialOrder, fold_name
 from study.engine.search.plan import Plan, TrialResult
 from study.engine.start.class_prior import CLASS_PRIOR, publish_class_prior
 from study.engine.start.identity import extensions, require_same_study
@@ -133,13 +133,17 @@ def _take_up(spec: StudySpec, store: Store, finished: Sequence[FinishedTrial], p
     return Plan(spec, finished, learning_curves(store), interrupted, minimised)
 
 
-def _fold_hashes(spec: StudySpec, trial: TrialSpec, cache: Path) -> tuple[str, ...]:
-    """The hash that the split of each fold of the repeats must have; none without folds."""
-    folds = spec.search.confirm.folds if spec.search.confirm else 1
-    if folds == 1:
-        return ()
-    repeats = [trial.repeated(seed=0, fold=fold, folds=folds) for fold in range(folds)]
-    return tuple(open_cohort(repeat.data, cache).split_hash for repeat in repeats)
+def _fold_hashes(spec: StudySpec, trial: TrialSpec, cache: Path) -> dict[str, str]:
+    """The hash that the split of each fold of repeats and ablations must have; none without folds."""
+    confirm = spec.search.confirm
+    numbers = {confirm.folds if confirm else 1, *(ablation.folds for ablation in spec.ablations.values())}
+    return {
+        fold_name(folds, fold): open_cohort(
+            trial.repeated(seed=0, fold=fold, folds=folds).data, cache
+        ).split_hash
+        for folds in sorted(numbers - {1})
+        for fold in range(folds)
+    }
 
 
 def with_present_paths(order: TrialOrder, trial: TrialSpec) -> TrialOrder:

@@ -2,7 +2,7 @@
 
 import torch
 
-from models.contracts import Head, Loss
+from models.contracts import Head, LateFusion, Loss, MapBlock
 from models.siamese import SiameseNet
 from study.data.pairs import Pairs
 from study.engine.training.network import (
@@ -22,7 +22,8 @@ def check_suits(spec: TrialSpec, pairs: Pairs) -> None:
 
     Raises:
         SpecError: Eyes of single images are to be aligned, batches of multilabel samples are to be balanced
-            by class, or labels are to be mixed for a loss or head that needs whole labels.
+            by class, a network is to learn from eyes that it cannot judge one by one, or labels are to be
+            mixed for a loss or head that needs whole labels.
     """
     data, training = spec.data, spec.training
     if data.align != "none" and pairs.num_views == 1:
@@ -35,8 +36,46 @@ def check_suits(spec: TrialSpec, pairs: Pairs) -> None:
             "`training.sampling`: `class_balanced` needs exactly one label a sample, "
             "got a data set of kind multilabel. Set it to shuffle."
         )
+    if training.supervision == "eyes":
+        _require_single_eyes(spec, pairs)
     if data.augmentation.cutmix.probability > 0 and not _takes_shares(spec):
         _require_whole_labels(spec, pairs)
+
+
+def _require_single_eyes(spec: TrialSpec, pairs: Pairs) -> None:
+    """Passes where the network judges each eye by itself, and the labels of eyes are known.
+
+    Raises:
+        SpecError: Something between image and logits sees both eyes, or there are no labels of eyes.
+    """
+    model = spec.model
+    blocks = [
+        (kind, component.name)
+        for kind, component in (("context", model.context), ("attention", model.attention))
+        if _block(kind, component.name).binocular
+    ]
+    rule = "`training.supervision`: `eyes` needs"
+    if pairs.num_views == 1:
+        raise SpecError(f"{rule} samples that are pairs of eyes, got single images. Set it to sample.")
+    if not (pairs.view_targets >= 0).all(-1).any():
+        raise SpecError(f"{rule} labels of single eyes, got none in this data set. Set it to sample.")
+    if not issubclass(components.load("fusion", model.fusion.name), LateFusion):
+        raise SpecError(
+            f"{rule} a fusion of each eye's decisions, got `{model.fusion.name}`. Set model.fusion to late."
+        )
+    for kind, name in blocks:
+        raise SpecError(f"{rule} parts that see one eye, got the {kind} `{name}`. Take one for single eyes.")
+    if not _loss(spec.loss.name).trains_head:
+        raise SpecError(f"{rule} a loss that reads the logits, got `{spec.loss.name}`. Take another loss.")
+    if spec.training.eye_weight:
+        raise SpecError(
+            f"{rule} `training.eye_weight` to be 0, since there is no other part to weigh against."
+        )
+
+
+def _block(kind: str, name: str) -> type[MapBlock]:
+    block: type[MapBlock] = components.load(kind, name)
+    return block
 
 
 def _require_whole_labels(spec: TrialSpec, pairs: Pairs) -> None:
@@ -53,10 +92,12 @@ def _require_whole_labels(spec: TrialSpec, pairs: Pairs) -> None:
             f"`data.augmentation.cutmix.kind`: `standard` mixes labels, got {parts}. "
             f"Set it to same_label, or {_remedy()}."
         )
-    if kind == "same_label" and spec.training.eye_weight and pairs.num_views == 2:
+    learns_from_eyes = spec.training.eye_weight or spec.training.supervision == "eyes"
+    if kind == "same_label" and learns_from_eyes and pairs.num_views == 2:
+        key = "supervision" if spec.training.supervision == "eyes" else "eye_weight"
         raise SpecError(
-            "`data.augmentation.cutmix.kind`: `same_label` mixes the labels of each eye, "
-            f"which `training.eye_weight` learns from, got {parts}. Set eye_weight to 0, or {_remedy()}."
+            "`data.augmentation.cutmix.kind`: `same_label` mixes the labels of each eye, which "
+            f"`training.{key}` learns from, got {parts}. Set that to its default, or {_remedy()}."
         )
 
 

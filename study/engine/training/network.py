@@ -16,17 +16,18 @@ from study.spec.trial_spec import TrialSpec
 
 
 class Criterion(nn.Module):
-    """L(output, encode(y)) + weight · L(output of each eye, encode(y of the eye)).
+    """L(output, encode(y)) + weight · L(output of each eye, encode(y of the eye)), or the second part alone.
 
     The second part is over the eyes whose labels are known.
 
     Attributes:
         loss: Loss of the trial.
         eye_weight: Weight of the eyes' part; 0 leaves it out.
+        eyes_alone: Whether the eyes' part, with weight 1, is all.
         trains_head: Whether the loss trains the head.
     """
 
-    def __init__(self, loss: Loss, head: Head, eye_weight: float) -> None:
+    def __init__(self, loss: Loss, head: Head, eye_weight: float, *, eyes_alone: bool = False) -> None:
         """Puts the parts together.
 
         Args:
@@ -34,10 +35,12 @@ class Criterion(nn.Module):
             head: Head of the network. It says what its logits are compared with; a loss that does not train
                 the head is given the labels themselves.
             eye_weight: Weight of the eyes' part.
+            eyes_alone: Whether to leave the samples' part out.
         """
         super().__init__()
         self.loss = loss
         self.eye_weight = eye_weight
+        self.eyes_alone = eyes_alone
         self.trains_head = loss.trains_head
         self._encode = head.encode if loss.trains_head else _as_they_are
 
@@ -49,12 +52,17 @@ class Criterion(nn.Module):
             targets: Labels of each sample, 0 or 1, "b l".
             view_targets: Labels of each eye, "b v l"; -1 where they are not known.
         """
+        if self.eyes_alone:
+            return self._of_eyes(output, view_targets)
         value: Tensor = self.loss(output, self._encode(targets))
-        if self.eye_weight:
-            known = (view_targets >= 0).all(-1)
-            if known.any():
-                of_eyes = self.loss(output.per_eye(known), self._encode(view_targets[known]))
-                value = value + self.eye_weight * of_eyes
+        return value + self.eye_weight * self._of_eyes(output, view_targets) if self.eye_weight else value
+
+    def _of_eyes(self, output: Output, view_targets: Tensor) -> Tensor:
+        """The loss of the eyes whose labels are known; 0 where none is."""
+        known = (view_targets >= 0).all(-1)
+        if not known.any():
+            return output.logits.sum() * 0  # a gradient of zero, for the optimiser's step
+        value: Tensor = self.loss(output.per_eye(known), self._encode(view_targets[known]))
         return value
 
 
@@ -181,7 +189,8 @@ def build_criterion(spec: TrialSpec, net: SiameseNet, targets: Tensor) -> Criter
         loss: Loss = components.build("loss", spec.loss, net.head.encode(targets).mean(0))
     except ValueError as error:
         raise SpecError(str(error)) from None
-    return Criterion(loss, net.head, spec.training.eye_weight)
+    training = spec.training
+    return Criterion(loss, net.head, training.eye_weight, eyes_alone=training.supervision == "eyes")
 
 
 def without_weights(spec: TrialSpec) -> TrialSpec:

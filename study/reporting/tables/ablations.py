@@ -12,6 +12,7 @@ from study.reporting.row_trials import of_variant
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
 from study.reporting.table import Column, Row, Table, Text, count
+from study.reporting.tuning import tuned_choice, tuning_remarks
 
 
 class Ablations:
@@ -49,6 +50,7 @@ class Ablations:
                 "Test split: mean, standard deviation over seeds, and 95 % interval from resampled "
                 "patients and seeds."
             ),
+            remarks=tuple(remark for name in ablations for remark in tuning_remarks(run, name)),
             synthetic=run.synthetic,
         )
         for name, variants in ablations.items():
@@ -70,5 +72,6 @@ def _row(run: Run, ablation: str, variant: str, tests: Sequence[str], *, is_firs
     """The row of a variant; the first one of an ablation names it."""
     found = of_variant(run, ablation, variant)
     cells = found.cells(run, [(measure, "half", "") for measure in tests])
-    names = (Text(ablation if is_first else ""), Text(variant))
+    choice = tuned_choice(run, found.trials[0]) if found.trials else ""
+    names = (Text(ablation if is_first else ""), Text(f"{variant} ({choice})" if choice else variant))
     return Row(f"{ablation}.{variant}", (*names, count(len(found.trials)), *cells))

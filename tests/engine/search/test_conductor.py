@@ -17,7 +17,6 @@ from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import delete_partial_writes
 from study.engine.orders.publishing import retry_write
 from study.engine.search.conductor import Conductor
-from study.engine.search.plan import TrialResult
 from study.engine.training.outcomes import TimedBatches, TimeLimit, outcome_of
 from study.evidence.records import Outcome, Role, State
 from study.evidence.store import Store
@@ -205,7 +204,8 @@ def test_out_of_memory_can_be_a_failure(tmp_path: Path) -> None:
     order = conductor.next()
     assert order is not None
     conductor.ended(order.key, failure(Outcome.OUT_OF_MEMORY, "no room"))
-    assert conductor.plan.finished[order.key] == TrialResult(Role.SEARCH, State.FAILED, None)
+    result = conductor.plan.finished[order.key]
+    assert (result.role, result.state, result.value) == (Role.SEARCH, State.FAILED, None)
 
 
 def failure(outcome: Outcome, message: str) -> EndMessage:

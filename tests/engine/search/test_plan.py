@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState
 
 from study.engine.orders.trial_order import TrialOrder
-from study.engine.search.plan import UNTRAINED, Plan
+from study.engine.search.following import UNTRAINED
+from study.engine.search.plan import Plan
 from study.evidence.records import FinishedTrial, Role, State
 from study.spec.study_file import StudySpec
 from tests.engine.fake_study import finished_trial

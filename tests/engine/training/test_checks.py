@@ -32,6 +32,8 @@ def cutmix(kind: str, **more: float) -> dict[str, Any]:
     return {"augmentation": {"cutmix": {"kind": kind, **more}}}
 
 
+LATE = {"backbone": "tiny", "fusion": "late"}
+EYES = {"supervision": "eyes"}
 POWERSET = {"backbone": "tiny", "head": "powerset"}
 
 
@@ -68,6 +70,33 @@ POWERSET = {"backbone": "tiny", "head": "powerset"}
             PAIRS,
             "`same_label` mixes the labels of each eye, which `training.eye_weight` learns from",
         ),
+        (
+            spec(cutmix("same_label"), loss="focal", model=LATE, training=EYES),
+            PAIRS,
+            "`same_label` mixes the labels of each eye, which `training.supervision` learns from",
+        ),
+        (spec(model=LATE, training=EYES), SINGLES, "`eyes` needs samples that are pairs of eyes"),
+        (spec(training=EYES), PAIRS, "`eyes` needs a fusion of each eye's decisions, got `concat`"),
+        (
+            spec(model={**LATE, "attention": "mirror_binocular"}, training=EYES),
+            PAIRS,
+            "`eyes` needs parts that see one eye, got the attention `mirror_binocular`",
+        ),
+        (
+            spec(model={**LATE, "context": "osim_per_eye"}, training=EYES),
+            PAIRS,
+            "`eyes` needs parts that see one eye, got the context `osim_per_eye`",
+        ),
+        (
+            spec(model=LATE, loss="contrastive", training=EYES),
+            PAIRS,
+            "`eyes` needs a loss that reads the logits, got `contrastive`",
+        ),
+        (
+            spec(model=LATE, training={**EYES, "eye_weight": 0.5}),
+            PAIRS,
+            "`eyes` needs `training.eye_weight` to be 0",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(trial: TrialSpec, pairs: Pairs, message: str) -> None:
@@ -87,6 +116,7 @@ def test_what_makes_no_sense_is_refused(trial: TrialSpec, pairs: Pairs, message:
         (spec(cutmix("same_label"), loss="contrastive"), PAIRS),
         (spec(cutmix("same_label"), loss="focal"), PAIRS),
         (spec(cutmix("same_label"), training={"eye_weight": 0.5}), PAIRS),
+        (spec(cutmix("same_label"), model=LATE, training=EYES), PAIRS),
         (spec(cutmix("same_label"), loss="focal", training={"eye_weight": 0.5}), SINGLES),
     ],
 )

@@ -73,6 +73,38 @@ def test_eyes_with_known_labels_add_their_own_loss() -> None:
     torch.testing.assert_close(criterion(output, targets, unknown), loss(output, targets))
 
 
+def test_a_network_can_learn_from_single_eyes_alone() -> None:
+    torch.manual_seed(0)
+    head = build_network(spec(), 3, 2).head
+    criterion = Criterion(Bce(torch.full((3,), 0.5)), head, eye_weight=0, eyes_alone=True)
+    view_logits = torch.randn(2, 2, 3, requires_grad=True)
+    output = Output(view_logits.amax(1), torch.randn(2, 4), torch.randn(2, 2, 5), view_logits)
+    wrong = torch.ones(2, 3)  # what is true of the patient does not count
+    eyes = torch.tensor([[[1.0, 0, 0], [-1, -1, -1]], [[0, 1.0, 0], [0, 0, 1.0]]])
+    of_eyes = nn.functional.binary_cross_entropy_with_logits(
+        view_logits[[0, 1, 1], [0, 0, 1]], eyes[[0, 1, 1], [0, 0, 1]]
+    )
+    torch.testing.assert_close(criterion(output, wrong, eyes), of_eyes)
+    nothing = criterion(output, wrong, -torch.ones(2, 2, 3))
+    nothing.backward()
+    assert float(nothing.detach()) == 0
+    assert view_logits.grad is not None
+    assert not view_logits.grad.any()
+
+
+def test_a_network_of_single_eyes_gives_no_eye_anything_of_the_other() -> None:
+    parts = {"model": {"backbone": "tiny", "fusion": "late"}, "training": {"supervision": "eyes"}}
+    net = build_network(spec(**parts), 8, 2).eval()
+    images = torch.randn(2, 2, 3, 32, 32)
+    other = images.clone()
+    other[:, 1] = torch.randn(2, 3, 32, 32)
+    before, after = net(images).view_logits, net(other).view_logits
+    assert before is not None
+    assert after is not None
+    torch.testing.assert_close(before[:, 0], after[:, 0])
+    assert not torch.allclose(before[:, 1], after[:, 1])
+
+
 def test_supervision_of_eyes_gives_the_network_a_head_for_them() -> None:
     net = build_network(spec(training={"eye_weight": 0.3}), 8, 2).eval()
     output = net(torch.randn(2, 2, 3, 32, 32))
