@@ -3,7 +3,6 @@
 import math
 from functools import lru_cache
 
-import numpy as np
 import pandas as pd
 
 from study.evidence.retrieval import is_retrieval
@@ -48,15 +47,15 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
     if origin.measure not in run.measures and not (is_retrieval(origin.measure) and run.kind != "multilabel"):
         reason = f"`{origin.measure}` is not a measure of {run.kind} data."
         return Text("not defined", notes=(reason,), quiet=True)
-    values = [value for value in trial_values(run, origin) if not math.isnan(value)]
-    if not values:
+    values = pd.Series(trial_values(run, origin), index=list(origin.trials)).dropna()
+    if values.empty:
         return Value(value=math.nan, notes=notes, origin=origin)
     found = estimates_of(run).of(origin) if interval else None
     return Value(
-        value=float(np.mean(values)),
+        value=float(values.mean()),
         low=found.low if found else math.nan,
         high=found.high if found else math.nan,
-        spread=float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+        spread=float(values.groupby(run.trials["seed"]).mean().std()),
         notes=notes,
         origin=origin,
     )

@@ -55,7 +55,8 @@ def _trials(run: Run) -> str:
         if states.empty:
             continue
         counted = ", ".join(f"{states[s]} {s}" for s in ("complete", "pruned", "failed") if s in states)
-        parts.append(f"{states.sum()} trials {name} ended ({counted})")
+        trials = "trial" if states.sum() == 1 else "trials"
+        parts.append(f"{states.sum()} {trials} {name} ended ({counted})")
     planned = int(run.study["num_trials"] or 0)
     missing = planned - len(run.of_role("search"))
     sentences = [f"{', '.join(parts)}."] if parts else []

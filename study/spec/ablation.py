@@ -29,8 +29,8 @@ class AblationSpec(Section):
         base: what fills the holes that a variant leaves open: the search's best trial (`best`), or the first
             choice and the lower end (`first`).
         seeds: seeds of the training.
-        folds: number of folds of the patients; above 1 every seed is trained with each fold as test set, and
-            the scores of all folds are pooled by patient.
+        folds: number of folds of the patients; above 1 every seed is trained with each fold as test set. A
+            row is then the mean over the folds, and its interval comes from all patients.
         tune: parameters that each variant chooses for itself before its seeds are trained; null for none.
         variants: settings by dotted key, by the variant's name.
     """

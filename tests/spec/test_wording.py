@@ -86,3 +86,37 @@ def test_names_are_as_short_as_they_can_be_without_being_anothers() -> None:
 def test_a_configuration_has_the_order_of_the_names_and_leaves_out_what_a_trial_lacks() -> None:
     names = {"optimiser.lr": "lr", "model.fusion.gated.dim": "dim", "loss": "loss"}
     assert configuration_text({"loss": "bce", "optimiser.lr": 0.00123456}, names) == "lr 0.00123, loss bce"
+
+
+def test_names_are_as_long_as_they_must_be() -> None:
+    keys = ["optimiser.lr", "model.context.osim.kernel", "model.context.spp.kernel", "loss"]
+    assert list(shortest_names(keys).values()) == ["lr", "osim.kernel", "spp.kernel", "loss"]
+    params = {"optimiser.lr": 0.00123456, "loss": "bce"}
+    assert configuration_text(params, shortest_names(keys)) == "lr 0.00123, loss bce"
+
+
+def test_a_profile_names_each_section_once() -> None:
+    changes = {
+        "training.epochs": 12,
+        "training.seed": 0,
+        "model.backbone": {"type": "categorical", "choices": ["tiny", "squeezenet1_1"]},
+        "ablations.dmsnet_table1": None,
+        "ablations.dmsnet_table3.seeds": [0],
+    }
+    assert changes_text(changes) == (
+        "training: epochs 12, seed 0; model: backbone one of tiny, squeezenet1_1; "
+        "ablations: dmsnet_table1 left out, dmsnet_table3.seeds 0"
+    )
+
+
+def test_tables_and_choices_of_a_profile_go_by_their_names() -> None:
+    changes = {
+        "bundles.attention": {
+            "type": "categorical",
+            "choices": [{"name": "none", "model.attention": "none"}, {"name": "ram"}],
+        },
+        "ablations.svkma_figure16": {"variants": {"svk": {"model.attention": "none"}, "svk_ma": {}}},
+    }
+    assert changes_text(changes) == (
+        "bundles: attention one of none, ram; ablations: svkma_figure16 the variants svk, svk_ma"
+    )

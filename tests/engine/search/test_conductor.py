@@ -3,25 +3,20 @@
 import operator
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from pyarrow import fs
 
 from study.engine.orders import publishing
-from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import delete_partial_writes
 from study.engine.orders.publishing import retry_write
-from study.engine.search.conductor import Conductor
-from study.engine.training.outcomes import TimedBatches, TimeLimit, outcome_of
-from study.evidence.records import Outcome, Role, State
 from study.evidence.store import Store
 from study.spec.errors import StorageError
-from tests.engine.fake_study import Failing, conduct, learnt, require_whole, run, search_of, train
+from tests.engine.fake_study import Failing, conduct, require_whole, run, search_of, train
 
 
 @pytest.fixture(autouse=True)
@@ -161,90 +156,6 @@ def test_a_full_disk_ends_the_study_and_loses_nothing(
     assert search_of(store) == undisturbed
 
 
-def test_a_lost_process_is_tried_elsewhere_and_given_up_in_the_end(tmp_path: Path) -> None:
-    store = Store(tmp_path / "a")
-    conductor = conduct(store)
-    order = conductor.next()
-    assert order is not None
-    conductor.epoch(order.key, learnt(order, 1), judged=True)
-    for _ in range(2):
-        conductor.lost(order.key, Outcome.ERROR, "the node went away")
-        assert conductor.next() == order
-    conductor.lost(order.key, Outcome.ERROR, "the node went away")
-    record = store.read("trial").iloc[0]
-    assert (record["state"], record["outcome"]) == ("failed", "error")
-    assert "3 processes ended under it, the last with: the node went away" in record["message"]
-    run(conductor)
-    require_whole(store)
-
-
-def test_out_of_memory_goes_on_with_half_the_batch(tmp_path: Path) -> None:
-    store = Store(tmp_path / "a")
-    conductor = conduct(store)
-    order = conductor.next()
-    assert order is not None
-    conductor.ended(order.key, failure(Outcome.OUT_OF_MEMORY, "no room for 3 GiB"))
-    again = conductor.next()
-    assert again is not None
-    assert (again.key, again.params) == (order.key, order.params)
-    assert (again.trial_spec().training.batch_size, again.trial_spec().training.accumulate) == (16, 2)
-    conductor.lost(again.key, Outcome.OUT_OF_MEMORY, "Ray killed it")
-    for parts in (4, 8):
-        again = conductor.next()
-        assert again is not None
-        assert again.trial_spec().training.accumulate == parts
-        conductor.ended(again.key, failure(Outcome.OUT_OF_MEMORY, "no room"))
-    record = store.read("trial").iloc[0]
-    assert (record["state"], record["outcome"]) == ("failed", "out_of_memory")
-    assert "batches of 16 are worked on in 8 parts" in record["message"]
-
-
-def test_out_of_memory_can_be_a_failure(tmp_path: Path) -> None:
-    conductor = conduct(Store(tmp_path / "a"), **{"resources.on_out_of_memory": "fail"})
-    order = conductor.next()
-    assert order is not None
-    conductor.ended(order.key, failure(Outcome.OUT_OF_MEMORY, "no room"))
-    result = conductor.plan.finished[order.key]
-    assert (result.role, result.state, result.value) == (Role.SEARCH, State.FAILED, None)
-
-
-def failure(outcome: Outcome, message: str) -> EndMessage:
-    return EndMessage(Ending.FAILED, outcome, message)
-
-
-def reason(conductor: Conductor) -> str:
-    """Why nothing more is given out."""
-    return conductor.plan.stopped
-
-
-def fail(conductor: Conductor, outcome: Outcome, message: str) -> None:
-    order = conductor.next()
-    assert order is not None
-    conductor.ended(order.key, failure(outcome, message))
-
-
-def test_a_study_whose_trials_all_fail_ends_with_the_common_cause(tmp_path: Path) -> None:
-    conductor = conduct(Store(tmp_path / "a"), **{"search.max_consecutive_failures": 3})
-    fail(conductor, Outcome.ERROR, "KeyError: 'x'")
-    fail(conductor, Outcome.ERROR, "KeyError: 'x'")
-    assert reason(conductor) == ""
-    fail(conductor, Outcome.NON_FINITE_LOSS, "the loss was nan")
-    assert reason(conductor) == "3 trials in a row failed, 2 of them with: error: KeyError: 'x'"
-    assert conductor.next() is None
-    assert conductor.plan.done
-    assert conductor.plan.num_left == 6  # five of the search and the untrained network
-
-
-def test_rates_that_diverge_do_not_end_a_study_that_has_a_good_trial(tmp_path: Path) -> None:
-    conductor = conduct(Store(tmp_path / "a"), **{"search.max_consecutive_failures": 2})
-    order = conductor.next()
-    assert order is not None
-    train(conductor, order)
-    for _ in range(4):
-        fail(conductor, Outcome.NON_FINITE_LOSS, "the loss was nan")
-    assert not conductor.plan.stopped
-
-
 @pytest.mark.parametrize("pruner", ["asha", "hyperband", "median", "none"])
 def test_the_deterministic_search_does_not_depend_on_who_is_done_first(tmp_path: Path, pruner: str) -> None:
     settings: dict[str, Any] = {
@@ -293,35 +204,6 @@ def test_repeats_of_the_best_follow_the_search(tmp_path: Path) -> None:
         [(7, 0), (7, 1), (8, 0), (8, 1)] * 2
     )
     assert conduct(store, **{"search.confirm": confirm}).plan.num_left == 0
-
-
-@pytest.mark.parametrize(
-    ("error", "outcome"),
-    [
-        (MemoryError(), Outcome.OUT_OF_MEMORY),
-        (
-            RuntimeError(
-                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"
-            ),
-            Outcome.OUT_OF_MEMORY,
-        ),
-        (RuntimeError("shapes cannot be multiplied"), Outcome.ERROR),
-        (TimeLimit("the trial took 3 s"), Outcome.TIME_LIMIT),
-    ],
-)
-def test_outcomes_are_labelled(error: Exception, outcome: Outcome) -> None:
-    assert outcome_of(error) == outcome
-
-
-def test_a_trial_beyond_its_time_ends_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Batches(list[Sequence[torch.Tensor]]):
-        def set_epoch(self, epoch: int) -> None: ...
-
-    batches = Batches([(torch.zeros(1),), (torch.ones(1),)])
-    assert list(TimedBatches(batches, None, 1e9)) == batches
-    assert list(TimedBatches(batches, 60, 0)) == batches
-    with pytest.raises(TimeLimit, match="took 61 s, allowed are 60 s"):
-        list(TimedBatches(batches, 60, 61))
 
 
 def test_insisting_ends_with_the_place_and_the_cause() -> None:

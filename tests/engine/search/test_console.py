@@ -10,7 +10,6 @@ from study.engine.search.console import Live
 from study.engine.search.plan import TrialResult
 from study.evidence.records import Role, State
 from study.evidence.store import Store
-from study.spec.wording import changes_text, configuration_text, shortest_names
 from tests.engine.fake_study import conduct, epoch_of
 
 
@@ -37,37 +36,3 @@ def test_the_live_line_fits_whole(tmp_path: Path, width: int, there: bool) -> No
     assert line.plain.rstrip(")").endswith("left") != there
     assert ("macro_average_precision" in line.plain) == there
     assert ("search-00000 epoch 12" in line.plain) == there
-
-
-def test_names_are_as_long_as_they_must_be() -> None:
-    keys = ["optimiser.lr", "model.context.osim.kernel", "model.context.spp.kernel", "loss"]
-    assert list(shortest_names(keys).values()) == ["lr", "osim.kernel", "spp.kernel", "loss"]
-    params = {"optimiser.lr": 0.00123456, "loss": "bce"}
-    assert configuration_text(params, shortest_names(keys)) == "lr 0.00123, loss bce"
-
-
-def test_a_profile_names_each_section_once() -> None:
-    changes = {
-        "training.epochs": 12,
-        "training.seed": 0,
-        "model.backbone": {"type": "categorical", "choices": ["tiny", "squeezenet1_1"]},
-        "ablations.dmsnet_table1": None,
-        "ablations.dmsnet_table3.seeds": [0],
-    }
-    assert changes_text(changes) == (
-        "training: epochs 12, seed 0; model: backbone one of tiny, squeezenet1_1; "
-        "ablations: dmsnet_table1 left out, dmsnet_table3.seeds 0"
-    )
-
-
-def test_tables_and_choices_of_a_profile_go_by_their_names() -> None:
-    changes = {
-        "bundles.attention": {
-            "type": "categorical",
-            "choices": [{"name": "none", "model.attention": "none"}, {"name": "ram"}],
-        },
-        "ablations.svkma_figure16": {"variants": {"svk": {"model.attention": "none"}, "svk_ma": {}}},
-    }
-    assert changes_text(changes) == (
-        "bundles: attention one of none, ram; ablations: svkma_figure16 the variants svk, svk_ma"
-    )
