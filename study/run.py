@@ -22,10 +22,12 @@ from study.engine.forecast.preview import measured_share, preview
 from study.engine.orders.driver_lock import driving
 from study.engine.search.conductor import Conductor
 from study.engine.search.console import Live
+from study.engine.search.ensembling import publish_ensemble
 from study.engine.search.journal import Journal
 from study.engine.start.announcement import announcement
 from study.engine.start.provenance import provenance
 from study.engine.start.start import Started, open_store, put_aside, start
+from study.engine.training.judge import judge_of
 from study.evidence.records import Role, State
 from study.evidence.store import Store
 from study.places import CACHE, LOGS
@@ -204,6 +206,7 @@ def _finish(ready: Started, console: Console) -> int:
             )
         return INTERRUPTED
     if complete:
+        _add_ensemble(ready)
         page = _current_page(ready.store) or write_report(ready.store.where)
         best = number_text(plan.best[0] if plan.best else None)
         console.print(f"best {ready.prepared.objective} on validation: {best}")
@@ -216,6 +219,13 @@ def _finish(ready: Started, console: Console) -> int:
         console.print("[bold red]no trial was completed[/]; the reasons stand above and in the records")
         return 1
     return 0
+
+
+def _add_ensemble(ready: Started) -> None:
+    """Publishes the ensemble of the trials, which needs no training."""
+    pairs, trial = ready.prepared.cohort.pairs, ready.prepared.any_trial
+    judge = judge_of(trial, pairs.kind, trains_head=True)
+    publish_ensemble(ready.store, ready.site, trial, judge, pairs.labels)
 
 
 def _current_page(store: Store) -> str | None:

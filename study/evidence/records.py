@@ -35,6 +35,7 @@ class Role(StrEnum):
     TUNE = "tune"
     ABLATION = "ablation"
     BASELINE = "baseline"
+    ENSEMBLE = "ensemble"
 
 
 class Outcome(StrEnum):

@@ -34,7 +34,7 @@ TRIAL = pa.schema(
     [
         ("study", pa.string()),
         ("trial", pa.string()),  # unique key, which is also the name of the trial's folder: search-00003
-        ("role", pa.string()),  # search | confirm | tune | ablation | baseline
+        ("role", pa.string()),  # search | confirm | tune | ablation | baseline | ensemble
         ("number", pa.int32()),  # number of the trial in the search; null outside of the search
         ("table", pa.string()),  # ablation that the trial belongs to or tunes, else empty
         ("variant", pa.string()),  # variant of that ablation, or key of the repeated trial; else empty

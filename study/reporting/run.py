@@ -169,6 +169,12 @@ class Run:
         return key if key in self.trials.index and self.trials.at[key, "state"] == "complete" else None
 
     @cached_property
+    def ensemble(self) -> str | None:
+        """Key of the ensemble that was chosen last; None where none was."""
+        keys = self.of_role("ensemble", "complete").index
+        return str(keys[-1]) if len(keys) else None
+
+    @cached_property
     def _lookup(self) -> ScoreLookup:
         return ScoreLookup(self.scores)
 

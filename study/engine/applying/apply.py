@@ -67,7 +67,9 @@ def chosen_trial(store: Store, key: str | None) -> ChosenTrial:
         SpecError: There is no such trial, or none is complete.
     """
     trials = store.read("trial", columns=["trial", "role", "state", "value", "spec", "head"])
-    complete = trials[(trials["state"] == State.COMPLETE) & (trials["role"] != Role.BASELINE)]
+    complete = trials[
+        (trials["state"] == State.COMPLETE) & ~trials["role"].isin([Role.BASELINE, Role.ENSEMBLE])
+    ]
     if key is not None:
         complete = complete[complete["trial"] == key]
         if complete.empty:

@@ -83,7 +83,7 @@ class Plan:
         self._trained = {
             trial.fingerprint: trial.trial
             for trial in finished
-            if trial.state is State.COMPLETE and trial.role is not Role.BASELINE
+            if trial.state is State.COMPLETE and trial.role not in (Role.BASELINE, Role.ENSEMBLE)
         }
         self._failures: list[str] = []
         searched = {

@@ -1,4 +1,4 @@
-"""All finished trials of the search by validation value, with their test measures; the baselines stand below.
+"""All finished trials of the search by validation value, with test measures; ensemble and baselines below.
 
 Source: the project's own.
 Differs: nothing.
@@ -27,6 +27,8 @@ class Leaderboard:
         keys = [str(key) for key in run.ranked.index]
         rows = [_row(run, key, rank, configuration(run, key), tests) for rank, key in enumerate(keys, 1)]
         baselines = {key: title for name, title in BASELINES.items() if (key := run.baseline(name))}
+        if run.ensemble:
+            baselines = {run.ensemble: _ensemble_title(run, run.ensemble), **baselines}
         rows += [_row(run, key, None, title, tests) for key, title in baselines.items()]
         if not rows:
             return None
@@ -87,6 +89,12 @@ def _row(run: Run, key: str, rank: int | None, title: str, tests: tuple[str, ...
         Value(value=_number(run, key, "seconds_total"), digits=0),
     )
     return Row(key, cells)
+
+
+def _ensemble_title(run: Run, key: str) -> str:
+    """The members of an ensemble with their weights."""
+    weights: dict[str, float] = run.of_trial(key, "params")
+    return f"mean of {', '.join(f'{trial} ({weight:.0%})' for trial, weight in weights.items())}"
 
 
 def _number(run: Run, trial: str, column: str) -> float:
