@@ -17,6 +17,7 @@ TABLES = {
     "odir_cpu": [],
     "svk_ma": ["svkma_table3", "svkma_table6", "svkma_figure16", "svkma_table7"],
     "bfpc": ["li_headline"],
+    "binocular": [],
     "mirror": ["fang_retrieval", "fang_grades"],
 }
 # One trained network fills these: their rows are values of K and classifiers on its embeddings.

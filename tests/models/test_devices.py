@@ -1,0 +1,79 @@
+"""Networks and losses compute on the device of their input: found with imagined tensors, without a GPU."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from study.engine.training.network import build_criterion, build_network
+from study.spec.resolve import resolve
+from study.spec.trial_spec import TrialSpec
+from tests.models.parts import Spec, label
+from tests.models.test_component_contracts import CASES, fresh, inputs
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "search_spaces").glob("*.yaml"))
+NUM_LABELS, IMAGE_PX = 4, 64
+SMALL = {"name": "tiny", "weights": "none", "drop_stages": 0, "freeze": "none"}
+ONE_IMAGE = ("mirror", "svk_ma")  # studies whose samples are single images
+
+
+def devices(*tensors: Tensor | None) -> set[str]:
+    return {tensor.device.type for tensor in tensors if tensor is not None}
+
+
+def networks(path: Path) -> list[TrialSpec]:
+    """Trials of a study that together have every part with every argument, on a small backbone."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for trial in resolve(path, {}, "auto", has_gpu=True).spec.trials_to_check():
+        backbone = trial.model.backbone.model_copy(update=SMALL)
+        model = trial.model.model_copy(update={"backbone": backbone, "attention_at": "last"})
+        parts = {(key, str(getattr(model, key))) for key in type(model).model_fields} | {
+            ("loss", str(trial.loss))
+        }
+        if not parts <= seen:
+            seen |= parts
+            found.append(trial.model_copy(update={"model": model}))
+    return found
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_component_stays_on_its_device(kind: str, spec: Spec, training: bool) -> None:
+    component = fresh(kind, spec, 16).train(training)
+    shapes = [x.shape for x in inputs(component, 2)]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        found = component.to("cuda")(*(torch.empty(shape, device="cuda") for shape in shapes))
+    assert devices(found) == {"cuda"}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_networks_and_losses_of_a_study_stay_on_their_device(path: Path) -> None:
+    num_views = 1 if path.stem in ONE_IMAGE else 2
+    for trial in networks(path):
+        net = build_network(trial, NUM_LABELS, num_views, torch.eye(NUM_LABELS))
+        loss = build_criterion(trial, net, torch.eye(NUM_LABELS))
+        learns_from_eyes = trial.training.eye_weight or trial.training.supervision == "eyes"
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            net.to("cuda")
+            loss.to("cuda")
+            images = torch.empty(4, num_views, 3, IMAGE_PX, IMAGE_PX, device="cuda")
+            targets = torch.empty(4, NUM_LABELS, device="cuda")
+            for training in (True, False):
+                output = net.train(training)(images)
+                assert devices(*output, net.head.scores(output.logits)) == {"cuda"}
+                if not learns_from_eyes:  # imagined tensors cannot say whose labels are known
+                    of_eyes = torch.empty(4, num_views, NUM_LABELS, device="cuda")
+                    assert devices(loss(output, targets, of_eyes)) == {"cuda"}
+
+
+def test_a_tensor_on_the_wrong_device_is_found() -> None:
+    class Forgetful(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.ones(3)
+
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="cuda"):
+        Forgetful().to("cuda")(torch.empty(3, device="cuda"))
