@@ -70,6 +70,7 @@ def test_a_change_names_variants_and_choices_only() -> None:
     choices = [{"name": "none", "model.attention": "none"}, {"name": "ram"}]
     assert change_text({"type": "categorical", "choices": choices}) == "one of none, ram"
     assert change_text({"name": "gated", "dim": 64}) == "gated (dim 64)"
+    assert change_text({"model.fusion": {"name": "casfm", "dim": 64}}) == "model.fusion casfm (dim 64)"
 
 
 def test_changes_name_each_section_once() -> None:
