@@ -1,5 +1,6 @@
 """What a person sees while a study runs: one live line, and one line for each finished trial."""
 
+import re
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -111,5 +112,5 @@ class Live:
 
 
 def short(key: str) -> str:
-    """The key of a trial without the prefix of ablations and baselines, cut to `NAME_WIDTH` letters."""
-    return key.removeprefix("ablation-").removeprefix("baseline-")[:NAME_WIDTH]
+    """The key of a trial without the word for what it was run for, cut to `NAME_WIDTH` letters."""
+    return re.sub("^(ablation|baseline|tune)-", "", key)[:NAME_WIDTH]
