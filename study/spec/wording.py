@@ -79,7 +79,7 @@ def change_text(value: object) -> str:
         return f"the variants {', '.join(value['variants'])}"
     if "choices" in value:
         return f"one of {', '.join(map(change_text, value['choices']))}"
-    if "name" in value and any("." in key for key in value):  # a choice of a bundle: settings by dotted key, and their name
+    if "name" in value and any("." in key for key in value):  # a choice of a bundle, with dotted keys
         return str(value["name"])
     return setting_text(value)
 
