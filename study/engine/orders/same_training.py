@@ -69,7 +69,7 @@ def publish_same(store: Store, order: TrialOrder, source: str) -> Mapping[str, f
 
 def same_training_text(source: str) -> str:
     """What the record and the console say of a trial that is another one's training."""
-    return f"the same training as {source}"
+    return f"same training as {source}"
 
 
 def _of_trial(table: pa.Table, key: str) -> pa.Table:
