@@ -117,17 +117,23 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
     split = data.split
     if split.file is not None:
         return Cohort(images, read_split(split.file, images.pairs))
-    groups = duplicate_groups(images) if split.group_duplicates else None
-    assignment = make_split(
-        images.pairs,
-        val=split.val,
-        test=split.test,
-        seed=split.seed,
-        folds=split.folds,
-        fold=split.fold,
-        groups=groups,
-    )
-    return Cohort(images, assignment)
+    key = images.folder, images.pairs.fingerprint, split.model_dump_json()
+    if key not in _SPLITS:
+        groups = duplicate_groups(images) if split.group_duplicates else None
+        _SPLITS[key] = make_split(
+            images.pairs,
+            val=split.val,
+            test=split.test,
+            seed=split.seed,
+            folds=split.folds,
+            fold=split.fold,
+            groups=groups,
+        )
+    return Cohort(images, _SPLITS[key])
+
+
+# The process of a trial splits the same images again for each trial, which takes longer than a short training.
+_SPLITS: dict[tuple[Path, str, str], pd.DataFrame] = {}
 
 
 def with_generated_images(

@@ -56,8 +56,7 @@ def run_order(
     Returns:
         How the trial ended, with its objectives where it is complete.
     """
-    gc.collect()  # the last trial's network and optimiser hang in cycles, and the process is the same
-    torch.cuda.empty_cache()
+    _free_memory()
     try:
         return _run(order, site, report, device, group, wrap)
     except (
@@ -66,6 +65,21 @@ def run_order(
         return EndMessage(Ending.UNSAVED, message=str(error))
     except Exception as error:  # a trial's failure is a result of the study and must not end it
         return EndMessage(Ending.FAILED, outcome_of(error), f"{type(error).__name__}: {error}")
+
+
+_START = iter(range(2))  # the first two trials import what all trials need
+
+
+def _free_memory() -> None:
+    """Frees the last trial's network and optimiser, which hang in cycles, since the process is the same.
+
+    What the first trials have imported lives as long as the process. The collector need not look through it
+    again for each trial, which would take longer than a short training.
+    """
+    gc.collect()
+    if next(_START, None) is not None:
+        gc.freeze()
+    torch.cuda.empty_cache()
 
 
 def _run(
