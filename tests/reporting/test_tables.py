@@ -223,6 +223,12 @@ def test_retrieval_has_a_row_for_the_chosen_trial(retina: Run) -> None:
     assert whole.low < whole.value < whole.high
 
 
+def test_a_row_without_a_network_of_ours_says_why(retina: Run) -> None:
+    table = build("fang_grades", retina)
+    assert table.cell("solar", "line").text.startswith("ours: not built here: second-order attention")
+    assert table.cell("gem", "line").text == "ours: not run"
+
+
 def test_counts_of_svk_ma_stand_above_ours(ultrasound: Run) -> None:
     table = build("svkma_table1", ultrasound)
     assert table.cell("d1", "images").text == "440"
