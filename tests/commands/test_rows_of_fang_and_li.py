@@ -100,7 +100,7 @@ def best_trials(spec: StudySpec) -> list[dict[str, Scalar]]:
 
 
 def parts(spec: TrialSpec) -> dict[str, nn.Module]:
-    single = spec.data.dataset == "eyepacs"
+    single = spec.data.unit == "eye"
     with torch.device("meta"):
         net = build_network(without_weights(spec), 5 if single else 8, 1 if single else 2)
     return dict(net.named_children())
