@@ -115,14 +115,15 @@ def row(file: str, profile: str, table: str, variant: str) -> TrialSpec:
     return study(file, profile).variant(table, variant, 0, {})
 
 
-def test_every_row_of_the_study_files_is_looked_at() -> None:
-    assert set(ROWS) == {
-        (file, profile, table, variant)
-        for file in ("mirror", "bfpc")
-        for profile in ("full", "laptop")
-        for table, ablation in study(file, profile).ablations.items()
-        for variant in ablation.variants
-    }
+def rows_of(file: str, profile: str) -> set[tuple[str, str]]:
+    tables = study(file, profile).ablations
+    return {(table, variant) for table, ablation in tables.items() for variant in ablation.variants}
+
+
+@pytest.mark.parametrize("file", ["mirror", "bfpc"])
+@pytest.mark.parametrize("profile", ["full", "laptop"])
+def test_every_row_of_the_study_files_is_looked_at(file: str, profile: str) -> None:
+    assert rows_of(file, profile) == {key[2:] for key in ROWS if key[:2] == (file, profile)}
 
 
 @pytest.mark.parametrize(("file", "paper"), [("mirror", "MANet"), ("bfpc", "BFPC-Net")])
