@@ -124,7 +124,7 @@ class Backbone(Contract):
     def attend(
         self,
         attention: Callable[[int], Attention],
-        where: Literal["every_stage", "last_block", "every_block"],
+        where: Literal["input", "every_stage", "last_block", "every_block"],
     ) -> "Backbone":
         """Puts attentions inside the network."""
 

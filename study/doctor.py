@@ -121,11 +121,12 @@ def _list_components(console: Console) -> None:
 
 
 def _list_backbones(console: Console) -> None:
-    from models.backbones._info import FOUNDATIONS  # needs torch, without which the command must still work
+    from models.backbones import FOUNDATIONS, OWN  # needs torch, without which the command must still work
 
     console.print("[bold]backbone[/]")
     console.print(
-        "  tiny, any classification network of torchvision, any network of timm (timm/NAME forces it), and:"
+        f"  {', '.join(OWN)}, any classification network of torchvision, any network of timm "
+        "(timm/NAME forces it), and:"
     )
     for name, foundation in FOUNDATIONS.items():
         info = foundation.info

@@ -1,8 +1,8 @@
-"""Backbones turn an image into a map: any network of torchvision or timm by its name, and a tiny one.
+"""Backbones turn an image into a map: any network of torchvision or timm by its name, and some of our own.
 
-`build_backbone` builds all of them; `models.contracts.Backbone` is the contract. Names: `tiny`; a foundation
-model of `_info.py` (`retfound_mae`, ...); any classification network of torchvision; any network of timm,
-which `timm/NAME` takes even where torchvision has one of that name.
+`build_backbone` builds all of them; `models.contracts.Backbone` is the contract. Names: `tiny` and
+`unet_encoder`; a foundation model of `_info.py` (`retfound_mae`, ...); any classification network of
+torchvision; any network of timm, which `timm/NAME` takes even where torchvision has one of that name.
 """
 
 from difflib import get_close_matches
@@ -14,13 +14,12 @@ from torchvision import models as zoo
 from torchvision.models import list_models
 
 from models.backbones._info import FOUNDATIONS, BackboneInfo, backbone_info
+from models.backbones._own import OWN, build_own
 from models.backbones._stages import StagedBackbone
 from models.backbones._timm import build_timm, is_timm
 from models.backbones._torchvision import build_torchvision, is_torchvision
-from models.backbones._weights import copy_weights, read_weights
-from models.backbones.tiny import WIDTHS, tiny
 
-__all__ = ["FOUNDATIONS", "BackboneInfo", "StagedBackbone", "backbone_info", "build_backbone"]
+__all__ = ["FOUNDATIONS", "OWN", "BackboneInfo", "StagedBackbone", "backbone_info", "build_backbone"]
 
 
 def build_backbone(
@@ -34,7 +33,8 @@ def build_backbone(
     """A network "n 3 h w" -> "n c h' w'".
 
     Args:
-        name: `tiny`, a name of torchvision or timm, `timm/NAME`, or a foundation model (`retfound_mae`, ...).
+        name: `tiny`, `unet_encoder`, a name of torchvision or timm, `timm/NAME`, or a foundation model
+            (`retfound_mae`, ...).
         weights: `none`, `imagenet` (fetched, or from the cache of torch hub or Hugging Face), or a local
             .safetensors, .pth, .pt or .bin file. A foundation model has a file of its authors.
         freeze: `none`, `all`, or the number of leading stages that get no gradient and keep their batch-norm
@@ -50,8 +50,8 @@ def build_backbone(
 
 
 def _whole(name: str, weights: str, image_px: int) -> StagedBackbone:
-    if name == "tiny":
-        return _build_tiny(weights)
+    if name in OWN:
+        return build_own(name, weights)
     if name in FOUNDATIONS:
         _require_file(name, weights)
         return _whole(FOUNDATIONS[name].network, weights, image_px)
@@ -60,12 +60,12 @@ def _whole(name: str, weights: str, image_px: int) -> StagedBackbone:
     plain = name.removeprefix("timm/")
     if is_timm(plain):
         return build_timm(plain, weights, image_px)
-    known = {"tiny", *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}
+    known = {*OWN, *FOUNDATIONS, *list_models(module=zoo), *timm.list_models()}
     near = ", ".join(get_close_matches(plain, known, n=3))
     hint = f"Did you mean {near}?" if near else "See torchvision.models.list_models() and timm.list_models()."
     raise ValueError(
-        "`backbone.name`: must be tiny, a classification network of torchvision or a network of timm, "
-        f"got {name}. {hint}"
+        f"`backbone.name`: must be {', '.join(OWN)}, a classification network of torchvision or a network of "
+        f"timm, got {name}. {hint}"
     )
 
 
@@ -82,15 +82,3 @@ def _require_file(name: str, weights: str) -> None:
         )
     if weights != "none" and not Path(weights).expanduser().is_file():
         raise ValueError(f"`backbone.weights`: must be an existing file for {name}, got {weights}. {way}")
-
-
-def _build_tiny(weights: str) -> StagedBackbone:
-    net = tiny()
-    if weights == "imagenet":
-        raise ValueError(
-            "`backbone.weights`: must be none or a local file for tiny, got imagenet. "
-            "There are no pretrained weights of it."
-        )
-    if weights != "none":
-        copy_weights(net, net, read_weights(weights), weights)
-    return StagedBackbone(net, WIDTHS[-1], [name for name, _ in net.named_children()], WIDTHS)

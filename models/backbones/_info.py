@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import timm
 
+from models.backbones._own import OWN
 from models.backbones._torchvision import is_torchvision
 
 NON_COMMERCIAL = "CC-BY-NC-4.0"
@@ -138,7 +139,7 @@ def backbone_info(name: str) -> BackboneInfo:
     Raises:
         ValueError: The name is unknown.
     """
-    if name == "tiny":
+    if name in OWN:
         return BackboneInfo(licence="", gated=False, pretrained_on=())
     if name in FOUNDATIONS:
         return FOUNDATIONS[name].info
@@ -157,8 +158,8 @@ def _of_timm(name: str) -> BackboneInfo:
     config = timm.get_pretrained_cfg(plain) if timm.is_model(plain.partition(".")[0]) else None
     if config is None:
         raise ValueError(
-            "`backbone.name`: must be tiny, a foundation model or a network of torchvision or timm, "
-            f"got {name}. See timm.list_models()."
+            f"`backbone.name`: must be {', '.join(OWN)}, a foundation model or a network of torchvision or "
+            f"timm, got {name}. See timm.list_models()."
         )
     tag = f"{config.tag or ''} {config.hf_hub_id or ''}"
     seen = {data for part, data in TAGS.items() if part in tag}

@@ -1,5 +1,6 @@
 """The backbone of any network: the network without its classifier, cut into stages that can be frozen."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -133,7 +134,7 @@ class StagedBackbone(Backbone):
     def attend(
         self,
         attention: Callable[[int], Attention],
-        where: Literal["every_stage", "last_block", "every_block"],
+        where: Literal["input", "every_stage", "last_block", "every_block"],
     ) -> "StagedBackbone":
         """Puts attentions inside the network.
 
@@ -141,23 +142,30 @@ class StagedBackbone(Backbone):
 
         Args:
             attention: Makes an attention for a number of channels.
-            where: After each stage; or at the end of the residual branch of the last block or of each block,
-                before the addition.
+            where: On the image itself; after each stage; or at the end of the residual branch of the last
+                block or of each block, before the addition.
 
         Raises:
             ValueError: The network has no such place, or the attention needs more than one map.
         """
-        made = (
-            self._attend_stages(attention)
-            if where == "every_stage"
-            else self._attend_blocks(attention, where)
-        )
+        if where == "input":
+            made = self._attend_input(attention)
+        elif where == "every_stage":
+            made = self._attend_stages(attention)
+        else:
+            made = self._attend_blocks(attention, where)
         if any(one.binocular or one.image_flips for one in made):
             raise ValueError(
                 f"`model.attention_at`: {where} needs an attention that works on one map, "
                 "got one that needs more. Use last for this attention."
             )
         return self
+
+    def _attend_input(self, attention: Callable[[int], Attention]) -> list[Attention]:
+        made = attention(3)
+        self.net = nn.Sequential(OrderedDict(input=made, net=self.net))
+        self.stages = tuple(f"net.{stage}" for stage in self.stages)
+        return [made]
 
     def _attend_stages(self, attention: Callable[[int], Attention]) -> list[Attention]:
         if not isinstance(self.net, nn.Sequential) or not self.stage_channels:

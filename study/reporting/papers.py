@@ -68,6 +68,7 @@ class PaperRow(Part):
         baseline: Baseline of ours that fills the row, instead of what the table's `rows_are` says.
         words: What stands beside `ours` in a row that a baseline fills.
         leaves_out: Parts that the network of the row lacks, for the check on printed numbers.
+        not_built: Why no component of ours is what the row names; it stands in the row until one is trained.
     """
 
     label: str
@@ -75,6 +76,7 @@ class PaperRow(Part):
     baseline: Literal["", "prior", "untrained"] = ""
     words: str = ""
     leaves_out: frozenset[str] = frozenset()
+    not_built: str = ""
 
     @field_validator("values", mode="before")
     @classmethod

@@ -60,10 +60,19 @@ def row_trials(run: Run, paper: PaperTable, key: str) -> RowTrials:
     if key in paper.rows and paper.rows[key].baseline:
         return _of_baseline(run, paper, key)
     if paper.rows_are == "variants":
-        return of_variant(run, paper.ablation, key)
+        return _of_row(run, paper, key)
     if paper.neighbours is not None:
         return _of_neighbours(run, paper, paper.neighbours, key)
     return _of_head(run, paper, key)
+
+
+def _of_row(run: Run, paper: PaperTable, key: str) -> RowTrials:
+    """The variant of the row's name; where none was trained, why there is no such network of ours."""
+    found = of_variant(run, paper.ablation, key)
+    reason = paper.rows[key].not_built if key in paper.rows else ""
+    if reason and found.status == NOT_RUN and not found.trials:
+        return RowTrials(status=Text(f"not built here: {reason}", quiet=True))
+    return found
 
 
 def of_variant(run: Run, ablation: str, variant: str) -> RowTrials:

@@ -49,8 +49,9 @@ class ModelSpec(Section):
         backbone: the network that turns each image into maps, by name or with its settings.
         context: what widens the field of view of a map.
         attention: what weights a map by place or channel.
-        attention_at: where attention stands: after the backbone (`last`), inside the backbone after every
-            stage (`every_stage`), or in its last or every residual block (`last_block`, `every_block`).
+        attention_at: where attention stands: after the backbone (`last`), on the image itself (`input`),
+            inside the backbone after every stage (`every_stage`), or in its last or every residual block
+            (`last_block`, `every_block`).
         pooling: what turns a map into a vector.
         fusion: what makes one vector of both eyes.
         embedding: the vector on which heads and metric losses work.
@@ -60,7 +61,7 @@ class ModelSpec(Section):
     backbone: Annotated[BackboneSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
     context: Annotated[Component, slot("context", "model.context")] = Component(name="none")
     attention: Annotated[Component, slot("attention", "model.attention")] = Component(name="none")
-    attention_at: Literal["last", "every_stage", "last_block", "every_block"] = "last"
+    attention_at: Literal["last", "input", "every_stage", "last_block", "every_block"] = "last"
     pooling: Annotated[Component, slot("pooling", "model.pooling")] = Component(name="average")
     fusion: Annotated[Component, slot("fusion", "model.fusion")] = Component(name="concat")
     embedding: EmbeddingSpec = EmbeddingSpec()

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from study.evidence.store import Store
+from study.reporting.papers import published
 from study.spec.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,6 @@ def test_a_study_file_goes_from_its_phantom_to_its_tables(name: str, tmp_path: P
     assert (trials["role"] == "search").sum() == spec.search.trials
     for table in TABLES[name]:
         rows = pd.read_csv(tmp_path / "runs" / name / "report" / "tables" / f"{table}.csv", index_col=0)
-        expected = OF_ONE_NETWORK.get(table) or list(spec.ablations[table].variants)
+        expected = OF_ONE_NETWORK.get(table) or list(spec.ablations[published(table).ablation].variants)
         measures = rows.drop(columns=["row.1", "line", "synthetic"])
         assert measures.notna().any(axis=1)[expected].all(), rows.to_string()

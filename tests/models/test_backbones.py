@@ -13,6 +13,7 @@ from torchvision.models.resnet import BasicBlock
 
 from models.attentions.mirror_binocular import MirrorBinocular
 from models.attentions.se import SqueezeExcitation
+from models.attentions.spatial import Spatial
 from models.backbones import StagedBackbone, build_backbone
 from models.contracts import Attention
 
@@ -239,6 +240,24 @@ def test_an_attention_after_every_stage() -> None:
     assert not any(module.training for module in stages[0].modules())
 
 
+@pytest.mark.parametrize("name", ["tiny", "vit_tiny_patch16_224"])
+def test_an_attention_on_the_image(name: str) -> None:
+    backbone = build_backbone(name, image_px=32, freeze=2)
+    plain, depths, stages = backbone.net, backbone.depths(), backbone.stages
+    backbone.attend(lambda channels: Spatial(channels, kernel=3), "input").eval()
+    (made,) = (module for module in backbone.modules() if isinstance(module, Spatial))
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(backbone(x), plain(made(x)))
+    assert backbone.stages == tuple(f"net.{stage}" for stage in stages)
+    found = backbone.depths()
+    gate = {found.pop(f"net.input.{key}") for key, _ in made.named_parameters()}
+    assert gate == {max(depths.values())}
+    assert {key.replace("net.net.", "net.", 1): depth for key, depth in found.items()} == depths
+    backbone.train()
+    assert made.training
+    assert all(p.requires_grad for p in made.parameters())
+
+
 @pytest.mark.parametrize(("where", "num"), [("every_block", 8), ("last_block", 1)])
 def test_an_attention_on_residual_branches(where: Literal["every_block", "last_block"], num: int) -> None:
     backbone = build_backbone("resnet18", image_px=32).eval()
@@ -258,12 +277,13 @@ def test_an_attention_on_residual_branches(where: Literal["every_block", "last_b
         ("tiny", gate, "every_block", "residual network of torchvision"),
         ("vit_tiny_patch16_224", gate, "every_stage", "convolutional"),
         ("tiny", MirrorBinocular, "every_stage", "needs an attention that works on one map"),
+        ("tiny", MirrorBinocular, "input", "needs an attention that works on one map"),
     ],
 )
 def test_attentions_that_do_not_fit_are_refused(
     name: str,
     make: Callable[[int], Attention],
-    where: Literal["every_block", "every_stage"],
+    where: Literal["every_block", "every_stage", "input"],
     message: str,
 ) -> None:
     with pytest.raises(ValueError, match=message):

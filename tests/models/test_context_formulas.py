@@ -1,5 +1,6 @@
 """Each context module against its formula, recomputed slowly."""
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
+from models.attentions._mirror import Projection
 from models.contexts.aspp import Aspp
 from models.contexts.channel_spatial import ChannelSpatial
 from models.contexts.none import NoContext
@@ -16,6 +18,7 @@ from models.contexts.osim import Osim
 from models.contexts.osim_per_eye import OsimPerEye
 from models.contexts.ppm import Ppm
 from models.contexts.rfb import Rfb
+from models.contexts.self_attention import SelfAttention
 from models.contexts.simsppf import SimSppf
 from models.contexts.spp import Spp
 from models.contexts.sppf import Sppf
@@ -203,3 +206,21 @@ def test_channel_and_spatial_gates_stand_side_by_side() -> None:
     module = scramble(ChannelSpatial(16))
     torch.testing.assert_close(module(X), torch.cat([module.channel(X), module.spatial(X)], 1))
     assert module.out_channels == 32
+
+
+def test_self_attention_gathers_from_the_whole_map() -> None:
+    module = scramble(SelfAttention(16))
+
+    def theta(projection: Projection) -> Tensor:
+        conv, norm = conv_and_norm(projection.net)
+        y: Tensor = norm(conv(X)).clamp(min=0)
+        return y.flatten(2)
+
+    query, key, value = theta(module.query), theta(module.branch.key), module.branch.value(X).flatten(2)
+    gathered = torch.zeros_like(value)
+    for j in range(63):
+        logits = (key * query[:, :, j : j + 1]).sum(1) / math.sqrt(8)
+        gathered[:, :, j] = (value * logits.softmax(1)[:, None]).sum(2)
+    expected = X + module.branch.out(gathered.unflatten(2, (7, 9)))
+    torch.testing.assert_close(module(X), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(SelfAttention(16)(X), X, rtol=0, atol=0)

@@ -130,6 +130,7 @@ def test_a_batch_without_a_pair_has_no_loss(spec: Spec) -> None:
         ({"name": "focal", "alpha": 2.0}, "loss.focal.alpha"),
         ({"name": "asymmetric", "clip": 1.0}, "loss.asymmetric"),
         ({"name": "cross_entropy", "label_smoothing": 2.0}, "label_smoothing"),
+        ({"name": "average_precision", "bins": 1}, "loss.average_precision.bins"),
     ],
     ids=label,
 )

@@ -14,6 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from models.losses._pairs import matches
 from models.losses.asymmetric import Asymmetric
+from models.losses.average_precision import AveragePrecision
 from models.losses.bce import Bce
 from models.losses.circle import Circle
 from models.losses.contrastive import Contrastive
@@ -289,7 +290,7 @@ def test_supervised_contrastive() -> None:
     torch.testing.assert_close(value, pml.SupConLoss(temperature=0.1)(FUSED, CLASSES), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [Contrastive, Triplet, Circle, SupCon, FineTriplet])
+@pytest.mark.parametrize("loss", [Contrastive, Triplet, Circle, SupCon, FineTriplet, AveragePrecision])
 def test_multi_label_positives_are_overlapping_label_sets(loss: type[Contrastive]) -> None:
     exact, loose = (float(loss(P, min_jaccard=tau)(OUT, MULTI)) for tau in (1.0, 0.3))
     assert exact != pytest.approx(loose, rel=1e-3)

@@ -219,6 +219,7 @@ def test_retrieval_has_a_row_for_the_chosen_trial(retina: Run) -> None:
     table = build("fang_grades", retina)
     grades = [value(table, "chosen", f"grade{i}").value for i in range(5)]
     assert value(table, "chosen", "macro").value == pytest.approx(np.mean(grades))
+    assert table.cell("solar", "line").text.startswith("ours: not built here: second-order attention")
     whole = value(build("fang_retrieval", retina), "chosen", "mhr10")
     assert whole.low < whole.value < whole.high
 

@@ -20,6 +20,7 @@ from models.attentions._mirror import MirrorBranch, MirrorViews
 from models.attentions.mirror_binocular import MirrorBinocular
 from models.contexts.osim import Osim
 from models.contexts.osim_per_eye import OsimPerEye
+from models.contexts.self_attention import SelfAttention
 from models.fusions._cafm import ChannelSpatialCross
 from models.fusions._cross import CrossAttention
 from models.fusions._synergy import Ccam, Ciam
@@ -195,6 +196,10 @@ def _mirror(block: MirrorViews, calls: Calls, shape: tuple[int, int]) -> dict[st
     return {"left-right mirror": _per_eye(across, shape), "upside-down mirror": _per_eye(down, shape)}
 
 
+def _self_attention(block: SelfAttention, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
+    return {"self-attention": _per_eye(_of_mirror(block.branch, calls["branch"][0], None), shape)}
+
+
 def _binocular(block: MirrorBinocular, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
     axis = -1 if block.flip else None
     maps = _per_eye(_of_mirror(block.branch, calls["branch"][0], axis), shape)
@@ -224,6 +229,7 @@ READERS: dict[type[nn.Module], Reader] = {
     OsimPerEye: Reader(("left.gate", "right.gate"), _osim_per_eye),
     MirrorViews: Reader(("horizontal", "vertical"), _mirror),
     MirrorBinocular: Reader(("branch",), _binocular),
+    SelfAttention: Reader(("branch",), _self_attention),
     Ccam: Reader(("gate",), _ccam),
     Ciam: Reader(("gate",), _ciam),
     ChannelSpatialCross: Reader(("place",), _place),

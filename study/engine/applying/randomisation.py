@@ -72,12 +72,8 @@ def _pieces(backbone: Backbone) -> list[list[str]]:
     A key that stands before the end of a stage belongs to that stage.
     """
     keys = list(backbone.state_dict())
-    if isinstance(backbone.net, nn.Sequential):
-        stages = [name for name, _ in backbone.net.named_children()]
-    else:
-        stages = list(backbone.stages)
     ends = []
-    for stage in stages:
+    for stage in backbone.stages:
         own = [place for place, key in enumerate(keys) if key.startswith(f"net.{stage}.")]
         if own:
             ends.append(max(own) + 1)

@@ -53,6 +53,8 @@ def images(num_views: int = 2) -> Tensor:
             {"attention": {"name": "mirror_binocular", "norm": "rows"}},
             {"attention: mirror in the fellow eye"},
         ),
+        ({"context": "self_attention"}, {"context: self-attention"}),
+        ({"attention": "spatial", "attention_at": "input"}, {"backbone: spatial gate"}),
         ({"context": "mirror"}, {"context: left-right mirror", "context: upside-down mirror"}),
         ({"context": "channel_spatial"}, {"context: spatial gate"}),
         ({"context": "osim"}, {"context: scale gate"}),

@@ -64,6 +64,7 @@ def test_the_cascade_goes_from_the_head_to_the_first_stage() -> None:
     [
         ({"embedding": {"dim": 8}, "attention": "cbam"}, ["head", "embedding", "attention"]),
         ({"attention": "spatial", "attention_at": "every_stage"}, ["head"]),
+        ({"attention": "spatial", "attention_at": "input"}, ["head"]),
         ({"pooling": "gem"}, ["head", "fusion"]),
     ],
 )
