@@ -33,7 +33,9 @@ def _place(pairs: Pairs) -> int | None:
     return pairs.labels.index(pairs.normal) if pairs.normal else None
 
 
-def _findings(left: Int8[np.ndarray, " l"], right: Int8[np.ndarray, " l"], normal: int | None) -> Findings | None:
+def _findings(
+    left: Int8[np.ndarray, " l"], right: Int8[np.ndarray, " l"], normal: int | None
+) -> Findings | None:
     known = (left >= 0) & (right >= 0)
     if (left != right)[known].any():
         return "asymmetric"
