@@ -10,7 +10,7 @@ from jaxtyping import Num, Shaped
 from study.evidence.schema import HEATMAPS, OF_RUN, STUDY, TABLES
 
 Rows = Sequence[Mapping[str, Any]]
-_SCHEMAS = {"study": STUDY, **OF_RUN, **TABLES, **HEATMAPS}
+_SCHEMAS = {"study": STUDY, **TABLES, **OF_RUN, **HEATMAPS}
 
 
 def schema_table(name: str, data: Rows | pa.Table) -> pa.Table:

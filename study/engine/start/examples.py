@@ -65,7 +65,7 @@ class _Drawn:
 
     @classmethod
     def of(cls, pairs: Pairs, rows: Int[np.ndarray, " n"], place: int, cutmix: CutMix) -> "_Drawn | None":
-        """Draws among the carriers of a label with the fewest labels, and of these with it in every view.
+        """Draws among the carriers of a label: those that can be mixed, with the fewest labels, in all views.
 
         Args:
             pairs: Data of the study.
@@ -76,23 +76,20 @@ class _Drawn:
         Returns:
             None where no sample carries the label.
         """
-        rng = np.random.default_rng([SEED, place])
-        carriers = rows[pairs.targets[rows, place] == 1]
-        if not len(carriers):
+        carries = pairs.targets[rows, place] == 1
+        if not carries.any():
             return None
-        num_labels = (pairs.targets[carriers] == 1).sum(axis=1)
-        in_one_view = (pairs.view_targets[carriers, :, place] != 1).any(axis=1)
-        rank = 2 * num_labels + in_one_view
-        row = int(rng.choice(carriers[rank == rank.min()]))
-        return cls(row, _partner(pairs, rows, row, cutmix, rng), rng)
-
-
-def _partner(
-    pairs: Pairs, rows: Int[np.ndarray, " n"], row: int, cutmix: CutMix, rng: np.random.Generator
-) -> int | None:
-    groups = cutmix.groups(pairs.targets[rows])
-    others = rows[(groups == groups[rows == row]) & (rows != row)]
-    return int(rng.choice(others)) if len(others) else None
+        rng = np.random.default_rng([SEED, place])
+        group = cutmix.groups(pairs.targets[rows])
+        alone = np.bincount(group)[group] == 1
+        num_labels = (pairs.targets[rows] == 1).sum(axis=1)
+        in_one_view = (pairs.view_targets[rows, :, place] != 1).any(axis=1)
+        keys = np.array([alone, num_labels, in_one_view]).T
+        best = carries & (keys == min(keys[carries].tolist())).all(axis=1)
+        number = int(rng.choice(np.flatnonzero(best)))
+        others = rows[(group == group[number]) & (rows != rows[number])]
+        partner = int(rng.choice(others)) if len(others) else None
+        return cls(int(rows[number]), partner, rng)
 
 
 @dataclass(frozen=True)

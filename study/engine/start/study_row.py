@@ -42,14 +42,20 @@ def _sample_rows(cohort: Cohort) -> list[Row]:
     """Rows of SAMPLES."""
     pairs = cohort.pairs
     rows: list[Row] = []
-    facts = zip(pairs.table.itertuples(), cohort.assignment["split"], findings_of(pairs), strict=True)
-    for (sample, split, findings), target in zip(facts, pairs.targets.tolist(), strict=True):
+    facts = zip(
+        pairs.table.to_dict("records"),
+        cohort.assignment["split"],
+        findings_of(pairs),
+        pairs.targets.tolist(),
+        strict=True,
+    )
+    for sample, split, findings, target in facts:
         row: Row = {
-            "sample": sample.sample,
-            "patient": sample.patient,
+            "sample": sample["sample"],
+            "patient": sample["patient"],
             "split": split,
-            "age": None if math.isnan(sample.age) else sample.age,
-            "sex": sample.sex or None,
+            "age": None if math.isnan(sample["age"]) else sample["age"],
+            "sex": sample["sex"] or None,
             "findings": findings,
             "target": [None if value == UNKNOWN else value for value in target],
             "synthetic": pairs.synthetic,
