@@ -170,15 +170,16 @@ def _draw_panel(axes: Axes, panel: _Enlargement) -> None:
     axes.barh(place - BAR / 2, panel.before, height=BAR, color=GREY, label="training split")
     left = np.zeros(len(place))
     for width, colour, label in (
-        (panel.whole, BLUE, "photographs"),
+        (panel.whole, BLUE, "whole photographs"),
         (panel.mixed, ORANGE, "photographs with CutMix"),
         (panel.generated, GREEN, "generated images"),
     ):
         if width.any():
             axes.barh(place + BAR / 2, width, left=left, height=BAR, color=colour, label=label)
         left += width
+    look: Any = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "size": 7}
     for numbers, shift in ((panel.before, -BAR / 2), (left, BAR / 2)):
         for y, number in enumerate(numbers):
-            axes.text(number, y + shift, f" {number:,.0f}", va="center", size=7)
+            axes.annotate(f"{number:,.0f}", (number, y + shift), **look)
     axes.set_xlim(0, 1.15 * max(panel.before.max(), left.max()))
     axes.tick_params(axis="y", length=0)

@@ -11,7 +11,7 @@ from textwrap import wrap
 from matplotlib.figure import Figure
 
 from study.evidence.run_tables import table_of_run
-from study.reporting.figure import GREY
+from study.reporting.figure import GREY, INK
 from study.reporting.overlays import Canvas, Photo, photo_of
 from study.reporting.results import label_titles
 from study.reporting.run import Run
@@ -99,8 +99,8 @@ class Examples:
             cutmix = f" CutMix pastes a rectangle of {RECTANGLES[mixed]}; a training draws it anew each time."
         return (
             f"One sample of the training split for each label{eyes}, drawn among those with the fewest other "
-            f"labels.{some} The pictures are sharper or coarser than what the networks see.{cutmix} Other "
-            "augmentations are not shown."
+            f"labels.{some} The networks see them at another resolution.{cutmix} Other augmentations are not "
+            "shown."
         )
 
 
@@ -110,4 +110,4 @@ def _stage_lines(stage: str, setting: str) -> list[str]:
 
 def _draw_lines(canvas: Canvas, lines: Sequence[str], x: float, y: float, *, bold: bool = False) -> None:
     for place, line in enumerate(lines):
-        canvas.text(x, y + place * LINE, line, bold=bold, size=7, colour="#222222" if bold else GREY)
+        canvas.text(x, y + place * LINE, line, bold=bold, size=7, colour=INK if bold else GREY)
