@@ -1,5 +1,6 @@
-"""Image files, decoded to 8-bit RGB or refused with a reason."""
+"""Image files, decoded to 8-bit RGB or refused with a reason, and small pictures as JPEG."""
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -77,3 +78,12 @@ def _scaled_down(grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
     """Grey values of more than 8 bits, as their share of 16 bits, or of their maximum where that is more."""
     top = max(65535.0, float(grey.max()))
     return np.repeat((np.clip(grey, 0, None) / top * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def jpeg(pixels: UInt8[np.ndarray, "h w 3"], most_px: int) -> bytes:
+    """The picture as JPEG, its greater side no longer than `most_px`."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((most_px, most_px))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=90)
+    return out.getvalue()

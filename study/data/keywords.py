@@ -12,7 +12,17 @@ import re
 import numpy as np
 from jaxtyping import Int8
 
-LABELS = ("N", "D", "G", "C", "A", "H", "M", "O")
+LABEL_NAMES = {
+    "N": "normal",
+    "D": "diabetic retinopathy",
+    "G": "glaucoma",
+    "C": "cataract",
+    "A": "macular degeneration",
+    "H": "hypertensive retinopathy",
+    "M": "pathological myopia",
+    "O": "other finding",
+}
+LABELS = tuple(LABEL_NAMES)
 COMMA = re.compile("[,，]")
 NORMAL = "normal fundus"
 UNUSABLE = frozenset(

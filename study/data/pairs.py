@@ -38,6 +38,8 @@ class Pairs:
         fingerprint: Hash of everything that decides what the images and labels are.
         skipped: Samples that were left out, by reason.
         load: Decodes the image of a key; can be pickled.
+        label_names: The labels in full, in their order; empty where they are words already.
+        normal: The label of an eye without findings; empty where there is none.
 
     Raises:
         DataError: the parts do not fit together.
@@ -55,6 +57,8 @@ class Pairs:
     fingerprint: str
     load: Loader
     skipped: dict[str, list[str]] = field(default_factory=dict)
+    label_names: tuple[str, ...] = ()
+    normal: str = ""
 
     def __post_init__(self) -> None:
         _check_table(self)

@@ -3,21 +3,19 @@
 There is one set of them in a run: new heat maps replace all that were there.
 """
 
-import io
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from study.evidence.arrow_tables import Rows, schema_table
+from study.evidence.arrow_tables import Rows
+from study.evidence.run_tables import read_run_table, write_run_table
 from study.evidence.schema import HEATMAPS
 from study.evidence.store import Store
-from study.spec.errors import StorageError
+from study.evidence.trial_files import UnusableFileError
 
 GRAD_CAM, ATTENTION = "grad_cam", "attention"
 TRAINED = ""  # the step before any part is randomised
@@ -90,31 +88,21 @@ def write_heatmaps(store: Store, rows: Mapping[str, Rows]) -> None:
         TypeError: A column is not as the schema says.
         StorageError: The run cannot be written to.
     """
-    try:
-        for name in HEATMAPS:
-            out = io.BytesIO()
-            table = schema_table(name, rows[name.removeprefix("heatmaps/")])
-            pq.write_table(table, out, compression="zstd")
-            store.write_bytes(f"{name}.parquet", out.getvalue())
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"`{store.where}/heatmaps`: must be a place to write to ({error}).") from None
+    for name in HEATMAPS:
+        write_run_table(store, name, rows[name.removeprefix("heatmaps/")])
 
 
 def read_heatmaps(store: Store) -> HeatMaps | None:
     """The run's heat maps; None where there are none, or unusable ones, which `store.problems` then names."""
     try:
-        content = {name: store.read_bytes(f"{name}.parquet") for name in HEATMAPS}
-    except StorageError:
+        tables = [read_run_table(store, name, schema) for name, schema in HEATMAPS.items()]
+    except UnusableFileError as problem:
+        _note_problem(store, str(problem))
         return None
-    try:
-        tables = {name: pq.read_table(io.BytesIO(data)) for name, data in content.items()}
-    except (OSError, pa.ArrowException) as error:
-        _note_problem(store, f"cannot be read ({error})")
+    frames = [table.to_pandas() for table in tables if table is not None]
+    if len(frames) < len(HEATMAPS):
         return None
-    if wrong := [name for name, table in tables.items() if not table.schema.equals(HEATMAPS[name])]:
-        _note_problem(store, f"{wrong[0]}.parquet has other columns than the schema")
-        return None
-    samples, maps, checks = (table.to_pandas() for table in tables.values())
+    samples, maps, checks = frames
     shown = set(zip(samples["trial"], samples["sample"], strict=True))
     mapped = set(zip(maps["trial"], maps["sample"], strict=True))
     if mapped != shown or not set(checks["trial"]) <= set(samples["trial"]):

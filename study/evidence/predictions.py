@@ -1,6 +1,6 @@
 """Predictions and embeddings of one trial in memory, to their tables and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,7 +59,13 @@ class Predictions:
 
     def known(self) -> "Predictions":
         """Only the samples of which every label is known."""
-        rows = _all_known(self.target)
+        return self._only(_all_known(self.target))
+
+    def among(self, samples: Collection[str]) -> "Predictions":
+        """Only the samples with these names."""
+        return self._only(np.array([name in samples for name in self.sample], dtype=bool))
+
+    def _only(self, rows: Bool[np.ndarray, " n"]) -> "Predictions":
         return replace(
             self,
             sample=_kept(self.sample, rows),

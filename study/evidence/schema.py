@@ -16,6 +16,7 @@ STUDY = pa.schema(
         ("cautions", pa.list_(pa.string())),  # licences of pretrained weights, and images that they saw
         ("kind", pa.string()),  # multilabel | classes | grades
         ("labels", pa.list_(pa.string())),  # names, in the order of every list with one value a label
+        ("label_names", pa.list_(pa.string())),  # the same in full; empty where the labels are words already
         ("num_views", pa.int8()),  # 2 where a sample is a pair of eyes, 1 where it is one image
         ("data_fingerprint", pa.string()),
         ("split_hash", pa.string()),
@@ -137,6 +138,31 @@ NEIGHBOURS = pa.schema(
     ]
 )
 
+SAMPLES = pa.schema(
+    [
+        ("sample", pa.string()),
+        ("patient", pa.string()),
+        ("split", pa.string()),  # train | val | test
+        ("age", pa.float64()),  # in years; null where unknown
+        ("sex", pa.string()),  # in the words of the data set; null where unknown
+        ("findings", pa.string()),  # asymmetric | symmetric | normal, by each eye's labels; null if unknown
+        ("target", pa.list_(pa.int8())),  # as in PREDICTIONS
+        ("synthetic", pa.bool_()),
+    ]
+)
+
+EXAMPLES = pa.schema(
+    [
+        ("label", pa.string()),  # label that the sample stands for
+        ("sample", pa.string()),  # a sample of the training split
+        ("stage", pa.string()),  # raw | illumination | cutmix
+        ("setting", pa.string()),  # empty | name of the correction | kind of CutMix
+        ("partner", pa.string()),  # sample that CutMix took the rectangle from; else null
+        ("images", pa.list_(pa.binary())),  # JPEG of each view
+        ("synthetic", pa.bool_()),
+    ]
+)
+
 HEATMAP_SAMPLES = pa.schema(
     [
         ("trial", pa.string()),
@@ -189,9 +215,12 @@ TABLES = {
 }
 """The tables of a trial."""
 
+OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES}
+"""The tables of a run that are written before its first trial."""
+
 HEATMAPS = {
     "heatmaps/samples": HEATMAP_SAMPLES,
     "heatmaps/maps": HEATMAP_MAPS,
     "heatmaps/checks": HEATMAP_CHECKS,
 }
-"""The tables of a run, not of a trial."""
+"""The tables of a run that are written after its trials."""

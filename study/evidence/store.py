@@ -1,6 +1,7 @@
 """The records of a run: one folder of Parquet tables for each finished trial.
 
     <run>/study.parquet
+    <run>/{samples,examples}.parquet                        facts of the samples, and pictures of a few
     <run>/trials/<key>/{trial,epochs,predictions,embeddings,scores,neighbours}.parquet
     <run>/trials/<key>/weights.safetensors                  only of the trials that keep their weights
     <run>/heads/<key>/<head>/{predictions,scores}.parquet   a head that was fitted on the embeddings later

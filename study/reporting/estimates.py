@@ -13,10 +13,12 @@ import numpy as np
 
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
+from study.evidence.predictions import Predictions
 from study.evidence.retrieval import is_retrieval, retrieval_means
 from study.evidence.score import decisions_of, tuned_thresholds
 from study.evidence.statistics.bootstrap import DecidedPredictions, Estimate, Resamples, estimate, interval
 from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
+from study.reporting.patient_groups import patient_groups
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import Origin
@@ -45,12 +47,12 @@ class Estimates:
         if origin.measure not in self.run.measures:
             return None
         metric = self.run.measures[origin.measure]
-        together = [metric]
-        if not metric.per_label:
+        together, alone = [metric], metric.per_label or origin.group  # of a group, few metrics are shown
+        if not alone:
             together = [m for m in self.run.measures.values() if not m.per_label]
         source = replace(
             origin,
-            measure=metric.name if metric.per_label else "",
+            measure=metric.name if alone else "",
             label="",
             decision=self.run.decision_rule(origin.decision),
             minus=None,
@@ -111,10 +113,18 @@ class Estimates:
         """Whether a greater value of the measure is better."""
         return is_retrieval(measure) or self.run.measures[measure].greater_is_better
 
+    def predictions(self, origin: Origin, trial: str) -> Predictions | None:
+        """One training's predictions for the origin's patients; None where there are none."""
+        run = self.run
+        found = run.predictions(trial, split=origin.split, head=origin.head, setting=origin.setting)
+        if found is None or not origin.group:
+            return found
+        among = found.among(patient_groups(run)[origin.group].samples)
+        return among if among.sample else None
+
     def judged(self, source: Origin, trial: str) -> DecidedPredictions | None:
         """One training's predictions and decisions; None where they are missing."""
-        run = self.run
-        found = run.predictions(trial, split=source.split, head=source.head, setting=source.setting)
+        run, found = self.run, self.predictions(source, trial)
         if found is None:
             return None
         rule, thresholds = run.decision_rule(source.decision), None

@@ -47,7 +47,7 @@ class RunHeatMaps:
 
     def photos(self, trial: str, sample: str) -> list[Photo]:
         """The eyes as the trial's network saw them."""
-        return [_photo(data) for data in self._row(trial, sample)["images"]]
+        return [photo_of(data) for data in self._row(trial, sample)["images"]]
 
     def label(self, sample: str) -> str:
         """The label that the maps of the sample are about."""
@@ -153,7 +153,8 @@ def heat_over(photo: Photo, heat: Float[np.ndarray, "h w"], greatest: float, lea
     return np.asarray(mixed * 255 + 0.5, dtype=np.uint8)
 
 
-def _photo(data: bytes) -> Photo:
+def photo_of(data: bytes) -> Photo:
+    """A stored picture at the size of a figure."""
     photo = Image.open(io.BytesIO(data)).convert("RGB")
     return np.asarray(photo.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BICUBIC))
 

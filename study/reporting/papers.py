@@ -131,6 +131,7 @@ class PaperTable(Part):
         reference: Row that the paper proposes.
         with_chosen: Whether the run's chosen trial has a row of its own.
         drawn_together: Whether the figures that compare variants show the ablation of this table.
+        by_group: Whether the variants of this table's ablation are also scored on groups of patients.
         rows: The rows.
         our_choices: What the paper does not state and we had to choose.
         remarks: Sentences under the table.
@@ -156,6 +157,7 @@ class PaperTable(Part):
     reference: str = ""
     with_chosen: bool = False
     drawn_together: bool = False
+    by_group: bool = False
     rows: dict[str, PaperRow]
     our_choices: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -63,7 +63,7 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
 
 def trial_values(run: Run, origin: Origin) -> list[float]:
     """The origin's number in each of its trials: as stored, or computed where it is not stored."""
-    if origin.setting:
+    if origin.setting or origin.group:
         return [estimates_of(run).point(origin, trial) for trial in origin.trials]
     stored = [
         run.score(
@@ -111,6 +111,11 @@ def parameter_names(run: Run) -> dict[str, str]:
     for params in run.trials["params"]:
         keys |= dict.fromkeys(params)
     return shortest_names(list(keys))
+
+
+def label_titles(run: Run) -> tuple[str, ...]:
+    """The labels in words, where the data set has some: `diabetic retinopathy` for D."""
+    return tuple(run.study["label_names"] or run.labels)
 
 
 def setting_words(value: object) -> str:

@@ -150,11 +150,23 @@ def compared_variants(run: Run) -> tuple[str, dict[str, tuple[str, ...]]]:
 
     It is the ablation of a paper's table that asks for it (`drawn_together`), else the first one.
     """
+    return _variants(run, [paper.ablation for paper in published_tables() if paper.drawn_together])
+
+
+def variants_by_group(run: Run) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """The ablation whose variants are scored on groups of patients, and each variant's complete trials.
+
+    It is the ablation of a paper's table that asks for it (`by_group`), else the first one.
+    """
+    return _variants(run, [paper.ablation for paper in published_tables() if paper.by_group])
+
+
+def _variants(run: Run, asked: Sequence[str]) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """The first of the ablations that was run, else any first one, and each variant's complete trials."""
     trials = run.of_role("ablation", "complete")
     ablations = [str(name) for name in trials["table"].unique()]
     if not ablations:
         return "", {}
-    asked = [paper.ablation for paper in published_tables() if paper.drawn_together]
     ablation = next((name for name in asked if name in ablations), ablations[0])
     by_variant = trials[trials["table"] == ablation].groupby("variant", sort=False)
     return ablation, {str(name): tuple(map(str, group.index)) for name, group in by_variant}

@@ -20,6 +20,7 @@ class Origin:
         split: Split of the predictions.
         decision: Rule by which labels are decided.
         label: The label whose own value it is; empty for the aggregate over the labels.
+        group: Key of the group of patients that is looked at alone; empty for all patients.
         minus: Origin of the number that is subtracted, where this is a difference between two rows of ours.
         less: The published number that is subtracted, where this is a difference from a paper.
     """
@@ -31,6 +32,7 @@ class Origin:
     split: str = "test"
     decision: str = "half"
     label: str = ""
+    group: str = ""
     minus: "Origin | None" = None
     less: float = 0.0
 

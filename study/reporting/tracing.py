@@ -11,6 +11,7 @@ from study.reporting import rendering
 from study.reporting.assembly import Report
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
+from study.reporting.patient_groups import patient_groups
 from study.reporting.results import configuration, head_name
 from study.reporting.run import Run
 from study.reporting.table import Origin, Published, Table, Value
@@ -80,6 +81,9 @@ def explain_origin(run: Run, origin: Origin) -> list[str]:
         f"decisions  {run.decided_by(origin.measure, origin.decision)}",
         f"mean of    {len(origin.trials)} training{plural}, {origin.split} split",
     ]
+    if origin.group:
+        title = patient_groups(run)[origin.group].title
+        lines.append(f"patients   {title}, by {run.store.where}/samples.parquet")
     for trial in origin.trials:
         lines += _explain_trial(run, origin, trial)
     if origin.less:
@@ -97,7 +101,7 @@ def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
     head_words, file = head_name(head, origin.setting), "predictions"
     if is_retrieval(origin.measure):
         head_words, file = RETRIEVAL, "embeddings"
-    found = run.predictions(trial, split=origin.split, head=head, setting=origin.setting)
+    found = estimates_of(run).predictions(origin, trial)
     samples = (
         f"{len(found.sample)} samples of {len(set(found.patient))} patients" if found else "no predictions"
     )

@@ -80,6 +80,7 @@ class Eyepacs:
             root=str(self.root),
             fingerprint=fingerprint(images, left + right, grades),
             load=ImageFolder(str(images)),
+            normal=GRADES[0],
         )
 
     @staticmethod

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from study.data.images import ImageFolder
-from study.data.keywords import LABELS, eye_labels
+from study.data.keywords import LABEL_NAMES, LABELS, eye_labels
 from study.data.pairs import Pairs, fingerprint, pairs_table
 from study.data.sheets import binary_targets, numbers, read_sheet, texts
 from study.spec.errors import DataError
@@ -64,6 +64,8 @@ class Odir5k:
             root=str(self.root),
             fingerprint=fingerprint(images, left + right, targets, view_targets),
             load=ImageFolder(str(images)),
+            label_names=tuple(LABEL_NAMES.values()),
+            normal="N",
         )
 
     def _layout(self) -> tuple[Path, Path]:

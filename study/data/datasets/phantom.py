@@ -23,7 +23,7 @@ from jaxtyping import Int8, UInt8
 from pydantic import Field
 
 from study.data.datasets.eyepacs import GRADES
-from study.data.keywords import LABELS
+from study.data.keywords import LABEL_NAMES, LABELS
 from study.data.pairs import EYES, Pairs, digest, one_hot, pairs_table
 from study.data.phantom.fundus import draw_fundus
 from study.data.phantom.patients import Patient, fundus_patient, graded_patient, patient_rng
@@ -96,6 +96,7 @@ class Phantom:
         targets: Int8[np.ndarray, "n l"],
         view_targets: Int8[np.ndarray, "n 2 l"],
     ) -> Pairs:
+        is_fundus = self.variant == "fundus"
         names = [str(i) for i in range(len(patients))]
         left = [f"phantom/{self.variant}/{name}/left" for name in names]
         right = [f"phantom/{self.variant}/{name}/right" for name in names]
@@ -103,8 +104,8 @@ class Phantom:
         sexes = [patient.sex for patient in patients]
         return Pairs(
             dataset="phantom",
-            labels=LABELS if self.variant == "fundus" else GRADES,
-            kind="multilabel" if self.variant == "fundus" else "grades",
+            labels=LABELS if is_fundus else GRADES,
+            kind="multilabel" if is_fundus else "grades",
             num_views=2,
             table=pairs_table(names, names, left, right, ages, sexes),
             targets=targets,
@@ -113,6 +114,8 @@ class Phantom:
             root="",
             fingerprint=self._fingerprint(),
             load=_Drawing(self.seed, self.size_px),
+            label_names=tuple(LABEL_NAMES.values()) if is_fundus else (),
+            normal="N" if is_fundus else GRADES[0],
         )
 
     def _read_frames(self) -> Pairs:

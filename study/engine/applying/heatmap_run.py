@@ -1,6 +1,5 @@
 """Heat maps of finished trials on the same test samples: Grad-CAM, attention maps and their sanity check."""
 
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from typing import Self
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from models.siamese import SiameseNet
 from study.data.batches import Batches
 from study.data.cohort import open_images
+from study.data.images import jpeg
 from study.data.pairs import Pairs
 from study.data.preprocessing import NORMALISE
 from study.data.source import open_dataset
@@ -142,7 +141,7 @@ class _ShownNetwork:
                 "target": predictions.target[at].tolist(),
                 "score": predictions.score[at].tolist(),
                 "decided": self.trial.decided[at].tolist(),
-                "images": [_jpeg(eye) for eye in eyes],
+                "images": [jpeg(eye, PICTURE_PX) for eye in eyes],
                 "synthetic": self.pairs.synthetic,
             }
             rows.append(row)
@@ -266,11 +265,3 @@ def _nearest_mean(store: Store, key: str, device: torch.device) -> Evidence:
     train = embeddings_of(store.read_table("embeddings", [key], filters={"split": "train"}))[0].known()
     embedding = torch.from_numpy(train.embedding).to(device)
     return nearest_mean(embedding, torch.from_numpy(train.target).float().to(device))
-
-
-def _jpeg(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((PICTURE_PX, PICTURE_PX))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=90)
-    return out.getvalue()

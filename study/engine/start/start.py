@@ -13,10 +13,12 @@ from study.engine.orders.pending_orders import PendingOrders, delete_partial_wri
 from study.engine.orders.trial_order import Site, TrialOrder, fold_name
 from study.engine.search.plan import Plan, TrialResult
 from study.engine.start.class_prior import CLASS_PRIOR, publish_class_prior
+from study.engine.start.examples import example_rows
 from study.engine.start.identity import extensions, require_same_study
 from study.engine.start.preparing import Prepared, Progress, prepare
 from study.engine.start.study_row import write_study
 from study.evidence.records import FinishedTrial, Role, State, finished_trials, learning_curves
+from study.evidence.run_tables import write_run_table
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from study.spec.resolve import Resolved
@@ -102,6 +104,8 @@ def start(
     delete_partial_writes(store)
     prepared = prepare(store, spec, cache, decoded, generating)
     write_study(store, resolved, prepared, extensions(store, accepted))
+    if accepted or not store.exists(store.path("examples.parquet")):  # an extension may add settings
+        write_run_table(store, "examples", example_rows(prepared.cohort, prepared.trials))
     site = _site(spec, store, prepared, provenance, cache)
     finished = finished_trials(store)
     plan = _take_up(spec, store, finished, prepared)

@@ -1,18 +1,26 @@
-"""What a run folder says about its study as a whole: `study.parquet`, `study.yaml` and `split.csv`."""
+"""What a run folder says about its study as a whole.
+
+It is in `study.parquet`, `study.yaml`, `split.csv` and `samples.parquet`.
+"""
 
 import json
+import math
 from dataclasses import asdict
 
 import yaml
 
+from study.data.cohort import Cohort
+from study.data.findings import findings_of
 from study.engine.start.preparing import Prepared
+from study.evidence.predictions import UNKNOWN
 from study.evidence.records import Row
+from study.evidence.run_tables import write_run_table
 from study.evidence.store import Store
 from study.spec.resolve import Resolved
 
 
 def write_study(store: Store, resolved: Resolved, prepared: Prepared, extensions: str) -> None:
-    """Writes the row of the study, the resolved study file, and the split.
+    """Writes the row of the study, the resolved study file, the split, and the facts of the samples.
 
     The split can be edited and given back as `data.split.file`.
 
@@ -27,6 +35,33 @@ def write_study(store: Store, resolved: Resolved, prepared: Prepared, extensions
     store.write_bytes("study.yaml", yaml.safe_dump(data, sort_keys=False).encode())
     split = prepared.cohort.assignment.to_csv(index=False, lineterminator="\n")
     store.write_bytes("split.csv", split.encode())
+    write_run_table(store, "samples", _sample_rows(prepared.cohort))
+
+
+def _sample_rows(cohort: Cohort) -> list[Row]:
+    """Rows of SAMPLES."""
+    pairs = cohort.pairs
+    rows: list[Row] = []
+    facts = zip(
+        pairs.table.to_dict("records"),
+        cohort.assignment["split"],
+        findings_of(pairs),
+        pairs.targets.tolist(),
+        strict=True,
+    )
+    for sample, split, findings, target in facts:
+        row: Row = {
+            "sample": sample["sample"],
+            "patient": sample["patient"],
+            "split": split,
+            "age": None if math.isnan(sample["age"]) else sample["age"],
+            "sex": sample["sex"] or None,
+            "findings": findings,
+            "target": [None if value == UNKNOWN else value for value in target],
+            "synthetic": pairs.synthetic,
+        }
+        rows.append(row)
+    return rows
 
 
 def _row(resolved: Resolved, prepared: Prepared, extensions: str) -> Row:
@@ -48,6 +83,7 @@ def _row(resolved: Resolved, prepared: Prepared, extensions: str) -> Row:
         "cautions": list(prepared.cautions),
         "kind": pairs.kind,
         "labels": list(pairs.labels),
+        "label_names": list(pairs.label_names),
         "num_views": pairs.num_views,
         "data_fingerprint": pairs.fingerprint,
         "split_hash": cohort.split_hash,
