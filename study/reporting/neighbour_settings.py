@@ -101,16 +101,17 @@ def winning_options(run: Run, stability: ChoiceStability) -> pd.DataFrame:
 
     Returns:
         Columns parameter, option, probability, tried (share of the settings that have the option). There are
-        no rows where the trials have no neighbours.
+        no rows where the trials have no neighbours, nor for a parameter with one option.
     """
     columns = ["parameter", "option", "probability", "tried"]
     found = neighbour_settings_of(run)
     if found is None:
         return pd.DataFrame(columns=columns)
-    wins = _wins(run, stability, _settings(found.options)).reshape(found.values.shape[1:])
-    wins /= len(stability.selection.picks)
+    wins = _wins(run, stability, found).reshape(found.values.shape[1:]) / len(stability.selection.picks)
     table = []
     for axis, (key, options) in enumerate(zip(NAMES, found.options, strict=True)):
+        if len(options) == 1:
+            continue
         of_option = wins.sum(axis=tuple(other for other in range(3) if other != axis))
         for part in np.array_split(np.arange(len(options)), min(NUM_RANGES, len(options))):
             first, last = options[part[0]], options[part[-1]]
@@ -119,13 +120,16 @@ def winning_options(run: Run, stability: ChoiceStability) -> pd.DataFrame:
     return pd.DataFrame(table, columns=columns)
 
 
-def _wins(run: Run, stability: ChoiceStability, settings: list[str]) -> Float[np.ndarray, " s"]:
+def _wins(run: Run, stability: ChoiceStability, found: NeighbourSettings) -> Float[np.ndarray, " s"]:
     """In how many resamples each setting is the best one of the picked trial."""
+    settings = _settings(found.options)
     wins = np.zeros(len(settings))
-    order = sorted(range(len(settings)), key=lambda i: split_setting(settings[i])[1])  # one search for a way
+    order = sorted(range(len(settings)), key=lambda i: split_setting(settings[i])[1])  # one search a way
     metric, picks = run.measures[run.head_measure], stability.selection.picks
     for place in np.unique(picks):
         trial = stability.keys[place]
+        if trial not in found.trials:
+            continue
         at_settings = predictions_at_settings(
             run.store, trial, "val", HEAD, [settings[i] for i in order], exclusive=run.kind != "multilabel"
         )

@@ -50,6 +50,7 @@ class SettingsRun(FakeRun):
         rows: list[dict[str, Any]] = []
         for k, value in zip(K, self.curve, strict=True):
             for way in ("euclidean, uniform", "euclidean, distance", "cosine, uniform", "cosine, distance"):
+                row: dict[str, Any]
                 row = {"trial": key, "head": "knn", "setting": f"k={k}, {way}", "split": "val", "label": ""}
                 row |= {"decision": "argmax", "metric": self.objective, "synthetic": False}
                 noise = 0.004 * self.random.normal()
@@ -163,7 +164,8 @@ def test_figures_without_room_for_all_show_the_most_important_and_say_so(
     caption = components.load("figure", "slices")().caption(slices)
     assert "is red. 6 of the 18 parameters are left out: the least important." in caption
     caption = components.load("figure", "parallel")().caption(parallel)
-    assert caption.endswith("8 of the 16 parameters are left out: the least important.")
+    num = 16 if name == "k" else 15  # where K does nothing, every trial has K = 1, and K has no axis
+    assert caption.endswith(f"{num - 8} of the {num} parameters are left out: the least important.")
 
 
 def test_with_few_trials_the_last_parameters_are_left_out_and_k_is_kept(tmp_path: Path) -> None:
@@ -249,6 +251,20 @@ def test_options_share_the_probability_where_neighbours_settings_do_not_matter(t
     assert probabilities(table, "optimiser.lr")[-1] > 0.95
     assert probabilities(table, "knn.k") == pytest.approx([17 / 50, 17 / 50, 16 / 50])
     assert probabilities(table, "knn.distance") == pytest.approx([0.5, 0.5])
+
+
+def test_neighbours_of_a_retrieval_are_shown_by_their_own_measure(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "retrieval", kind="grades", patients=40)
+    run.study(objective="macro_map@10")
+    for i in range(3):
+        key = f"search-{i:05d}"
+        run.trial(key, run.predictions(key, 1.0), number=i, value=0.5 + 0.1 * i, objective="macro_map@10")
+    loaded = load_run(str(tmp_path / "retrieval"))
+    curve = data("neighbours", loaded)
+    assert (curve.measure, curve.rows["k"].max()) == ("quadratic_kappa", 40)
+    slices = data("slices", loaded)
+    assert [part.name for part in slices.slices] == list(NAMES.values())
+    assert "quadratic" in components.load("figure", "slices")().caption(slices)
 
 
 def test_settings_that_few_trials_tried_and_trials_that_lack_one_are_left_out(runs: dict[str, Run]) -> None:

@@ -88,9 +88,10 @@ class Importance:
             )
         if len(data.neighbours):
             parts.append(
-                "K, distance and vote of nearest neighbours were tried on every trial: the variance of their "
-                f"{full_name(data.neighbour_measure)} on validation between the options in a trial, beside "
-                "that between the trials; dashed: what shuffled settings reach by chance."
+                "K, distance and vote of nearest neighbours were tried on every trial. Of the variance of "
+                f"their {full_name(data.neighbour_measure)} on validation, their bars are the part between "
+                "options inside of a trial, and one bar is the part between trials; dashed: what settings "
+                "reach that are shuffled inside of each trial."
             )
         return " ".join([*parts, "Parameters in grey are not above chance."])
 
