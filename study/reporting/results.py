@@ -7,6 +7,7 @@ import pandas as pd
 
 from study.evidence.retrieval import is_retrieval
 from study.reporting.estimates import estimates_of
+from study.reporting.neighbour_settings import NAMES, own_setting
 from study.reporting.redaction import without_folders
 from study.reporting.run import Run
 from study.reporting.table import Cell, Origin, Text, Value
@@ -99,9 +100,14 @@ def failed(trials: pd.DataFrame) -> Text:
 
 
 def configuration(run: Run, trial: str) -> str:
-    """What the search chose for a trial: `backbone resnet50, lr 0.00012`."""
+    """What the search chose for a trial, and its neighbours' setting: `backbone resnet50, lr 0.00012`."""
+    return without_folders(configuration_text(chosen_params(run, trial), parameter_names(run) | NAMES))
+
+
+def chosen_params(run: Run, trial: str) -> dict[str, object]:
+    """The parameters of a trial of the search, with K, distance and vote where neighbours stand for it."""
     params: dict[str, object] = run.of_trial(trial, "params")
-    return without_folders(configuration_text(params, parameter_names(run)))
+    return params | own_setting(run, trial) if params else {}
 
 
 @lru_cache(maxsize=8)

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from study.evidence.store import Store
 from study.reporting.papers import published
 from study.spec.resolve import resolve
+from tests.engine.one_trial import order_of, train_whole
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
@@ -63,3 +65,27 @@ def test_a_study_file_goes_from_its_phantom_to_its_tables(name: str, tmp_path: P
         expected = OF_ONE_NETWORK.get(table) or list(spec.ablations[published(table).ablation].variants)
         measures = rows.drop(columns=["row.1", "line", "synthetic"])
         assert measures.notna().any(axis=1)[expected].all(), rows.to_string()
+
+
+@pytest.mark.slow
+def test_the_metric_loss_of_dmsnet_learns_and_neighbours_stand_for_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STUDY_ROOT_ODIR5K", raising=False)
+    study = resolve(ROOT / "search_spaces" / "dmsnet.yaml", {}, "laptop", has_gpu=False).spec
+    margin = "bundles.loss.contrastive.loss.margin"
+    assert {margin, "bundles.loss.contrastive.model.embedding.dim"} <= study.holes().keys()
+    spec = study.preset({"bundles.loss": "contrastive", margin: 1.0, "optimiser.lr": 3e-3})
+    assert (spec.loss.name, spec.model.embedding.dim, spec.model.embedding.l2norm) == (
+        "contrastive",
+        64,
+        True,
+    )
+    train_whole(order_of(spec), tmp_path / "run", tmp_path / "cache")
+    store = Store(tmp_path / "run")
+    trial = store.read("trial").iloc[0]
+    assert trial["head"] == "knn"
+    target = np.stack(list(store.read("predictions", filters={"split": "val", "head": "knn"})["target"]))
+    prior = target.mean(axis=0).mean()  # average precision of one score for everyone
+    assert prior < 0.2
+    assert trial["value"] > 0.75

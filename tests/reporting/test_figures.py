@@ -56,7 +56,7 @@ def test_learning_curves_mark_the_best_epoch(run: Run) -> None:
 
 def test_slices_show_a_conditional_parameter_only_where_it_exists(run: Run) -> None:
     by_name = {part.name: part for part in data("slices", run).slices}
-    assert set(by_name) == {"lr", "backbone", "fusion", "signed"}
+    assert set(by_name) == {"lr", "backbone", "fusion", "signed", "KNN K", "KNN distance", "KNN vote"}
     assert by_name["lr"].log
     assert by_name["fusion"].choices == ("concat", "difference")
     assert len(by_name["signed"].value) < len(by_name["lr"].value)

@@ -20,9 +20,10 @@ from optuna.trial import FrozenTrial, create_trial
 from study.evidence.statistics.bootstrap import interval
 
 DUMMY = "dummy (no effect)"
+COLUMNS = ["parameter", "importance", "low", "high", "noise", "above_noise"]
 MIN_TRIALS = 10  # with fewer, the best tenth is no whole trial
+NOISE_LEVEL = 0.95
 _MAX_EVALUATED = 40_000  # trials times resamples: about ten seconds
-_NOISE_LEVEL = 0.95
 
 
 def distributions_of(space: Mapping[str, Mapping[str, Any]]) -> dict[str, BaseDistribution]:
@@ -68,10 +69,9 @@ def importance(
         resamples) and above_noise (whether `low` exceeds it); greatest first, the dummy among them. There are
         no rows for fewer than 10 trials or equal values.
     """
-    columns = ["parameter", "importance", "low", "high", "noise", "above_noise"]
     usable = [i for i, value in enumerate(values) if np.isfinite(value)]
     if len(usable) < MIN_TRIALS or len({values[i] for i in usable}) == 1:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=COLUMNS)
     distributions = distributions_of(space)
     names = sorted({name for i in usable for name in params[i]} & distributions.keys())
     rng = np.random.default_rng(seed)
@@ -83,13 +83,13 @@ def importance(
         trials = [_optuna_trial(params[i], values[i], dummy[i], distributions) for i in rows]
         found.append(_importances(trials, names, greater_is_better=greater_is_better))
     shares = np.array(found)
-    noise = interval(shares[1:, -1], 2 * _NOISE_LEVEL - 1)[1]
+    noise = interval(shares[1:, -1], 2 * NOISE_LEVEL - 1)[1]
     table = []
     for column, name in enumerate([*names, DUMMY]):
         low, high = interval(shares[1:, column])
         point = shares[1:, column].mean() if name == DUMMY else shares[0, column]
         table.append((name, float(point), low, high, noise, name != DUMMY and low > noise))
-    return pd.DataFrame(table, columns=columns).sort_values("importance", ascending=False, ignore_index=True)
+    return pd.DataFrame(table, columns=COLUMNS).sort_values("importance", ascending=False, ignore_index=True)
 
 
 def _optuna_trial(

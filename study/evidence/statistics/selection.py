@@ -40,6 +40,7 @@ class Selection:
         high: Upper end of the 95 % interval of the corrected value.
         pick_share: Share of the resamples that picked each trial, which is the probability that the trial is
             the best.
+        picks: The trial that each resample picked.
     """
 
     naive: float
@@ -47,6 +48,7 @@ class Selection:
     low: float
     high: float
     pick_share: Float[np.ndarray, " t"]
+    picks: Int[np.ndarray, " b"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def select(
         low=low,
         high=high,
         pick_share=share,
+        picks=picks,
     )
 
 

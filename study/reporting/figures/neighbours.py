@@ -24,7 +24,7 @@ class _KCurveData:
 
     Attributes:
         key: Key of the trial.
-        measure: The objective.
+        measure: The measure by which the setting was chosen.
         rows: Validation `value` by number of neighbours `k` and `way`, the distance and the votes.
         chosen: The setting that validation chose.
         test: Test value of that setting.
@@ -50,10 +50,10 @@ class Neighbours:
             return None
         wanted = {
             "head": HEAD,
-            "metric": run.objective,
+            "metric": run.head_measure,
             "label": "",
             "split": "val",
-            "decision": run.decided_by(run.objective, "half"),
+            "decision": run.decided_by(run.head_measure, "half"),
         }
         rows = run.store.read("scores", [run.best], filters=wanted)
         curve = pd.DataFrame([split_setting(setting) for setting in rows["setting"]], columns=["k", "way"])
@@ -63,10 +63,10 @@ class Neighbours:
             return None
         return _KCurveData(
             key=run.best,
-            measure=run.objective,
+            measure=run.head_measure,
             rows=curve,
             chosen=choice.setting,
-            test=run.score(run.best, run.objective, head=HEAD),
+            test=run.score(run.best, run.head_measure, head=HEAD),
         )
 
     def draw(self, data: _KCurveData) -> Figure:

@@ -1,5 +1,7 @@
 """Parallel coordinates: every complete trial as a line through its parameters and its value.
 
+A trial for which nearest neighbours stand has their K, distance and vote among its parameters.
+
 Source: Inselberg 1985, The plane with parallel coordinates.
 Differs: nothing.
 """
@@ -15,8 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.reporting.figure import INK, PALE, WIDTH, sheet
+from study.reporting.importances import left_out, most_important
 from study.reporting.measures import full_name, short_name
-from study.reporting.results import parameter_names, setting_words
+from study.reporting.neighbour_settings import NAMES
+from study.reporting.results import chosen_params, parameter_names, setting_words
 from study.reporting.run import Run
 
 MAX_AXES = 9  # that fit on a page
@@ -45,11 +49,13 @@ class _ParallelData:
         measure: The objective.
         axes: The axes from left to right.
         rank: Rank of each trial's value, from 1 for the best down to 0.
+        left_out: What the caption says of parameters that are not shown.
     """
 
     measure: str
     axes: list[_Axis]
     rank: Float[np.ndarray, " t"]
+    left_out: str
 
 
 class Parallel:
@@ -61,18 +67,21 @@ class Parallel:
     def data(self, run: Run) -> _ParallelData | None:
         """None for fewer than three complete trials, or fewer than two parameters that differ."""
         complete = run.ranked[run.ranked["value"].notna()]
-        axes = []
-        for key, name in parameter_names(run).items():
-            values = [params.get(key, np.nan) for params in complete["params"]]
+        of_trials = [chosen_params(run, str(trial)) for trial in complete.index]
+        axes = {}
+        for key, name in {**parameter_names(run), **NAMES}.items():
+            values = [params.get(key, np.nan) for params in of_trials]
             if len({repr(value) for value in values if value is not np.nan}) > 1:
                 log = bool(run.study["search_space"].get(key, {}).get("log"))
-                axes.append(_axis(name, values, log=log))
+                axes[key] = _axis(name, values, log=log)
         if len(complete) < 3 or len(axes) < 2:
             return None
         value = complete["value"].to_numpy(float)
         last = _axis(f"{short_name(run.objective)}, validation", list(value), log=False)
         rank = 1 - np.arange(len(value)) / max(1, len(value) - 1)
-        return _ParallelData(run.objective, [*axes[: MAX_AXES - 1], last], rank)
+        shown = most_important(run, axes, MAX_AXES - 1)
+        words = left_out(run, len(shown), len(axes))
+        return _ParallelData(run.objective, [*(axes[key] for key in shown), last], rank, words)
 
     def draw(self, data: _ParallelData) -> Figure:
         """The better a trial, the darker its line."""
@@ -96,7 +105,7 @@ class Parallel:
         """How to read a line."""
         return (
             f"Each line is a trial; the better its {full_name(data.measure)} on validation, the darker it "
-            "is; it is dotted past a parameter that it does not have."
+            f"is; it is dotted past a parameter that it does not have.{data.left_out}"
         )
 
 

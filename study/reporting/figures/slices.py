@@ -1,4 +1,4 @@
-"""Each searched parameter against the validation value.
+"""Each parameter against the validation value: what was searched, and K, distance and vote of neighbours.
 
 Source: the project's own.
 Differs: nothing.
@@ -14,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from study.reporting.figure import BLUE, GREY, RED, WIDTH, sheet
+from study.reporting.figure import BLUE, GREY, PALE, RED, WIDTH, sheet
+from study.reporting.importances import left_out, most_important
 from study.reporting.measures import full_name, short_name
+from study.reporting.neighbour_settings import NAMES, neighbour_settings_of
 from study.reporting.results import parameter_names, setting_words
 from study.reporting.run import Run
 
@@ -34,6 +36,7 @@ class _Slice:
         best: Which trial is the chosen one.
         choices: The choices in words, where the parameter is no number.
         log: Whether the parameter has a logarithmic scale.
+        in_each: Whether each trial was tried at every value; one trial's dots then follow each other.
     """
 
     name: str
@@ -42,49 +45,44 @@ class _Slice:
     best: Bool[np.ndarray, " t"]
     choices: tuple[str, ...] = ()
     log: bool = False
+    in_each: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _SlicesData:
     """What is drawn.
 
     Attributes:
         measure: The objective.
-        slices: One slice for each parameter.
+        neighbour_measure: The measure of nearest neighbours.
+        slices: One slice for each parameter that is shown.
+        left_out: What the caption says of parameters that are not shown.
     """
 
     measure: str
+    neighbour_measure: str
     slices: list[_Slice]
+    left_out: str
 
 
 class Slices:
     """Parameter slices."""
 
-    title = "Searched parameters"
+    title = "Parameters and their values"
     section = "search"
 
     def data(self, run: Run) -> _SlicesData | None:
         """None where no parameter has two values in complete trials."""
-        complete = run.ranked[run.ranked["value"].notna()]
-        slices = []
-        for key, name in parameter_names(run).items():
-            having = complete[[key in params for params in complete["params"]]]
-            values = [params[key] for params in having["params"]]
-            if len({repr(value) for value in values}) < 2:
-                continue
-            space = run.study["search_space"].get(key, {})
-            place, choices = _places(values, space)
-            slices.append(
-                _Slice(
-                    name=name,
-                    place=place,
-                    value=having["value"].to_numpy(float),
-                    best=having.index.to_numpy() == run.best,
-                    choices=choices,
-                    log=bool(space.get("log")),
-                )
-            )
-        return _SlicesData(run.objective, slices[:MAX_PANELS]) if slices else None
+        slices = _searched(run) | _of_neighbours(run)
+        shown = most_important(run, slices, MAX_PANELS)
+        if not shown:
+            return None
+        return _SlicesData(
+            measure=run.objective,
+            neighbour_measure=run.head_measure,
+            slices=[slices[key] for key in shown],
+            left_out=left_out(run, len(shown), len(slices)),
+        )
 
     def draw(self, data: _SlicesData) -> Figure:
         """Small multiples with one value axis for all."""
@@ -100,11 +98,56 @@ class Slices:
         return figure
 
     def caption(self, data: _SlicesData) -> str:
-        """What a dot is."""
-        return (
-            f"Validation value ({full_name(data.measure)}) of every complete trial against each parameter "
-            "that it had; the chosen trial is red."
+        """What a dot is, and which parameters are not shown."""
+        neighbours = (
+            " Every trial was tried at every K, distance and vote of nearest neighbours. These panels show "
+            f"their {full_name(data.neighbour_measure)}, averaged over the other two in each trial; against "
+            "K, the median of the trials stands in a band of their middle 80 %."
         )
+        return (
+            f"Validation value ({full_name(data.measure)}) of the complete trials against the parameters "
+            f"that they had; the chosen trial is red.{data.left_out}"
+            f"{neighbours if any(part.in_each for part in data.slices) else ''}"
+        )
+
+
+def _searched(run: Run) -> dict[str, _Slice]:
+    """A slice for each searched parameter of which complete trials had several values."""
+    complete = run.ranked[run.ranked["value"].notna()]
+    slices = {}
+    for key, name in parameter_names(run).items():
+        having = complete[[key in params for params in complete["params"]]]
+        values = [params[key] for params in having["params"]]
+        if len({repr(value) for value in values}) < 2:
+            continue
+        space = run.study["search_space"].get(key, {})
+        place, choices = _places(values, space)
+        slices[key] = _Slice(
+            name=name,
+            place=place,
+            value=having["value"].to_numpy(float),
+            best=having.index.to_numpy() == run.best,
+            choices=choices,
+            log=bool(space.get("log")),
+        )
+    return slices
+
+
+def _of_neighbours(run: Run) -> dict[str, _Slice]:
+    """A slice for each of K, distance and vote of which several options were tried."""
+    found = neighbour_settings_of(run)
+    if found is None:
+        return {}
+    slices = {}
+    for i, (key, name) in enumerate(NAMES.items()):
+        options, means = found.options[i], found.means(i)
+        if len(options) > 1:
+            place, choices = _places(list(options) * len(means), {})
+            best = np.repeat(np.array(found.trials) == run.best, len(options))
+            slices[key] = _Slice(
+                name=name, place=place, value=means.ravel(), best=best, choices=choices, in_each=True
+            )
+    return slices
 
 
 def _places(
@@ -120,6 +163,10 @@ def _places(
 
 
 def _draw_slice(axes: Axes, part: _Slice) -> None:
+    axes.set_title(part.name)
+    if part.in_each and not part.choices:
+        _draw_curves(axes, part)
+        return
     place = part.place
     if part.choices:
         place = _spread(place)
@@ -134,7 +181,16 @@ def _draw_slice(axes: Axes, part: _Slice) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.scatter(place[~part.best], part.value[~part.best], s=10, color=GREY, alpha=0.75, linewidths=0)
     axes.scatter(place[part.best], part.value[part.best], s=20, color=RED, zorder=3, linewidths=0)
-    axes.set_title(part.name)
+
+
+def _draw_curves(axes: Axes, part: _Slice) -> None:
+    """The middle of the trials at each value, and the chosen trial."""
+    values = np.unique(part.place)
+    of_trials = part.value.reshape(-1, len(values))
+    low, median, high = np.quantile(of_trials, [0.1, 0.5, 0.9], axis=0)
+    axes.fill_between(values, low, high, color=PALE, alpha=0.6, linewidth=0)
+    axes.plot(values, median, color=BLUE, linewidth=1.6)
+    axes.plot(part.place[part.best], part.value[part.best], color=RED)
 
 
 def _spread(place: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
