@@ -39,6 +39,18 @@ def test_the_live_line_fits_whole(tmp_path: Path, width: int, there: bool) -> No
     assert ("search-00000 epoch 12" in line.plain) == there
 
 
+def test_a_collapsed_trial_says_so_beside_its_configuration(tmp_path: Path) -> None:
+    conductor = conduct(Store(tmp_path / "a"))
+    shown = io.StringIO()
+    live = Live(Console(file=shown, width=160), conductor.plan, "macro_average_precision")
+    order = conductor.next()
+    assert order is not None
+    live.ended(order, State.COMPLETE, [0.1], "collapsed: not better than the class prior", [])
+    line = shown.getvalue()
+    assert "complete" in line
+    assert "collapsed: not better than the class prior, lr " in line
+
+
 def test_names_are_as_long_as_they_must_be() -> None:
     keys = ["optimiser.lr", "model.context.osim.kernel", "model.context.spp.kernel", "loss"]
     assert list(shortest_names(keys).values()) == ["lr", "osim.kernel", "spp.kernel", "loss"]
