@@ -130,6 +130,7 @@ def trial_row(key: str, number: int, value: float, random: np.random.Generator) 
         "state": "complete",
         "outcome": "",
         "message": "",
+        "collapsed": "",
         "params": json.dumps(params),
         "spec": "{}",
         "head": "network",

@@ -1,22 +1,28 @@
 """CBAM: a channel gate, then a spatial gate.
 
 Source: Woo et al. 2018, arXiv 1807.06521, equations 2 and 3; SVK_MA (Tan et al. 2023), equations 2 and 3. The
-module is timm's.
-Differs: SVK_MA's equation 3 has no batch norm in the spatial gate, the CBAM authors' code and timm have one.
+parts are timm's.
+Differs: Both gates have batch norm before the sigmoid. SVK_MA's equations have none; the CBAM authors' code
+and timm have it in the spatial gate. In evaluation the channel gate is equation 2 with other weights and a
+bias. Without batch norm it dies on a wide map (see `_gates`).
 """
 
 from typing import Literal
 
 from jaxtyping import Float
-from timm.layers.cbam import CbamModule
-from torch import Tensor
+from timm.layers.cbam import SpatialAttn
+from torch import Tensor, nn
 
-from models.attentions._gates import reduced
+from models.attentions._gates import channel_gate
 from models.contracts import Attention
+from models.gates import Gate
 
 
 class Cbam(Attention):
-    """y = x·M_c(x), z = y·M_s(y); M_c = σ(MLP(avg) + MLP(max)), M_s = σ(BN(conv_kxk([mean_c; max_c])))."""
+    """y = x·M_c(x), z = y·M_s(y).
+
+    M_c = σ(BN(MLP(avg) + MLP(max))), M_s = σ(BN(conv_kxk([mean_c; max_c]))).
+    """
 
     def __init__(self, channels: int, *, reduction: int = 16, kernel: Literal[3, 5, 7] = 7) -> None:
         """Builds both gates.
@@ -30,8 +36,10 @@ class Cbam(Attention):
             ValueError: The reduction is below 1.
         """
         super().__init__()
-        hidden = reduced(channels, reduction)
-        self.block = CbamModule(channels, rd_channels=hidden, spatial_kernel_size=kernel)
+        self.block = nn.Sequential(
+            channel_gate(channels, reduction),
+            SpatialAttn(kernel, gate_layer=Gate),
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The gated map."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.attentions._gates import reduced
 from models.contracts import Attention
+from models.gates import Gate
 
 NARROWEST = 8
 
@@ -28,7 +29,12 @@ class Coordinate(Attention):
             ValueError: The reduction is below 1.
         """
         super().__init__()
-        self.gate = CoordAttn(channels, rd_channels=max(NARROWEST, reduced(channels, reduction)), bias=True)
+        self.gate = CoordAttn(
+            channels,
+            rd_channels=max(NARROWEST, reduced(channels, reduction)),
+            bias=True,
+            gate_layer=Gate,
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The gated map."""

@@ -9,6 +9,7 @@ from timm.layers.eca import EcaModule
 from torch import Tensor
 
 from models.contracts import Attention
+from models.gates import Gate
 
 
 class EfficientChannel(Attention):
@@ -32,7 +33,11 @@ class EfficientChannel(Attention):
                 f"`attention.eca.kernel`: must be odd and at least 1, got {kernel}. "
                 "The fixed value of the paper is 3."
             )
-        self.gate = EcaModule(channels) if kernel is None else EcaModule(kernel_size=kernel)
+        self.gate = (
+            EcaModule(channels, gate_layer=Gate)
+            if kernel is None
+            else EcaModule(kernel_size=kernel, gate_layer=Gate)
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The gated map."""

@@ -1,17 +1,19 @@
 """Both gates of CBAM side by side on the same map.
 
 Source: Woo et al. 2018, arXiv 1807.06521, table 2 (parallel arrangement).
-Differs: The paper does not say how the two results are joined; here they are averaged.
+Differs: The paper does not say how the two results are joined; here they are averaged. The gates
+are those of `channel` and `spatial`.
 """
 
 from typing import Literal
 
 from jaxtyping import Float
-from timm.layers.cbam import ChannelAttn, SpatialAttn
+from timm.layers.cbam import SpatialAttn
 from torch import Tensor
 
-from models.attentions._gates import reduced
+from models.attentions._gates import channel_gate
 from models.contracts import Attention
+from models.gates import Gate
 
 
 class Parallel(Attention):
@@ -29,8 +31,8 @@ class Parallel(Attention):
             ValueError: The reduction is below 1.
         """
         super().__init__()
-        self.channel = ChannelAttn(channels, rd_channels=reduced(channels, reduction))
-        self.spatial = SpatialAttn(kernel)
+        self.channel = channel_gate(channels, reduction)
+        self.spatial = SpatialAttn(kernel, gate_layer=Gate)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The gated map."""

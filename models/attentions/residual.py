@@ -11,11 +11,11 @@ from typing import Literal
 import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers.cbam import SpatialAttn
-from timm.layers.squeeze_excite import SEModule
 from torch import Tensor, nn
 
-from models.attentions._gates import reduced
+from models.attentions._gates import reduced, squeeze_gate
 from models.contracts import Attention
+from models.gates import Gate
 
 
 class Residual(Attention):
@@ -44,7 +44,8 @@ class Residual(Attention):
             nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
             nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels),
-            SEModule(channels, rd_channels=reduced(channels, reduction)), SpatialAttn(kernel),
+            squeeze_gate(channels, reduction),
+            SpatialAttn(kernel, gate_layer=Gate),
         )  # fmt: skip
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

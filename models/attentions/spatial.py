@@ -12,6 +12,7 @@ from timm.layers.cbam import SpatialAttn
 from torch import Tensor
 
 from models.contracts import Attention
+from models.gates import Gate
 
 
 class Spatial(Attention):
@@ -25,7 +26,7 @@ class Spatial(Attention):
             kernel: Side of the convolution.
         """
         super().__init__()
-        self.gate = SpatialAttn(kernel)
+        self.gate = SpatialAttn(kernel, gate_layer=Gate)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The gated map."""

@@ -1,18 +1,19 @@
 """The two gates of CBAM in the other order, or in CBAM's own.
 
 Source: Woo et al. 2018, arXiv 1807.06521, section 3.1 and table 2 (arrangements of the two gates).
-Differs: nothing. `channel_spatial` is the component `cbam`; it stands here too so that the order can be
-searched.
+Differs: as the gates of `channel` and `spatial` do. `channel_spatial` is the component `cbam`; it stands here
+too so that the order can be searched.
 """
 
 from typing import Literal
 
 from jaxtyping import Float
-from timm.layers.cbam import ChannelAttn, SpatialAttn
+from timm.layers.cbam import SpatialAttn
 from torch import Tensor, nn
 
-from models.attentions._gates import reduced
+from models.attentions._gates import channel_gate
 from models.contracts import Attention
+from models.gates import Gate
 
 
 class SpatialChannel(Attention):
@@ -38,7 +39,10 @@ class SpatialChannel(Attention):
             ValueError: The reduction is below 1.
         """
         super().__init__()
-        gates = [SpatialAttn(kernel), ChannelAttn(channels, rd_channels=reduced(channels, reduction))]
+        gates = [
+            SpatialAttn(kernel, gate_layer=Gate),
+            channel_gate(channels, reduction),
+        ]
         self.gates = nn.Sequential(*(gates if order == "spatial_channel" else gates[::-1]))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -11,13 +11,13 @@ output sizes or windows, which the text leaves open.
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.contexts._conv import conv_unit, halved
 from models.contracts import Context
+from models.gates import Gate
 
 
 class Osim(Context):
@@ -42,7 +42,7 @@ class Osim(Context):
         self.scale_mode = scale_mode
         self.reduce = nn.Conv2d(5 * channels, self.out_channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(self.out_channels)
-        self.gate = conv_unit(self.out_channels, 1, kernel, activation=None)
+        self.gate = Gate(*conv_unit(self.out_channels, 1, kernel, activation=None))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
         """The widened map.
@@ -63,7 +63,8 @@ class Osim(Context):
         for pooled, kernel in zip(coarse, kernels, strict=True):
             y = y + F.interpolate(F.conv2d(pooled, kernel), size, mode="bilinear")
         y = F.relu(self.norm(y))
-        return y * torch.sigmoid(self.gate(y))
+        gated: Tensor = y * self.gate(y)
+        return gated
 
     def _pool(self, x: Float[Tensor, "b c h w"], k: int) -> Float[Tensor, "b c h2 w2"]:
         if self.scale_mode == "output_size":

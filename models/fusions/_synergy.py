@@ -1,6 +1,8 @@
 """CCAM and CIAM: a path for the differences between the two eyes, and a path for what they share.
 
-Source: DMS-Net (Huo et al. 2025) names both and gives no equations; see the component `dual_synergy`.
+Source: DMS-Net (Huo et al. 2025) names both and gives no equations; see the component `dual_synergy`. Both
+gates have batch norm before the sigmoid, because |g_l - g_r| is nowhere negative: without it a step can move
+all logits the same way, until the gate is 0 or 1 everywhere.
 """
 
 from typing import Literal
@@ -11,13 +13,14 @@ from torch import Tensor, nn
 
 from models.fusions._cafm import cosine_map
 from models.fusions._dense_path import DensePath
+from models.gates import Gate
 
 Discrepancy = Literal["absolute", "signed", "cosine"]
 Similarity = Literal["product", "cosine"]
 
 
 class Ccam(nn.Module):
-    """y_v = dense([f_v·σ(conv1x1 D_v); D_v])."""
+    """y_v = dense([f_v·σ(BN(conv1x1 D_v)); D_v])."""
 
     def __init__(self, dim: int, discrepancy: Discrepancy, layers: int, growth: int) -> None:
         """Builds the gate and the dense path, which both eyes share.
@@ -32,7 +35,7 @@ class Ccam(nn.Module):
         super().__init__()
         self.discrepancy = discrepancy
         width = 1 if discrepancy == "cosine" else dim
-        self.gate = nn.Sequential(nn.Conv2d(width, dim, 1), nn.Sigmoid())
+        self.gate = Gate(nn.Conv2d(width, dim, 1, bias=False), nn.BatchNorm2d(dim))
         self.path = DensePath(dim + width, dim, layers, growth)
 
     def forward(
@@ -49,7 +52,7 @@ class Ccam(nn.Module):
 
 
 class Ciam(nn.Module):
-    """y_v = dense(f_v·σ(conv1x1 S)) + f_v."""
+    """y_v = dense(f_v·σ(BN(conv1x1 S))) + f_v."""
 
     def __init__(self, dim: int, similarity: Similarity, layers: int, growth: int) -> None:
         """Builds the gate and the dense path, which both eyes share.
@@ -62,7 +65,8 @@ class Ciam(nn.Module):
         """
         super().__init__()
         self.similarity = similarity
-        self.gate = nn.Sequential(nn.Conv2d(1 if similarity == "cosine" else dim, dim, 1), nn.Sigmoid())
+        width = 1 if similarity == "cosine" else dim
+        self.gate = Gate(nn.Conv2d(width, dim, 1, bias=False), nn.BatchNorm2d(dim))
         self.path = DensePath(dim, dim, layers, growth)
 
     def forward(

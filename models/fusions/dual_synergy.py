@@ -24,8 +24,8 @@ from models.poolings import Pool, global_average, pool_views
 class DualSynergy(Fusion):
     """z = [pool(CASFM); join(pool CCAM_l, pool CCAM_r); join(pool CIAM_l, pool CIAM_r)].
 
-    CCAM_v = dense([f_v·σ(conv1x1 D_v); D_v]), D from |g_l - g_r|; CIAM_v = dense(f_v·σ(conv1x1 S)) + f_v, S
-    from g_l ⊙ g_r.
+    CCAM_v = dense([f_v·σ(BN(conv1x1 D_v)); D_v]), D from |g_l - g_r|;
+    CIAM_v = dense(f_v·σ(BN(conv1x1 S))) + f_v, S from g_l ⊙ g_r.
     """
 
     def __init__(

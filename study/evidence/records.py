@@ -100,6 +100,7 @@ class TrialRecord:
     state: State
     outcome: Outcome
     message: str
+    collapsed: str
     params: Mapping[str, Scalar]
     spec: Mapping[str, object]
     fingerprint: str

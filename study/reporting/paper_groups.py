@@ -8,6 +8,7 @@ from study.reporting.anomalies import anomalies
 from study.reporting.estimates import estimates_of
 from study.reporting.paper_rows import published_cell
 from study.reporting.papers import PaperMetric, PaperTable
+from study.reporting.results import row_collapse_words
 from study.reporting.row_trials import CHOSEN, base_trials, row_trials
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
@@ -99,7 +100,9 @@ def _group(run: Run, paper: PaperTable, key: str, ours: Row, reference: Row | No
     if reference is not None and reference.key != key:
         against = [_against(run, a, b) for a, b in zip(cells, reference.cells[2:], strict=True)]
         if any(isinstance(cell, Value) for cell in against):
-            lines.append(_line(f"{key}.against", "", f"ours against {reference.cells[0].text}", against))
+            fallen = ", which collapsed" if row_collapse_words(run, reference) else ""
+            title = f"ours against {reference.cells[0].text}{fallen}"
+            lines.append(_line(f"{key}.against", "", title, against))
     return lines
 
 

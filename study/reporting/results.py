@@ -1,6 +1,7 @@
 """From stored scores to the cells of a table."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pandas as pd
@@ -10,7 +11,7 @@ from study.reporting.estimates import estimates_of
 from study.reporting.neighbour_settings import NAMES, own_setting
 from study.reporting.redaction import without_folders
 from study.reporting.run import Run
-from study.reporting.table import Cell, Origin, Text, Value
+from study.reporting.table import Cell, Origin, Row, Text, Value
 from study.spec.wording import configuration_text, setting_text, shortest_names
 
 HEAD_NAMES = {
@@ -48,6 +49,7 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
     if origin.measure not in run.measures and not (is_retrieval(origin.measure) and run.kind != "multilabel"):
         reason = f"`{origin.measure}` is not a measure of {run.kind} data."
         return Text("not defined", notes=(reason,), quiet=True)
+    notes = (*notes, *filter(None, [collapse_words(run, origin.trials)]))
     values = pd.Series(trial_values(run, origin), index=list(origin.trials)).dropna()
     if values.empty:
         return Value(value=math.nan, notes=notes, origin=origin)
@@ -83,6 +85,22 @@ def trial_values(run: Run, origin: Origin) -> list[float]:
         estimates_of(run).point(origin, trial) if math.isnan(value) else value
         for trial, value in zip(origin.trials, stored, strict=True)
     ]
+
+
+def collapse_words(run: Run, trials: Sequence[str]) -> str:
+    """How many of some trainings have collapsed, and why; empty where none has."""
+    reasons = [str(run.of_trial(trial, "collapsed")) for trial in trials]
+    found = [reason for reason in reasons if reason]
+    if not found:
+        return ""
+    who = "Collapsed" if len(trials) == 1 else f"{len(found)} of {len(trials)} trainings collapsed"
+    return f"{who}: {'; '.join(dict.fromkeys(found))}."
+
+
+def row_collapse_words(run: Run, row: Row) -> str:
+    """`collapse_words` of the trainings behind the numbers of a row."""
+    origins = [cell.origin for cell in row.cells if isinstance(cell, Value) and cell.origin]
+    return collapse_words(run, list(dict.fromkeys(trial for origin in origins for trial in origin.trials)))
 
 
 def ablation_trials(run: Run, ablation: str, variant: str) -> pd.DataFrame:

@@ -282,7 +282,7 @@ def load_run(path: str) -> Run:
         )
     for column in JSON_OF_TRIAL:
         trials[column] = trials[column].map(_decoded)
-    trials = trials.fillna({"head": "", "setting": "", "device_kind": "", "objectives": ""})
+    trials = trials.fillna({"head": "", "collapsed": "", "setting": "", "device_kind": "", "objectives": ""})
     scores = store.read_table("scores", filters={"chosen": True})
     for i, column in enumerate(scores.schema):  # a million rows of a few words
         if pa.types.is_string(column.type):

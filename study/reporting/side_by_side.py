@@ -17,9 +17,9 @@ from study.reporting.figures.budget import costs
 from study.reporting.measures import full_name, headline, short_name
 from study.reporting.page import Heading, page
 from study.reporting.redaction import publishable, without_folders
-from study.reporting.results import configuration, measured
+from study.reporting.results import collapse_words, configuration, measured
 from study.reporting.run import Run
-from study.reporting.significance import SIGNIFICANCE
+from study.reporting.significance import SIGNIFICANCE, no_bold_against
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
 from study.spec.errors import SpecError
 
@@ -112,6 +112,8 @@ def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str
     """The bold numbers by place of the run and measure, and the rule for them in words."""
     if not same_patients(runs):
         return set(), "No test between the runs: their test splits hold different samples."
+    if words := collapse_words(runs[0], [str(runs[0].best)]):
+        return set(), no_bold_against(names_of(runs)[0], words)
     p_values: dict[tuple[int, str], float] = {}
     better: set[tuple[int, str]] = set()
     for measure in tests:

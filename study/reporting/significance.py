@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from study.evidence.statistics.comparison import Comparison, holm
 from study.reporting.estimates import estimates_of
+from study.reporting.results import row_collapse_words
 from study.reporting.run import Run
 from study.reporting.table import Cell, Row, Table, Value
 
@@ -15,6 +16,8 @@ Address = tuple[str, str]  # row, column
 
 def with_bold(run: Run, table: Table, reference: str, rows: Sequence[str], title: str) -> Table:
     """The table with its better numbers in bold and the rule for that below it.
+
+    No number is bold against a reference that has collapsed; the table then says why.
 
     Args:
         run: The run.
@@ -29,6 +32,8 @@ def with_bold(run: Run, table: Table, reference: str, rows: Sequence[str], title
     compared = comparisons(run, table, reference, rows)
     if not compared:
         return table
+    if words := row_collapse_words(run, next(row for row in table.rows if row.key == reference)):
+        return replace(table, remarks=(*table.remarks, no_bold_against(title, words)))
     p_values = dict(zip(compared, holm([c.p_value for c in compared.values()]), strict=True))
     bold = _better(run, table, reference, compared, p_values)
     marked = tuple(replace(row, cells=_marked(table, row, bold)) for row in table.rows)
@@ -38,6 +43,17 @@ def with_bold(run: Run, table: Table, reference: str, rows: Sequence[str], title
         f"{len(compared)} comparisons of this table."
     )
     return replace(table, rows=marked, remarks=(*table.remarks, rule))
+
+
+def no_bold_against(title: str, words: str) -> str:
+    """Why nothing is compared with a reference that has collapsed.
+
+    Args:
+        title: The reference in words.
+        words: Its `collapse_words`.
+    """
+    why = "because to be better than a collapsed training shows nothing."
+    return f"No number is bold against {title}, {why} {words}"
 
 
 def comparisons(run: Run, table: Table, reference: str, rows: Sequence[str]) -> dict[Address, Comparison]:

@@ -6,7 +6,7 @@ from study.evidence.score import SWAP_CHANGE
 from study.reporting.choice_stability import choice_stability_of
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
-from study.reporting.results import configuration, parameter_names
+from study.reporting.results import collapse_words, configuration, parameter_names
 from study.reporting.run import Run
 from study.reporting.significance import SIGNIFICANCE
 from study.reporting.table import Origin
@@ -71,6 +71,7 @@ def _finding(run: Run) -> str:
     chosen = configuration(run, run.best)
     value = run.score(run.best, run.objective)
     text = f"The chosen trial is {run.best}{f' ({chosen})' if chosen else ''}."
+    text = " ".join(filter(None, [text, collapse_words(run, [run.best])]))
     if math.isnan(value):
         return f"{text} It has no test score."
     found = estimates_of(run).of(Origin(trials=(run.best,), measure=run.objective))

@@ -31,6 +31,7 @@ RECORD = TrialRecord(
     fold=0,
     state=State.COMPLETE,
     outcome=Outcome.NONE,
+    collapsed="",
     message="",
     params={"optimiser.lr": 0.001, "loss": "bce"},
     spec={"training": {"epochs": 12}},

@@ -48,7 +48,14 @@ def channel_gate(x: Tensor, gate: nn.Module) -> Tensor:
         return second @ (first @ v).clamp(min=0)
 
     logits = torch.stack([mlp(sample.mean((1, 2))) + mlp(sample.amax((1, 2))) for sample in x])
-    return (1 / (1 + torch.exp(-logits)))[:, :, None, None]
+    return (1 / (1 + torch.exp(-normed(logits, gate))))[:, :, None, None]
+
+
+def normed(logits: Tensor, gate: nn.Module) -> Tensor:
+    """The logits of a channel gate, "b c", through the batch norm before its sigmoid."""
+    bn = gate.get_submodule("gate.0")
+    assert isinstance(bn, nn.BatchNorm2d)
+    return norm(logits[:, :, None, None], bn)[:, :, 0, 0]
 
 
 def spatial_gate(x: Tensor, gate: nn.Module) -> Tensor:
@@ -99,7 +106,7 @@ def test_squeeze_excitation() -> None:
     weights = [module.gate.get_parameter(f"{layer}.weight")[:, :, 0, 0] for layer in ("fc1", "fc2")]
     biases = [module.gate.get_parameter(f"{layer}.bias") for layer in ("fc1", "fc2")]
     hidden = (X.mean((2, 3)) @ weights[0].T + biases[0]).clamp(min=0)
-    gate = (hidden @ weights[1].T + biases[1]).sigmoid()
+    gate = normed(hidden @ weights[1].T + biases[1], module.gate).sigmoid()
     torch.testing.assert_close(module(X), X * gate[:, :, None, None])
 
 

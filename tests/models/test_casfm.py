@@ -168,7 +168,7 @@ def test_ccam_gates_by_differences(discrepancy: Discrepancy) -> None:
         own, other = g[:, eye], g[:, 1 - eye]
         cosine = 1 - F.cosine_similarity(own, other, dim=1)[:, None]
         d = {"absolute": (own - other).abs(), "signed": own - other, "cosine": cosine}[discrepancy]
-        expected = m.path(torch.cat([f[:, eye] * m.gate[0](d).sigmoid(), d], 1))
+        expected = m.path(torch.cat([f[:, eye] * m.gate[1](m.gate[0](d)).sigmoid(), d], 1))
         torch.testing.assert_close(m(f, g)[:, eye], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -179,7 +179,7 @@ def test_ciam_gates_by_similarities_and_keeps_a_residual(similarity: Similarity)
     cosine = F.cosine_similarity(g[:, 0], g[:, 1], dim=1)[:, None]
     s = g[:, 0] * g[:, 1] if similarity == "product" else cosine
     for eye in (0, 1):
-        expected = m.path(f[:, eye] * m.gate[0](s).sigmoid()) + f[:, eye]
+        expected = m.path(f[:, eye] * m.gate[1](m.gate[0](s)).sigmoid()) + f[:, eye]
         torch.testing.assert_close(m(f, g)[:, eye], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -133,14 +133,14 @@ def _coordinate(block: CoordAttn, calls: Calls, shape: tuple[int, int]) -> dict[
 
 
 def _osim(block: Osim, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
-    return {"scale gate": _per_eye(calls["gate"][0].output[:, 0].sigmoid(), shape)}
+    return {"scale gate": _per_eye(calls["gate"][0].output[:, 0], shape)}
 
 
 def _osim_per_eye(block: OsimPerEye, calls: Calls, shape: tuple[int, int]) -> dict[str, Tensor]:
     left, right = calls["left.gate"], calls["right.gate"]
     if block.right is block.left:  # one gate under two names, called for the left eye, then for the right one
         left, right = left[:1], left[1:]
-    gates = [[call.output[:, 0].sigmoid() for call in of_eye] for of_eye in (left, right)]
+    gates = [[call.output[:, 0] for call in of_eye] for of_eye in (left, right)]
     no_map = torch.full_like((gates[0] or gates[1])[0], torch.nan)
     return {"scale gate": torch.stack([of_eye[0] if of_eye else no_map for of_eye in gates], 1)}
 

@@ -63,7 +63,7 @@ class EndMessage:
     Attributes:
         ending: How the training ended.
         outcome: Why it failed.
-        message: What the error said.
+        message: What the error said, or why a complete training has collapsed.
         objectives: Value of each objective of a complete trial.
     """
 

@@ -159,7 +159,7 @@ class Conductor:
             best = max(record.value for record in self._epochs[key].values())
             self._finish(key, State.PRUNED, [best])
         elif end.ending is Ending.COMPLETE:
-            self._finish(key, State.COMPLETE, list(end.objectives.values()))
+            self._finish(key, State.COMPLETE, list(end.objectives.values()), message=end.message)
         elif end.ending is Ending.FAILED:
             if end.outcome is not Outcome.OUT_OF_MEMORY or not self._halved(key, end.message):
                 self._finish(key, State.FAILED, [], end.outcome, end.message)

@@ -75,7 +75,7 @@ class Live:
             (f"{state:<9}", STYLES[state]),
             (f"{value:>6}", "bold" if state is State.COMPLETE else ""),
             f" {len(epochs):>3} ep {seconds:>5.0f} s  ",
-            (message or configuration_text(order.params, self.names), "dim"),
+            (", ".join(filter(None, (message, configuration_text(order.params, self.names)))), "dim"),
         )
         line.truncate(max(40, self.console.width), overflow="ellipsis")
         self.console.print(line, soft_wrap=True)

@@ -5,15 +5,11 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from study.data.cohort import Cohort
-from study.data.split import SPLITS
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.judge import judge_of, retrieval_scores
-from study.evidence.baselines import prior_embeddings, prior_predictions
-from study.evidence.metrics import metric_value
-from study.evidence.objective import Judge
-from study.evidence.predictions import PRIOR, Embeddings, Predictions
+from study.engine.training.prior import prior_embeddings_of, prior_predictions_for, prior_value
+from study.evidence.predictions import PRIOR
 from study.evidence.records import Role, State, TrialRecord, trial_table
-from study.evidence.retrieval import retrieval_means
 from study.evidence.score import score_rows
 from study.evidence.store import Store
 from study.spec.trial_spec import TrialSpec
@@ -37,10 +33,10 @@ def publish_class_prior(store: Store, site: Site, cohort: Cohort, spec: TrialSpe
     """
     pairs = cohort.pairs
     judge = judge_of(spec, pairs.kind, trains_head=True)
-    embeddings = _embeddings(cohort)
+    embeddings = prior_embeddings_of(cohort, CLASS_PRIOR)
     train, *queries = embeddings
-    predictions = [_predictions_for(query, train) for query in queries]
-    value = _value(judge, predictions[0], queries[0], train)
+    predictions = [prior_predictions_for(query, train) for query in queries]
+    value = prior_value(judge, cohort)
     tables = {
         "trial": trial_table(_record(site, spec, judge.objective.name, value, synthetic=pairs.synthetic)),
         "predictions": pa.concat_tables(part.table() for part in predictions),
@@ -52,40 +48,6 @@ def publish_class_prior(store: Store, site: Site, cohort: Cohort, spec: TrialSpe
     if pairs.kind != "multilabel":
         tables["embeddings"] = pa.concat_tables(part.table() for part in embeddings)
     store.publish(CLASS_PRIOR, tables)
-
-
-def _embeddings(cohort: Cohort) -> list[Embeddings]:
-    """Embeddings of training, validation and test."""
-    pairs = cohort.pairs
-    train_target = pairs.targets[cohort.rows("train")]
-    embeddings = []
-    for split in SPLITS:
-        rows = cohort.rows(split)
-        names = cohort.assignment.iloc[rows]
-        part = prior_embeddings(
-            trial=CLASS_PRIOR,
-            train_target=train_target,
-            split=split,
-            sample=names["sample"].tolist(),
-            patient=names["patient"].tolist(),
-            target=pairs.targets[rows],
-            synthetic=pairs.synthetic,
-        )
-        embeddings.append(part)
-    return embeddings
-
-
-def _predictions_for(query: Embeddings, train: Embeddings) -> Predictions:
-    """Predictions for the samples of a split."""
-    return prior_predictions(
-        trial=CLASS_PRIOR,
-        train_target=train.target,
-        split=query.split,
-        sample=query.sample,
-        patient=query.patient,
-        target=query.target,
-        synthetic=query.synthetic,
-    )
 
 
 def _record(site: Site, spec: TrialSpec, objective: str, value: float, *, synthetic: bool) -> TrialRecord:
@@ -107,11 +69,3 @@ def _record(site: Site, spec: TrialSpec, objective: str, value: float, *, synthe
         ended=now,
         synthetic=synthetic,
     )
-
-
-def _value(judge: Judge, predictions: Predictions, val: Embeddings, train: Embeddings) -> float:
-    """The objective on validation."""
-    measure = judge.objective.measure
-    if judge.objective.by == "retrieval":
-        return float(retrieval_means(judge.ranking(val, train), measure)[0])
-    return metric_value(measure, judge.kind, predictions.target, predictions.score)

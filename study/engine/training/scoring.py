@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from study.data.split import SPLITS
+from study.engine.training.collapse import watched_gates
 from study.engine.training.judge import retrieval_scores
 from study.engine.training.session import TrainingSession
 from study.evidence.arrow_tables import Rows
@@ -24,6 +25,7 @@ class ScoredSplits:
         fitted: Post-hoc heads on these embeddings.
         head: The head that stands for the trial, with its setting.
         scores: Rows of SCORES.
+        shut_gates: Gates that are shut on validation, in words.
     """
 
     network: list[Predictions]
@@ -31,6 +33,7 @@ class ScoredSplits:
     fitted: FittedHeads
     head: ChosenHead
     scores: list[dict[str, Any]]
+    shut_gates: list[str]
 
     def tables(self) -> dict[str, Rows | pa.Table]:
         """The trial's tables of embeddings, predictions, scores and neighbours."""
@@ -46,7 +49,7 @@ class ScoredSplits:
 def score_splits(key: str, session: TrainingSession) -> ScoredSplits:
     """Embeds every split, fits the post-hoc heads and scores all of them."""
     pairs, judge = session.cohort.pairs, session.judge
-    network, embeddings = _embed(key, session)
+    network, embeddings, shut_gates = _embed(key, session)
     train, queries = embeddings["train"], [embeddings["val"], embeddings["test"]]
     heads = tuple(dict.fromkeys([*judge.heads, *judge.candidates]))
     fitted = fit_heads(train, queries, pairs.kind, pairs.labels, heads, judge.chooser)
@@ -58,15 +61,24 @@ def score_splits(key: str, session: TrainingSession) -> ScoredSplits:
     ]
     if pairs.num_views == 2 and session.loss.trains_head:
         scores.append(swap_row(network[-1], session.embed("test", exchange=True).score))
-    return ScoredSplits(network=network, embeddings=embeddings, fitted=fitted, head=head, scores=scores)
+    return ScoredSplits(
+        network=network,
+        embeddings=embeddings,
+        fitted=fitted,
+        head=head,
+        scores=scores,
+        shut_gates=shut_gates,
+    )
 
 
-def _embed(key: str, session: TrainingSession) -> tuple[list[Predictions], dict[str, Embeddings]]:
-    """The network's predictions of validation and test, and the embeddings of every split."""
-    network, embeddings = [], {}
+def _embed(key: str, session: TrainingSession) -> tuple[list[Predictions], dict[str, Embeddings], list[str]]:
+    """Predictions of validation and test, embeddings of every split, and gates that validation finds shut."""
+    network, embeddings, shut_gates = [], {}, list[str]()
     for split in SPLITS:
-        found = session.embed(split)
+        with watched_gates(session.net) as gates:
+            found = session.embed(split)
+        shut_gates = gates.shut() if split == "val" else shut_gates
         embeddings[split] = session.embeddings(key, split, found)
         if split != "train":
             network.append(session.predictions(key, split, found))
-    return network, embeddings
+    return network, embeddings, shut_gates

@@ -20,11 +20,12 @@ from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import is_published, publish_once, retry_write
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
+from study.engine.training.collapse import collapse_of
 from study.engine.training.cost import multiply_adds
 from study.engine.training.fit import fit
 from study.engine.training.outcomes import TimedBatches, outcome_of
 from study.engine.training.progress import Progress
-from study.engine.training.scoring import score_splits
+from study.engine.training.scoring import ScoredSplits, score_splits
 from study.engine.training.session import TrainingSession
 from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
@@ -93,8 +94,8 @@ def _run(
     started, clock = datetime.now(UTC), time.perf_counter()
     store, spec = Store(site.run), order.trial_spec()
     if is_published(store, order.key):  # by a process that died before it could say so
-        objectives = json.loads(store.read("trial", [order.key])["objectives"].item())
-        return EndMessage(Ending.COMPLETE, objectives=objectives)
+        record = store.read("trial", [order.key]).iloc[0]
+        return _complete(json.loads(record["objectives"]), record["collapsed"])
     session = TrainingSession.from_spec(spec, site.cache_folder, device)
     _require_same_data(session.cohort, site.split_of(order))
     progress = Progress(order.key, synthetic=session.cohort.pairs.synthetic)
@@ -109,7 +110,7 @@ def _run(
     if not order.trains:
         progress.value = session.evaluate(session.net)[0]
     timing = _Timing(started=started, clock=clock, training_s=training_s)
-    return EndMessage(Ending.COMPLETE, objectives=_publish(store, order, site, session, progress, timing))
+    return _publish(store, order, site, session, progress, timing)
 
 
 def _train(
@@ -179,9 +180,10 @@ def _publish(
     session: TrainingSession,
     progress: Progress,
     timing: _Timing,
-) -> Mapping[str, float]:
-    """Scores the trial, writes its folder in one step, and gives its objectives."""
+) -> EndMessage:
+    """Scores the trial, writes its folder in one step, and says how it ended."""
     found = score_splits(order.key, session)
+    collapsed = _collapse(session, progress.value, found) if order.trains else ""
     num_parameters = sum(p.numel() for p in session.net.parameters())
     operations = multiply_adds(session.net, session.cohort.pairs.num_views, session.spec.data.image_px)
     further = further_values(
@@ -198,6 +200,7 @@ def _publish(
             site,
             state=State.COMPLETE,
             message=order.note,
+            collapsed=collapsed,
             objective=session.judge.objective.name,
             value=progress.value,
             head=found.head.head,
@@ -218,7 +221,18 @@ def _publish(
         tables = {**records, **found.tables()}
         where = f"{store.where}/trials/{order.key}"
         retry_write(lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}), where)
-    return objectives
+    return _complete(objectives, collapsed)
+
+
+def _collapse(session: TrainingSession, value: float, found: ScoredSplits) -> str:
+    """Why the training has collapsed; empty where it has not."""
+    return collapse_of(session.judge, session.cohort, value, found.shut_gates)
+
+
+def _complete(objectives: Mapping[str, float], collapsed: str) -> EndMessage:
+    """The end of a trial whose record is written."""
+    message = f"collapsed: {collapsed}" if collapsed else ""
+    return EndMessage(Ending.COMPLETE, message=message, objectives=objectives)
 
 
 def _save_weights(net: nn.Module, folder: Path) -> Path:

@@ -7,7 +7,7 @@ Differs: nothing.
 import math
 
 from study.reporting.measures import full_name, headline, short_name
-from study.reporting.results import configuration, head_name, measured
+from study.reporting.results import collapse_words, configuration, head_name, measured
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value
@@ -79,7 +79,7 @@ def _row(run: Run, key: str, rank: int | None, title: str, tests: tuple[str, ...
     origins = [Origin(trials=(key,), measure=test) for test in tests]
     cells: tuple[Cell, ...] = (
         Text("" if rank is None else str(rank)),
-        Text(key),
+        Text(key, notes=tuple(filter(None, [collapse_words(run, [key])]))),
         Text(title, quiet=rank is None),
         Value(value=float(run.of_trial(key, "value"))),
         *(measured(run, origin, interval=interval) for origin in origins),

@@ -36,3 +36,15 @@ def test_the_live_line_fits_whole(tmp_path: Path, width: int, there: bool) -> No
     assert line.plain.rstrip(")").endswith("left") != there
     assert ("macro_average_precision" in line.plain) == there
     assert ("search-00000 epoch 12" in line.plain) == there
+
+
+def test_a_collapsed_trial_says_so_beside_its_configuration(tmp_path: Path) -> None:
+    conductor = conduct(Store(tmp_path / "a"))
+    shown = io.StringIO()
+    live = Live(Console(file=shown, width=160), conductor.plan, "macro_average_precision")
+    order = conductor.next()
+    assert order is not None
+    live.ended(order, State.COMPLETE, [0.1], "collapsed: not better than the class prior", [])
+    line = shown.getvalue()
+    assert "complete" in line
+    assert "collapsed: not better than the class prior, lr " in line
