@@ -14,9 +14,9 @@ import numpy as np
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
 from study.evidence.retrieval import is_retrieval, retrieval_means
-from study.evidence.score import decisions_of, tuned_thresholds
 from study.evidence.statistics.bootstrap import DecidedPredictions, Estimate, Resamples, estimate, interval
 from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
+from study.reporting.deciding import decided
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
 from study.reporting.table import Origin
@@ -52,7 +52,7 @@ class Estimates:
             origin,
             measure=metric.name if metric.per_label else "",
             label="",
-            decision=self.run.decision_rule(origin.decision),
+            decision=origin.decision if self.run.kind == "multilabel" else "tuned",
             minus=None,
             less=0.0,
         )
@@ -64,7 +64,7 @@ class Estimates:
         return rows[self.run.labels.index(origin.label) if origin.label else 0]
 
     def _estimate(self, source: Origin, metrics: Sequence[Metric]) -> dict[str, list[Estimate]]:
-        judged = [self.judged(source, trial) for trial in source.trials]
+        judged = [self._judged(source, trial) for trial in source.trials]
         known = [j for j in judged if j is not None]
         if not known or len(known) < len(judged):
             return {}
@@ -111,21 +111,16 @@ class Estimates:
         """Whether a greater value of the measure is better."""
         return is_retrieval(measure) or self.run.measures[measure].greater_is_better
 
-    def judged(self, source: Origin, trial: str) -> DecidedPredictions | None:
+    def _judged(self, source: Origin, trial: str) -> DecidedPredictions | None:
         """One training's predictions and decisions; None where they are missing."""
-        run = self.run
-        found = run.predictions(trial, split=source.split, head=source.head, setting=source.setting)
-        if found is None:
-            return None
-        rule, thresholds = run.decision_rule(source.decision), None
-        if rule == "tuned":
-            val = run.predictions(trial, split="val", head=source.head, setting=source.setting)
-            if val is None:
-                return None
-            thresholds = tuned_thresholds(val)
-        decision = decisions_of(found, run.kind, thresholds)[rule]
-        seed, fold = (int(run.of_trial(trial, column)) for column in ("seed", "fold"))
-        return DecidedPredictions(found, decision, seed=seed, fold=fold)
+        return decided(
+            self.run,
+            trial,
+            split=source.split,
+            head=source.head,
+            setting=source.setting,
+            decision=source.decision,
+        )
 
     def point(self, origin: Origin, trial: str) -> float:
         """The origin's number of one trial, computed from its predictions; NaN where there are none."""
@@ -133,7 +128,7 @@ class Estimates:
             ranked = ranking_of(self.run, trial, origin.split)
             grade = self.run.labels.index(origin.label) if origin.label else None
             return float(retrieval_means(ranked[0], origin.measure, grade)[0]) if ranked else math.nan
-        judged = self.judged(origin, trial)
+        judged = self._judged(origin, trial)
         if judged is None:
             return math.nan
         values = self.run.measures[origin.measure].compute(
@@ -171,7 +166,7 @@ class Estimates:
         single = len(row.trials) == len(reference.trials) == 1
         if not single or not (row.measure in SHARES_OF_RIGHT_SAMPLES or one_auc):
             return math.nan
-        a, b = self.judged(row, row.trials[0]), self.judged(reference, reference.trials[0])
+        a, b = self._judged(row, row.trials[0]), self._judged(reference, reference.trials[0])
         if a is None or b is None or list(a.predictions.sample) != list(b.predictions.sample):
             return math.nan
         if len(set(a.predictions.patient)) != len(a.predictions.patient):

@@ -45,7 +45,7 @@ def publish_class_prior(store: Store, site: Site, cohort: Cohort, spec: TrialSpe
         "trial": trial_table(_record(site, spec, judge.objective.name, value, synthetic=pairs.synthetic)),
         "predictions": pa.concat_tables(part.table() for part in predictions),
         "scores": [
-            *score_rows(predictions, pairs.kind, pairs.labels),
+            *score_rows(predictions, pairs.kind, pairs.labels, judge.thresholds),
             *retrieval_scores(judge, spec, train, queries, pairs.labels),
         ],
     }
@@ -114,4 +114,4 @@ def _value(judge: Judge, predictions: Predictions, val: Embeddings, train: Embed
     measure = judge.objective.measure
     if judge.objective.by == "retrieval":
         return float(retrieval_means(judge.ranking(val, train), measure)[0])
-    return metric_value(measure, judge.kind, predictions.target, predictions.score)
+    return metric_value(measure, judge.kind, predictions.target, predictions.score, judge.thresholds)

@@ -53,7 +53,7 @@ class Neighbours:
             "metric": run.objective,
             "label": "",
             "split": "val",
-            "decision": run.decided_by(run.objective, "half"),
+            "decision": run.decided_by(run.objective, "tuned"),
         }
         rows = run.store.read("scores", [run.best], filters=wanted)
         curve = pd.DataFrame([split_setting(setting) for setting in rows["setting"]], columns=["k", "way"])
