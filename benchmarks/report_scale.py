@@ -47,7 +47,7 @@ def generate(folder: Path, num_trials: int, num_patients: int) -> None:
     }
     store.write_study(study_row(num_trials))
     made = [predictions(truth, strength, random) for strength in random.uniform(0.3, 2.0, NUM_STRENGTHS)]
-    rows = [score_rows(splits, "multilabel", LABELS) for splits in made]
+    rows = [score_rows(splits, "multilabel", LABELS, "f1") for splits in made]
     for number in range(num_trials):
         key = f"search-{number:05d}"
         kind = number % NUM_STRENGTHS
@@ -76,6 +76,7 @@ def study_row(num_trials: int) -> dict[str, Any]:
         "labels": LABELS,
         "num_views": 2,
         "objective": OBJECTIVE,
+        "thresholds": "f1",
         "num_trials": num_trials,
         "search_space": json.dumps(SPACE),
         "split_counts": "{}",

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
+from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,10 +15,12 @@ from rich.table import Table
 from study.command import run_command
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
-from study.engine.applying.apply import chosen_trial, pair_of_files, predict, with_labels
+from study.engine.applying.apply import chosen_trial, pair_of_files, predict, thresholds_of, with_labels
+from study.evidence.arrow_tables import list_column
 from study.evidence.decisions import decide
 from study.evidence.metrics import metric_values, metrics_of
 from study.evidence.predictions import Predictions
+from study.evidence.schema import APPLIED
 from study.evidence.store import Store
 from study.places import CACHE
 from study.spec import components
@@ -24,6 +28,7 @@ from study.spec.errors import SpecError, StorageError
 from study.spec.reading import parse_yaml
 from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
+from study.spec.wording import THRESHOLD_WORDS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,18 +73,23 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
             f"got {pairs.num_views}. Name another data set."
         )
     predictions, pairs = predict(store, trial, pairs, CACHE)
+    thresholds = np.broadcast_to(thresholds_of(store, trial, pairs.kind), len(labels))
+    decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
     for line in _cautions(store, trial.key, pairs):
         console.print(line)
     for reason, names in pairs.skipped.items():
         console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
+    if pairs.kind == "multilabel":
+        console.print(f"decided {THRESHOLD_WORDS[trial.spec.thresholds]}")
     if args.left:
-        console.print(_one_patient(predictions, labels))
+        console.print(_one_patient(predictions.score[0], decided[0], thresholds, labels, pairs.kind))
     elif len(predictions.known().sample):
-        console.print(_metrics(predictions, pairs.kind))
+        console.print(_metrics(predictions, pairs.kind, thresholds))
     if args.out or not args.left:
-        console.print(f"written to {_write(predictions, store, args.out, pairs.dataset)}", soft_wrap=True)
+        place = _write(predictions, decided, store, args.out, pairs.dataset)
+        console.print(f"written to {place}", soft_wrap=True)
     return 0
 
 
@@ -114,21 +124,34 @@ def _cautions(store: Store, key: str, pairs: Pairs) -> list[str]:
     return lines
 
 
-def _one_patient(predictions: Predictions, labels: tuple[str, ...]) -> Table:
-    """The probability of each label, the greatest first."""
+def _one_patient(
+    score: Float[np.ndarray, " l"],
+    decided: Bool[np.ndarray, " l"],
+    thresholds: Float[np.ndarray, " l"],
+    labels: tuple[str, ...],
+    kind: LabelKind,
+) -> Table:
+    """The probability of each label, the greatest first, with its threshold and what is decided."""
+    columns = {
+        "label": [escape(label) for label in labels],
+        "probability": [f"{value:.3f}" for value in score],
+        "threshold": [f"{value:.3f}" for value in thresholds],
+        "decided": ["yes" if yes else "no" for yes in decided],
+    }
+    if kind != "multilabel":
+        del columns["threshold"]
     table = Table(box=None, header_style="bold")
-    table.add_column("label")
-    table.add_column("probability", justify="right")
-    scores = zip(labels, predictions.score[0], strict=True)
-    for label, score in sorted(scores, key=lambda item: -item[1]):
-        table.add_row(escape(label), f"{score:.3f}")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "label" else "right")
+    for place in np.argsort(-score, kind="stable"):
+        table.add_row(*(values[place] for values in columns.values()))
     return table
 
 
-def _metrics(predictions: Predictions, kind: LabelKind) -> Table:
+def _metrics(predictions: Predictions, kind: LabelKind, thresholds: Float[np.ndarray, " l"]) -> Table:
     """Every metric over all labels, on the samples whose labels are known."""
     known = predictions.known()
-    values = metric_values(kind, known.target, known.score, decide(known.score, kind))
+    values = metric_values(kind, known.target, known.score, decide(known.score, kind, thresholds))
     title = f"{len(known.sample)} samples with known labels"
     table = Table(box=None, header_style="bold", title=title, title_justify="left")
     table.add_column("metric")
@@ -139,9 +162,15 @@ def _metrics(predictions: Predictions, kind: LabelKind) -> Table:
     return table
 
 
-def _write(predictions: Predictions, store: Store, out: Path | None, dataset: str) -> str:
-    """Writes the predictions as Parquet, and gives the place."""
-    table = predictions.table()
+def _write(
+    predictions: Predictions,
+    decided: Bool[np.ndarray, "n l"],
+    store: Store,
+    out: Path | None,
+    dataset: str,
+) -> str:
+    """Writes the predictions and what is decided from them as Parquet, and gives the place."""
+    table = predictions.table().append_column(APPLIED.field("decided"), list_column(decided))
     try:
         if out is not None:
             pq.write_table(table, out, compression="zstd")

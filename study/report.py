@@ -134,7 +134,9 @@ def _with_heads(run: Run, heads: str, console: Console) -> Run:
     wanted = heads if heads == "all" else [name.strip() for name in heads.split(",")]
     trials = trials_with_heads(run)
     began = time.perf_counter()
-    for trial, head in add_heads(run.store, trials, wanted, run.kind, run.labels, run.head_measure):
+    for trial, head in add_heads(
+        run.store, trials, wanted, run.kind, run.labels, run.head_measure, run.thresholds
+    ):
         console.print(f"fitting {escape(head)} on the embedding of {escape(trial)}")
     console.print(f"The heads are fitted ({duration_text(time.perf_counter() - began)}).")
     return load_run(run.store.where)

@@ -132,7 +132,7 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
     return Cohort(images, _SPLITS[key])
 
 
-# The process of a trial splits the same images again for each trial, which takes longer than a short training.
+# The process of a trial splits the same images for each trial, which takes longer than a short training.
 _SPLITS: dict[tuple[Path, str, str], pd.DataFrame] = {}
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from study.evidence.heads import fit_heads, known_heads
 from study.evidence.predictions import embeddings_of
 from study.evidence.store import Store
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 
 def add_heads(
@@ -17,6 +17,7 @@ def add_heads(
     kind: LabelKind,
     labels: Sequence[str],
     chooser: str,
+    rule: ThresholdRule,
 ) -> Iterator[tuple[str, str]]:
     """Fits the heads that the trials lack and keeps their predictions and scores in the run.
 
@@ -27,6 +28,7 @@ def add_heads(
         kind: Kind of the labels.
         labels: Names of the labels.
         chooser: Metric on validation that chooses the setting of each head.
+        rule: Rule of the thresholds of the decisions.
 
     Yields:
         Trial and head, before the head is fitted.
@@ -47,6 +49,6 @@ def add_heads(
         queries = [embeddings for split, embeddings in splits.items() if split != "train"]
         for head in missing:
             yield trial, head
-            found = fit_heads(splits["train"], queries, kind, labels, (head,), chooser)
+            found = fit_heads(splits["train"], queries, kind, labels, (head,), chooser, rule)
             predictions = pa.concat_tables(p.table() for p in found.predictions)
             store.add_head(trial, head, predictions, found.scores)

@@ -13,7 +13,7 @@ import numpy as np
 
 from study.evidence.metrics import metric_value
 from study.evidence.predictions import Predictions
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 ENSEMBLE = "ensemble"  # the head of the mean of several trials' scores
 LIBRARY = 50  # best trials that may be members
@@ -21,7 +21,7 @@ STEPS = 25  # members, counted with repetition
 
 
 def select_members(
-    library: Mapping[str, Predictions], measure: str, kind: LabelKind
+    library: Mapping[str, Predictions], measure: str, kind: LabelKind, rule: ThresholdRule
 ) -> tuple[dict[str, float], float]:
     """The weights of the members and the ensemble's value on validation.
 
@@ -32,6 +32,7 @@ def select_members(
         library: Validation predictions of trials, the best first, of the same samples in the same order.
         measure: Metric whose greater values are better.
         kind: Kind of the labels.
+        rule: Rule of the thresholds.
 
     Returns:
         the weights, which add up to 1, by trial, the greatest first; and the value.
@@ -41,7 +42,7 @@ def select_members(
     target = library[trials[0]].target
     total, added, best = np.zeros_like(scores[0]), list[int](), (-np.inf, 0)
     for step in range(1, STEPS + 1):
-        values = [metric_value(measure, kind, target, (total + score) / step) for score in scores]
+        values = [metric_value(measure, kind, target, (total + score) / step, rule) for score in scores]
         chosen = int(np.nanargmax(values))
         added.append(chosen)
         total += scores[chosen]

@@ -45,6 +45,6 @@ def further_values(
         for row in scores
         if (row["head"], row["split"], row["label"]) == (head, "val", "")
         and row["chosen"]
-        and row["decision"] != "tuned"
+        and row["decision"] != "half"
     }
     return {name: float(costs[name]) if name in COSTS else metrics.get(name, float("nan")) for name in names}

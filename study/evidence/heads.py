@@ -22,7 +22,7 @@ from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import NEIGHBOURS
 from study.evidence.score import score_row, score_rows
 from study.spec.errors import SpecError, suggest
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 _DISTANCES: tuple[DistanceName, ...] = ("euclidean", "cosine")
 _VOTES: tuple[Votes, ...] = ("uniform", "distance")
@@ -153,6 +153,7 @@ def fit_heads(
     labels: Sequence[str],
     heads: Sequence[str],
     chooser: str,
+    rule: ThresholdRule,
 ) -> FittedHeads:
     """Fits every setting of the heads on `train`, chooses by validation, predicts all queries at the choice.
 
@@ -165,6 +166,7 @@ def fit_heads(
         labels: Names of the labels in the order of the columns.
         heads: Names from `POSTHOC_HEADS`.
         chooser: Metric on validation that chooses the settings.
+        rule: Rule of the thresholds of the decisions.
 
     Raises:
         SpecError: A head or the metric is unknown.
@@ -178,11 +180,11 @@ def fit_heads(
     data = _fitting_data(train, val, kind)
     found = FittedHeads()
     for head in names:
-        best, value, curve = _choose(head, data, val, kind, metric)
+        best, value, curve = _choose(head, data, val, kind, metric, rule)
         predictions = [_predict(head, best.setting, query, best.scorer(query.embedding)) for query in queries]
         found.best[head] = ChosenHead(head, best.setting, value)
         found.predictions += predictions
-        found.scores += curve + score_rows(predictions, kind, labels)
+        found.scores += curve + score_rows(predictions, kind, labels, rule)
     if "knn" in found.best:
         distance: DistanceName = "cosine" if "cosine" in found.best["knn"].setting else "euclidean"
         found.neighbours = _neighbour_table(train, queries, distance)
@@ -190,7 +192,12 @@ def fit_heads(
 
 
 def choose_settings(
-    train: Embeddings, val: Embeddings, kind: LabelKind, heads: Sequence[str], chooser: str
+    train: Embeddings,
+    val: Embeddings,
+    kind: LabelKind,
+    heads: Sequence[str],
+    chooser: str,
+    rule: ThresholdRule,
 ) -> dict[str, ChosenHead]:
     """The choice for each head, as `fit_heads` makes it.
 
@@ -202,7 +209,7 @@ def choose_settings(
     data = _fitting_data(train.known(), val, kind)
     found = {}
     for head in known_heads(heads):
-        best, value, _ = _choose(head, data, val, kind, metric)
+        best, value, _ = _choose(head, data, val, kind, metric, rule)
         found[head] = ChosenHead(head, best.setting, value)
     return found
 
@@ -229,18 +236,23 @@ def _fitting_data(train: Embeddings, val: Embeddings, kind: LabelKind) -> _Fitti
 
 
 def _choose(
-    head: str, data: _FittingData, val: Embeddings, kind: LabelKind, metric: Metric
+    head: str,
+    data: _FittingData,
+    val: Embeddings,
+    kind: LabelKind,
+    metric: Metric,
+    rule: ThresholdRule,
 ) -> tuple[_Candidate, float, list[dict[str, Any]]]:
     """The best setting on validation, its value there, and the rows of SCORES of all other settings."""
-    rule = _plain_rule(metric, kind)
+    decision = _stored_decision(metric, kind)
     sign = 1 if metric.greater_is_better else -1
     best: _Candidate | None = None
     rows: dict[str, dict[str, Any]] = {}
     best_value = float("nan")
     for candidate in POSTHOC_HEADS[head](data):
-        value = metric_value(metric.name, kind, val.target, candidate.val_score)
+        value = metric_value(metric.name, kind, val.target, candidate.val_score, rule)
         predictions = _predict(head, candidate.setting, val, candidate.val_score)
-        rows[candidate.setting] = score_row(predictions, rule, metric.name, value, chosen=False)
+        rows[candidate.setting] = score_row(predictions, decision, metric.name, value, chosen=False)
         if best is None or np.isnan(best_value) or sign * value > sign * best_value:
             best, best_value = candidate, value
     assert best is not None, "every head has a setting"
@@ -248,11 +260,11 @@ def _choose(
     return best, best_value, list(rows.values())
 
 
-def _plain_rule(metric: Metric, kind: LabelKind) -> str:
-    """The rule by which SCORES names a value at the plain decisions."""
+def _stored_decision(metric: Metric, kind: LabelKind) -> str:
+    """How SCORES names the decisions of a setting that was tried."""
     if metric.needs == "score":
         return "none"
-    return "half" if kind == "multilabel" else "argmax"
+    return "tuned" if kind == "multilabel" else "argmax"
 
 
 def _predict(head: str, setting: str, query: Embeddings, score: Float[np.ndarray, "n l"]) -> Predictions:

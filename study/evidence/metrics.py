@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from study.evidence.decisions import decide
+from study.evidence.decisions import decide_validation
 from study.evidence.evaluation import Evaluation, mean_over_labels
 from study.spec.errors import SpecError, suggest
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 DEFAULT_OBJECTIVE: Mapping[LabelKind, str] = {
     "multilabel": "macro_average_precision",
@@ -243,9 +243,13 @@ def aggregate_metric(name: str, kind: LabelKind, where: str) -> Metric:
 
 
 def metric_value(
-    name: str, kind: LabelKind, target: Num[np.ndarray, "n l"], score: Float[np.ndarray, "n l"]
+    name: str,
+    kind: LabelKind,
+    target: Num[np.ndarray, "n l"],
+    score: Float[np.ndarray, "n l"],
+    rule: ThresholdRule,
 ) -> float:
-    """The value of an aggregate metric with the plain decisions (threshold 0.5 or the greatest score).
+    """The value of an aggregate metric on validation, with decisions at the thresholds chosen there.
 
     NaN where it is undefined, and where a score is not finite (a network that has diverged).
 
@@ -255,7 +259,7 @@ def metric_value(
     metric = aggregate_metric(name, kind, "name")
     if not np.isfinite(score).all():
         return float("nan")
-    decision = decide(score, kind) if metric.needs == "decision" else None
+    decision = decide_validation(target, score, kind, rule) if metric.needs == "decision" else None
     return float(metric.compute(Evaluation(target, score, decision))[0])
 
 

@@ -25,7 +25,7 @@ from study.evidence.retrieval import (
     retrieval_measures,
 )
 from study.spec.errors import SpecError, suggest
-from study.spec.task import LabelKind, RetrievalSpec, Task
+from study.spec.task import LabelKind, RetrievalSpec, Task, ThresholdRule
 
 BEST_HEAD = "best_head."
 
@@ -97,6 +97,7 @@ class Judge:
         trains_head: Whether the loss trains the network's own head; otherwise `knn` stands in for it.
         heads: Post-hoc heads that the study asks for.
         retrieval: How references are ranked for a query.
+        thresholds: Rule of the thresholds of the decisions that a metric may need.
     """
 
     objective: Objective
@@ -104,6 +105,7 @@ class Judge:
     trains_head: bool
     heads: tuple[str, ...]
     retrieval: RetrievalSpec
+    thresholds: ThresholdRule
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -134,7 +136,7 @@ class Judge:
             return float(retrieval_means(self.ranking(val, train()), self.objective.measure)[0])
         best: Mapping[str, ChosenHead] = {}
         if self.candidates:
-            best = choose_settings(train(), val, self.kind, self.candidates, self.chooser)
+            best = choose_settings(train(), val, self.kind, self.candidates, self.chooser, self.thresholds)
         return self.choose_head(score, val, best).value
 
     def ranking(self, queries: Embeddings, references: Embeddings) -> Ranking:
@@ -153,7 +155,7 @@ class Judge:
         """
         choices: list[ChosenHead] = []
         if self.trains_head:
-            own = metric_value(self.chooser, self.kind, val.target, score)
+            own = metric_value(self.chooser, self.kind, val.target, score, self.thresholds)
             choices.append(ChosenHead(NETWORK, "", own))
         choices += [best[head] for head in self.candidates]
         return max(choices, key=lambda choice: -math.inf if math.isnan(choice.value) else choice.value)

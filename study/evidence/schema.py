@@ -24,6 +24,7 @@ STUDY = pa.schema(
         ("generated", pa.string()),  # JSON [{"generator", "share", "epochs", "counts": {label: n}, ...}]
         ("skipped", pa.string()),  # JSON {reason: [sample, ...]}
         ("objective", pa.string()),
+        ("thresholds", pa.string()),  # rule by which validation chooses thresholds: f1 | youden | half
         ("num_trials", pa.int32()),  # trials of the search
         ("search_space", pa.string()),  # JSON {parameter: {"type", and its range or its choices}}
         ("ablations", pa.string()),  # JSON {table: [variant, ...]}
@@ -100,6 +101,9 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+APPLIED = PREDICTIONS.append(pa.field("decided", pa.list_(pa.bool_())))
+"""Predictions of samples that the study has not seen, and whether each is said to carry each label."""
+
 EMBEDDINGS = pa.schema(
     [
         ("trial", pa.string()),
@@ -119,7 +123,7 @@ SCORES = pa.schema(
         ("setting", pa.string()),  # setting of the head: k=5, cosine, uniform
         ("chosen", pa.bool_()),  # whether validation chose the setting; it was only tried otherwise
         ("split", pa.string()),  # val | test
-        ("decision", pa.string()),  # half (threshold 0.5) | tuned (on validation) | argmax | none
+        ("decision", pa.string()),  # tuned (by the rule of STUDY) | half (threshold 0.5) | argmax | none
         ("metric", pa.string()),
         ("label", pa.string()),  # empty for a value over all labels
         ("value", pa.float64()),

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from study.evidence.decisions import decide, tune_thresholds
+from study.evidence.decisions import HALF, decide, tune_thresholds
 from study.evidence.metrics import metric_values, metrics_of
 from study.evidence.predictions import Predictions
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 SWAP_CHANGE = "swap_change"
 
 
-def tuned_thresholds(val: Predictions) -> Float[np.ndarray, " l"]:
-    """The threshold of each label with the best F1 on the validation predictions.
+def tuned_thresholds(val: Predictions, rule: ThresholdRule) -> Float[np.ndarray, " l"]:
+    """The threshold that the rule chooses for each label on the validation predictions.
 
     Raises:
         ValueError: The predictions are of another split.
@@ -23,11 +23,11 @@ def tuned_thresholds(val: Predictions) -> Float[np.ndarray, " l"]:
     if val.split != "val":
         raise ValueError(f"`val`: thresholds must be tuned on the validation split, got `{val.split}`.")
     known = val.known()
-    return tune_thresholds(known.target, known.score)
+    return tune_thresholds(known.target, known.score, rule)
 
 
-def decisions_of(
-    predictions: Predictions, kind: LabelKind, thresholds: Float[np.ndarray, " l"] | None = None
+def _decisions(
+    predictions: Predictions, kind: LabelKind, thresholds: Float[np.ndarray, " l"] | None
 ) -> Mapping[str, Bool[np.ndarray, "n l"]]:
     """The decisions by each rule.
 
@@ -37,17 +37,19 @@ def decisions_of(
     Args:
         predictions: Predictions to decide on.
         kind: Kind of the labels.
-        thresholds: Threshold of each label, tuned on validation.
+        thresholds: Threshold of each label, tuned on validation; None where there is no validation.
     """
     if kind != "multilabel":
-        return {"argmax": decide(predictions.score, kind)}
-    decisions = {"half": decide(predictions.score, kind)}
+        return {"argmax": decide(predictions.score, kind, HALF)}
+    decisions = {"half": decide(predictions.score, kind, HALF)}
     if thresholds is not None:
         decisions["tuned"] = decide(predictions.score, kind, thresholds)
     return decisions
 
 
-def score_rows(splits: Sequence[Predictions], kind: LabelKind, labels: Sequence[str]) -> list[dict[str, Any]]:
+def score_rows(
+    splits: Sequence[Predictions], kind: LabelKind, labels: Sequence[str], rule: ThresholdRule
+) -> list[dict[str, Any]]:
     """Rows of SCORES of one head of one trial at its chosen setting.
 
     The thresholds of the `tuned` decisions come from the validation split and are used for all splits;
@@ -58,9 +60,10 @@ def score_rows(splits: Sequence[Predictions], kind: LabelKind, labels: Sequence[
         splits: Predictions of the head, one for each split.
         kind: Kind of the labels.
         labels: Names of the labels in the order of the columns.
+        rule: Rule of the tuned thresholds; unused for classes and grades.
     """
     val = next((predictions for predictions in splits if predictions.split == "val"), None)
-    thresholds = tuned_thresholds(val) if kind == "multilabel" and val is not None else None
+    thresholds = tuned_thresholds(val, rule) if kind == "multilabel" and val is not None else None
     rows = []
     for predictions in splits:
         known = predictions.known()
@@ -77,7 +80,7 @@ def _rows_of_split(
 ) -> list[dict[str, Any]]:
     rows = []
     rank_metrics_written = False  # they are the same under every rule
-    for rule, decision in decisions_of(predictions, kind, thresholds).items():
+    for rule, decision in _decisions(predictions, kind, thresholds).items():
         found = metric_values(kind, predictions.target, predictions.score, decision)
         for metric in metrics_of(kind).values():
             ranks = metric.needs == "score"

@@ -50,7 +50,8 @@ def _by_predictions(run: Run, keys: list[str]) -> tuple[Selection, tuple[str, ..
     known = [p.known() for p in found if p.head == own[p.trial]]
     if len(known) < 2 or any(set(p.sample) != set(known[0].sample) for p in known):
         return None
-    return selection_bootstrap(run.measures[run.objective], run.kind, known), tuple(p.trial for p in known)
+    selection = selection_bootstrap(run.measures[run.objective], run.kind, known, run.thresholds)
+    return selection, tuple(p.trial for p in known)
 
 
 def _by_ranking(run: Run, keys: list[str]) -> tuple[Selection, tuple[str, ...]] | None:

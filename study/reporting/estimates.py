@@ -15,9 +15,9 @@ from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
 from study.evidence.retrieval import is_retrieval, retrieval_means
-from study.evidence.score import decisions_of, tuned_thresholds
 from study.evidence.statistics.bootstrap import DecidedPredictions, Estimate, Resamples, estimate, interval
 from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
+from study.reporting.deciding import decided
 from study.reporting.patient_groups import patient_groups
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
@@ -54,7 +54,7 @@ class Estimates:
             origin,
             measure=metric.name if alone else "",
             label="",
-            decision=self.run.decision_rule(origin.decision),
+            decision=origin.decision if self.run.kind == "multilabel" else "tuned",
             minus=None,
             less=0.0,
         )
@@ -66,7 +66,7 @@ class Estimates:
         return rows[self.run.labels.index(origin.label) if origin.label else 0]
 
     def _estimate(self, source: Origin, metrics: Sequence[Metric]) -> dict[str, list[Estimate]]:
-        judged = [self.judged(source, trial) for trial in source.trials]
+        judged = [self._judged(source, trial) for trial in source.trials]
         known = [j for j in judged if j is not None]
         if not known or len(known) < len(judged):
             return {}
@@ -115,27 +115,20 @@ class Estimates:
 
     def predictions(self, origin: Origin, trial: str) -> Predictions | None:
         """One training's predictions for the origin's patients; None where there are none."""
-        run = self.run
-        found = run.predictions(trial, split=origin.split, head=origin.head, setting=origin.setting)
-        if found is None or not origin.group:
-            return found
-        among = found.among(patient_groups(run)[origin.group].samples)
-        return among if among.sample else None
+        judged = self._judged(origin, trial)
+        return judged.predictions if judged else None
 
-    def judged(self, source: Origin, trial: str) -> DecidedPredictions | None:
+    def _judged(self, source: Origin, trial: str) -> DecidedPredictions | None:
         """One training's predictions and decisions; None where they are missing."""
-        run, found = self.run, self.predictions(source, trial)
-        if found is None:
-            return None
-        rule, thresholds = run.decision_rule(source.decision), None
-        if rule == "tuned":
-            val = run.predictions(trial, split="val", head=source.head, setting=source.setting)
-            if val is None:
-                return None
-            thresholds = tuned_thresholds(val)
-        decision = decisions_of(found, run.kind, thresholds)[rule]
-        seed, fold = (int(run.of_trial(trial, column)) for column in ("seed", "fold"))
-        return DecidedPredictions(found, decision, seed=seed, fold=fold)
+        return decided(
+            self.run,
+            trial,
+            split=source.split,
+            head=source.head,
+            setting=source.setting,
+            decision=source.decision,
+            samples=patient_groups(self.run)[source.group].samples if source.group else None,
+        )
 
     def point(self, origin: Origin, trial: str) -> float:
         """The origin's number of one trial, computed from its predictions; NaN where there are none."""
@@ -143,7 +136,7 @@ class Estimates:
             ranked = ranking_of(self.run, trial, origin.split)
             grade = self.run.labels.index(origin.label) if origin.label else None
             return float(retrieval_means(ranked[0], origin.measure, grade)[0]) if ranked else math.nan
-        judged = self.judged(origin, trial)
+        judged = self._judged(origin, trial)
         if judged is None:
             return math.nan
         values = self.run.measures[origin.measure].compute(
@@ -184,7 +177,7 @@ class Estimates:
         single = len(row.trials) == len(reference.trials) == 1
         if not single or not (row.measure in SHARES_OF_RIGHT_SAMPLES or one_auc):
             return math.nan
-        a, b = self.judged(row, row.trials[0]), self.judged(reference, reference.trials[0])
+        a, b = self._judged(row, row.trials[0]), self._judged(reference, reference.trials[0])
         if a is None or b is None or list(a.predictions.sample) != list(b.predictions.sample):
             return math.nan
         if len(set(a.predictions.patient)) != len(a.predictions.patient):

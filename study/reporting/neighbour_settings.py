@@ -56,7 +56,7 @@ def neighbour_settings_of(run: Run) -> NeighbourSettings | None:
         "metric": run.head_measure,
         "label": "",
         "split": "val",
-        "decision": run.decided_by(run.head_measure, "half"),
+        "decision": run.decided_by(run.head_measure, "tuned"),
     }
     rows = run.store.read("scores", keys, ("trial", "setting", "value"), wanted)
     table = rows.pivot(index="trial", columns="setting", values="value")
@@ -137,5 +137,5 @@ def _wins(run: Run, stability: ChoiceStability, found: NeighbourSettings) -> Flo
         if first is not None:
             resamples = Resamples(first.patient, len(picks))
             weights = resamples.weights(first.patient)[:, picks == place]
-            wins[order] += setting_wins(metric, run.kind, [first, *at_settings], weights)
+            wins[order] += setting_wins(metric, run.kind, run.thresholds, [first, *at_settings], weights)
     return wins

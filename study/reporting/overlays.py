@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from study.evidence.heatmap_tables import HeatMaps, read_heatmaps
+from study.reporting.deciding import threshold_words
 from study.reporting.figure import GREEN, INK, RED
 from study.reporting.run import Run
 
@@ -39,11 +40,13 @@ class RunHeatMaps:
         maps: The heat maps as stored.
         labels: Labels of the run, in the order of targets and scores.
         names: What each trial is called in a heading, by key.
+        decided: At which thresholds labels are decided; empty for classes and grades.
     """
 
     maps: HeatMaps
     labels: tuple[str, ...]
     names: Mapping[str, str]
+    decided: str
 
     def photos(self, trial: str, sample: str) -> list[Photo]:
         """The eyes as the trial's network saw them."""
@@ -104,7 +107,7 @@ def heatmaps_of(run: Run) -> RunHeatMaps | None:
     if found is None or not set(found.trials) <= set(run.trials.index):
         return None
     names = {key: str(run.of_trial(key, "variant") or key) for key in found.trials}
-    return RunHeatMaps(found, run.labels, names)
+    return RunHeatMaps(found, run.labels, names, threshold_words(run))
 
 
 class Canvas:

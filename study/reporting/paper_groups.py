@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from study.evidence.statistics.verdict import MAX_TOLERANCE, verdict_on
 from study.reporting.anomalies import anomalies
+from study.reporting.deciding import paper_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.paper_rows import published_cell
 from study.reporting.papers import PaperMetric, PaperTable
@@ -177,7 +178,8 @@ def _caption(run: Run, paper: PaperTable) -> str:
     base = base_trials(run, paper)
     on = f", on the embedding of {' and '.join(base)}" if paper.rows_are != "variants" and base else ""
     published = f"Published: {paper.citation}; {paper.data}; split: {paper.split}."
-    return f"{published} Ours: {run.study['dataset']}, test split, no patient in two splits{on}."
+    ours = f"Ours: {run.study['dataset']}, test split, no patient in two splits{on}."
+    return f"{published} {ours}{paper_sentence(run, paper)}"
 
 
 def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:

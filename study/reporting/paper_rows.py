@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from study.reporting.deciding import paper_sentence
 from study.reporting.measures import short_name
 from study.reporting.papers import PaperTable
 from study.reporting.results import measured
@@ -27,7 +28,7 @@ def listed_table(run: Run, paper: PaperTable) -> Table | None:
         title=paper.title,
         columns=tuple(columns),
         rows=(*rows, *_published_rows(paper)),
-        caption=f"Ours: {paper.dataset}, test split. Published: {paper.split}.",
+        caption=(f"Ours: {paper.dataset}, test split. Published: {paper.split}.{paper_sentence(run, paper)}"),
         remarks=(f"Published numbers: {paper.source}. {MISSING} not known to us.", *paper.remarks),
         synthetic=run.synthetic,
     )

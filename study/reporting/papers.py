@@ -8,6 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from study.evidence.decisions import Decision
 from study.evidence.neighbours import DistanceName, Ties, Votes
 from study.spec.errors import SpecError, suggest
 from study.spec.task import LabelKind
@@ -45,7 +46,8 @@ class PaperMetric(Part):
     Attributes:
         label: Heading of the column.
         measure: Name of our measure; empty where none stands beside the column.
-        decision: Rule by which our labels are decided.
+        decision: At which thresholds our labels are decided, where a sample may have several: `half` is for
+            a measure that its source defines so.
         class_index: Place of the class that the column is about, `class` in the file; None for all classes.
         digits: Places after the point of the published numbers.
         unit: What a number of ours is divided by, such as a million for a column in millions.
@@ -53,7 +55,7 @@ class PaperMetric(Part):
 
     label: str
     measure: str = ""
-    decision: Literal["half", "tuned", "none"] = "none"
+    decision: Decision = "tuned"
     class_index: int | None = Field(default=None, alias="class")
     digits: int = 3
     unit: float = 1.0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from study.evidence.decisions import Decision
 from study.evidence.retrieval import is_retrieval
 from study.reporting.other_settings import HEAD_OF_TIES
 from study.reporting.papers import NeighbourRule, PaperTable, published_tables
@@ -35,7 +36,7 @@ class RowTrials:
     notes: tuple[str, ...] = ()
     status: Text = NOT_RUN
 
-    def cells(self, run: Run, measures: Sequence[tuple[str, str, str]]) -> list[Cell]:
+    def cells(self, run: Run, measures: Sequence[tuple[str, Decision, str]]) -> list[Cell]:
         """One cell for each (measure, decision, label); the label is empty for an aggregate."""
         if not self.trials:
             return [self.status] * len(measures)

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from study.evidence.decisions import Decision
 from study.evidence.metrics import DEFAULT_OBJECTIVE, Metric, metrics_of
 from study.evidence.objective import BEST_HEAD, measure_of
 from study.evidence.predictions import Predictions, predictions_of
 from study.evidence.retrieval import RETRIEVAL, is_retrieval
-from study.evidence.score import SWAP_CHANGE
 from study.evidence.store import Store
 from study.reporting.other_settings import neighbour_predictions
 from study.reporting.score_lookup import ScoreLookup
 from study.spec.errors import StorageError
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 from study.spec.wording import component_name
 
 JSON_OF_STUDY = (
@@ -107,6 +107,12 @@ class Run:
         return measure_of(str(self.study["objective"]))
 
     @property
+    def thresholds(self) -> ThresholdRule:
+        """The rule by which validation chose the threshold of each label."""
+        rule: ThresholdRule = self.study["thresholds"]
+        return rule
+
+    @property
     def by_best_head(self) -> bool:
         """Whether each trial was judged by its best head instead of its own."""
         return str(self.study["objective"]).startswith(BEST_HEAD)
@@ -178,18 +184,14 @@ class Run:
     def _lookup(self) -> ScoreLookup:
         return ScoreLookup(self.scores)
 
-    def decided_by(self, measure: str, decision: str) -> str:
+    def decided_by(self, measure: str, decision: Decision) -> str:
         """The rule under which a measure is stored: `none` where nothing is decided, else `decision_rule`."""
-        by_score = measure in self.measures and self.measures[measure].needs == "score"
-        if by_score or measure == SWAP_CHANGE or is_retrieval(measure):
-            return "none"
-        return self.decision_rule(decision)
+        decides = measure in self.measures and self.measures[measure].needs == "decision"
+        return self.decision_rule(decision) if decides else "none"
 
-    def decision_rule(self, decision: str) -> str:
-        """How labels are decided: `half` or `tuned` where a sample may have several, else always `argmax`."""
-        if self.kind != "multilabel":
-            return "argmax"
-        return "half" if decision == "none" else decision
+    def decision_rule(self, decision: Decision) -> str:
+        """The decision where a sample may have several labels, else always `argmax`."""
+        return decision if self.kind == "multilabel" else "argmax"
 
     def own_head(self, trial: str) -> str:
         """The head that gave the trial its value and stands for it; empty for a trial that is incomplete."""
@@ -201,7 +203,7 @@ class Run:
         measure: str,
         *,
         split: str = "test",
-        decision: str = "half",
+        decision: Decision = "tuned",
         head: str = "",
         label: str = "",
     ) -> float:
@@ -211,7 +213,7 @@ class Run:
             trial: Key of the trial.
             measure: Name of the metric, or of a measure of retrieval, which has no heads.
             split: Split of the predictions.
-            decision: Rule by which labels are decided.
+            decision: At which thresholds labels are decided.
             head: Name of the head; empty for the one that stands for the trial.
             label: The label whose own value it is; empty for the aggregate.
         """

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from study.evidence.statistics.budgets import BudgetCurve, budget_curve
 from study.evidence.statistics.comparison import holm, paired_bootstrap
 from study.reporting.assembly import drawing_files, table_files
+from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.figure import PALETTE, STYLE, Drawing, drawn, sheet
 from study.reporting.figures.budget import costs
@@ -84,10 +85,21 @@ def runs_table(runs: Sequence[Run]) -> Table:
         title="What each run chose",
         columns=columns,
         rows=tuple(rows),
-        caption="Chosen trial of each run on its test split, with 95 % intervals from resampled patients.",
+        caption=(
+            "Chosen trial of each run on its test split, with 95 % intervals from resampled patients."
+            f"{_decisions(runs, tests)}"
+        ),
         remarks=(remark,),
         synthetic=any(run.synthetic for run in runs),
     )
+
+
+def _decisions(runs: Sequence[Run], tests: Sequence[str]) -> str:
+    """The sentence on thresholds, of each run where they differ."""
+    sentences = [decisions_sentence(run, tests) for run in runs]
+    if len(set(sentences)) == 1:
+        return sentences[0]
+    return "".join(f" {name}:{sentence}" for name, sentence in zip(names_of(runs), sentences, strict=True))
 
 
 def _chosen_cells(run: Run, tests: Sequence[str], bold: set[str]) -> list[Cell]:

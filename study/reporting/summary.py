@@ -4,6 +4,7 @@ import math
 
 from study.evidence.score import SWAP_CHANGE
 from study.reporting.choice_stability import choice_stability_of
+from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
 from study.reporting.results import collapse_words, configuration, parameter_names
@@ -79,6 +80,7 @@ def _finding(run: Run) -> str:
     if found and not math.isnan(found.low):
         interval = f" (95 % interval {found.low:.3f} to {found.high:.3f})"
     text += f" On the test split its {full_name(run.objective)} is {value:.3f}{interval}."
+    text += decisions_sentence(run, [run.objective])
     return " ".join([text, *_rivals(run, run.best, value), *_luck(run), *_swap(run, run.best)])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from study.evidence.decisions import Decision
 from study.spec.wording import MISSING, number_text
 
 
@@ -18,7 +19,7 @@ class Origin:
         head: Name of the head in `scores`; empty for the one that stands for the trial.
         setting: Setting of nearest neighbours, where it is not the one that validation chose.
         split: Split of the predictions.
-        decision: Rule by which labels are decided.
+        decision: At which thresholds labels are decided, where a sample may have several.
         label: The label whose own value it is; empty for the aggregate over the labels.
         group: Key of the group of patients that is looked at alone; empty for all patients.
         minus: Origin of the number that is subtracted, where this is a difference between two rows of ours.
@@ -30,7 +31,7 @@ class Origin:
     head: str = ""
     setting: str = ""
     split: str = "test"
-    decision: str = "half"
+    decision: Decision = "tuned"
     label: str = ""
     group: str = ""
     minus: "Origin | None" = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from study.evidence.retrieval import RETRIEVAL, is_retrieval
 from study.reporting import rendering
 from study.reporting.assembly import Report
+from study.reporting.deciding import threshold_words
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
 from study.reporting.patient_groups import patient_groups
@@ -78,7 +79,7 @@ def explain_origin(run: Run, origin: Origin) -> list[str]:
     plural = "s" if len(origin.trials) > 1 else ""
     lines = [
         f"measure    {origin.measure}: {full_name(origin.measure)}{label}",
-        f"decisions  {run.decided_by(origin.measure, origin.decision)}",
+        f"decisions  {_decisions(run, origin)}",
         f"mean of    {len(origin.trials)} training{plural}, {origin.split} split",
     ]
     if origin.group:
@@ -93,6 +94,13 @@ def explain_origin(run: Run, origin: Origin) -> list[str]:
         test = [f"paired     p = {compared.p_value:.4f}, before Holm's correction"] if compared else []
         lines += ["", *test, "minus", *explain_origin(run, origin.minus)]
     return lines
+
+
+def _decisions(run: Run, origin: Origin) -> str:
+    """The rule under which the number is stored, and its thresholds in words."""
+    rule = run.decided_by(origin.measure, origin.decision)
+    has_thresholds = rule in ("tuned", "half")
+    return f"{rule}, {threshold_words(run, origin.decision)}" if has_thresholds else rule
 
 
 def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:

@@ -23,7 +23,7 @@ from study.spec.trial_spec import TrialSpec
 _SHARED_DATA_KEYS = ("dataset", "root", "phantom_patients", "unit", "split", "missing_eye", "on_bad_image")
 SHARED_KEYS = (
     *(f"data.{key}" for key in _SHARED_DATA_KEYS),
-    *("task", "heads", "objective", "more_objectives", "weights"),
+    *("task", "heads", "objective", "more_objectives", "thresholds", "weights"),
 )
 """Dotted keys of the template that all trials of a study share."""
 ONE_EYE_HINT = (
@@ -67,7 +67,8 @@ class StudySpec(Section):
     Attributes:
         study: short name, also the folder of the results.
         title: title of the report.
-        template: data, model, loss, optimiser, training, objective, weights and bundles, with holes.
+        template: data, model, loss, optimiser, training, objective, thresholds, weights and bundles, with
+            holes.
         search: what is searched for and how.
         ablations: lists of variants by the name of their table.
         resources: what a trial gets and where Ray is.
@@ -117,7 +118,13 @@ class StudySpec(Section):
         check_search(self.search, self.template, self.holes(), num_objectives, self.resources.concurrent)
         shared = _shared_values(self.preset({}))
         for table, ablation in self.ablations.items():
-            for variant in ablation.variants:
+            for variant, settings in ablation.variants.items():
+                for key in settings:
+                    if key.startswith(SHARED_KEYS):
+                        raise SpecError(
+                            f"`ablations.{table}.variants.{variant}.{key}`: must not be set for a variant, "
+                            "since all trials share it. Set it outside, or run another study."
+                        )
                 try:
                     trial = self.variant(table, variant, ablation.seeds[0], {})
                     _require_shared(shared, _shared_values(trial))

@@ -12,6 +12,10 @@ from study.spec.section import Section
 LabelKind = Literal["multilabel", "classes", "grades"]
 """How many labels a sample carries: any number of them, exactly one, or exactly one of an ordered scale."""
 
+ThresholdRule = Literal["f1", "youden", "half"]
+"""Which threshold a label gets, where a sample may carry several labels: that with the greatest F1 on
+validation, that with the greatest sensitivity + specificity - 1 there, or one half."""
+
 
 class ClassificationSpec(Section):
     """The task of saying which labels a sample carries."""

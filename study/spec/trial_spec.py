@@ -14,7 +14,7 @@ from study.spec.data_section import DataSpec
 from study.spec.errors import SpecError
 from study.spec.model_section import ModelSpec
 from study.spec.section import LocalPath, Section, Share, slot
-from study.spec.task import ClassificationSpec, Task, TaskName, read_task
+from study.spec.task import ClassificationSpec, Task, TaskName, ThresholdRule, read_task
 
 OBJECTIVE_SCHEMA = {
     "anyOf": [
@@ -94,6 +94,11 @@ class TrialSpec(Section):
             takes the usual metric for the data set's kind of labels. In a study file it may be a list: the
             search then looks for the best compromises.
         more_objectives: the list's further objectives, metrics or costs (`num_parameters`, `multiply_adds`).
+        thresholds: where a sample may carry several labels, the score above which it is said to carry one;
+            validation chooses it for each label and trial. `f1`: the greatest F1 of the label. `youden`: the
+            greatest sensitivity + specificity - 1. `half`: one half, whatever validation says. All decisions
+            follow it, those of an objective such as `macro_f1` too. Of exclusive labels the greatest score
+            wins.
         weights: local files for backbones whose weights are `imagenet`, by the backbone's name.
     """
 
@@ -108,6 +113,7 @@ class TrialSpec(Section):
     heads: Literal["all"] | list[str] = ["knn", "logistic_regression"]
     objective: Annotated[str | None, WithJsonSchema(OBJECTIVE_SCHEMA)] = None
     more_objectives: list[str] = []
+    thresholds: ThresholdRule = "f1"
     weights: dict[str, LocalPath] = {}
 
     @model_validator(mode="before")

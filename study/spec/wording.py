@@ -3,8 +3,16 @@
 import math
 from collections.abc import Collection, Mapping
 
+from study.spec.task import ThresholdRule
+
 MISSING = "–"
 MINUS = "\N{MINUS SIGN}"
+THRESHOLD_WORDS: Mapping[ThresholdRule, str] = {
+    "f1": "at thresholds chosen for each label on validation (greatest F1)",
+    "youden": "at thresholds chosen for each label on validation (greatest sensitivity + specificity)",
+    "half": "at one half for every label",
+}
+"""Where the decisions are made, by the study's rule."""
 
 
 def size_text(num_bytes: float) -> str:

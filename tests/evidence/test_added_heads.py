@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def add(store: Store, heads: Sequence[str]) -> list[tuple[str, str]]:
-    return list(add_heads(store, [KEY], heads, "multilabel", LABELS, "macro_f1"))
+    return list(add_heads(store, [KEY], heads, "multilabel", LABELS, "macro_f1", "f1"))
 
 
 def test_a_head_that_was_added_is_read_with_the_trial_and_fitted_once(store: Store) -> None:

@@ -40,7 +40,7 @@ def library(seed: int, num: int = 5) -> dict[str, Predictions]:
 
 
 def value(score: np.ndarray, target: np.ndarray) -> float:
-    return metric_value(MEASURE, "multilabel", target, score)
+    return metric_value(MEASURE, "multilabel", target, score, "f1")
 
 
 @settings(max_examples=20, deadline=None)
@@ -49,7 +49,7 @@ def test_the_ensemble_is_never_worse_than_a_member_and_its_value_is_that_of_the_
     seed: int,
 ) -> None:
     trials = library(seed)
-    weights, found = select_members(trials, MEASURE, "multilabel")
+    weights, found = select_members(trials, MEASURE, "multilabel", "f1")
     assert sum(weights.values()) == pytest.approx(1)
     assert found >= max(value(t.score.astype(float), t.target) for t in trials.values()) - 1e-12
     members = [trials[trial] for trial in weights]
@@ -59,7 +59,7 @@ def test_the_ensemble_is_never_worse_than_a_member_and_its_value_is_that_of_the_
 
 def test_each_step_takes_what_helps_most() -> None:
     trials = library(3)
-    weights, _ = select_members(trials, MEASURE, "multilabel")
+    weights, _ = select_members(trials, MEASURE, "multilabel", "f1")
     names, added = list(trials), list[str]()
     values = []
     for _ in range(STEPS):
@@ -78,7 +78,7 @@ def test_each_step_takes_what_helps_most() -> None:
 def test_a_member_that_nothing_improves_stands_alone() -> None:
     target = np.eye(3, dtype=np.int8)
     perfect, noise = predictions("a", target * 1.0, target), predictions("b", 1.0 - target, target)
-    assert select_members({"a": perfect, "b": noise}, MEASURE, "multilabel") == ({"a": 1.0}, 1.0)
+    assert select_members({"a": perfect, "b": noise}, MEASURE, "multilabel", "f1") == ({"a": 1.0}, 1.0)
 
 
 def test_members_must_predict_the_same_samples() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from study.evidence.decisions import decide
+from study.evidence.decisions import decide, decide_validation
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import DEFAULT_OBJECTIVE, metric_value, metric_values, metrics_of
 from study.evidence.ranking import rank_labels, rank_metrics
@@ -31,7 +31,7 @@ def one_class() -> Labels:
     rng = np.random.default_rng(0)
     target = np.eye(num_labels, dtype=np.int8)[rng.integers(0, num_labels, num_samples)]
     score = rng.dirichlet(np.ones(num_labels), num_samples) + 0.5 * target
-    return target, score, decide(score, "classes")
+    return target, score, decide(score, "classes", 0.5)
 
 
 def test_many_labels_agree_with_scikit_learn() -> None:
@@ -201,10 +201,10 @@ def test_ranking_with_many_ties_agrees_with_the_pairwise_definition(rows: list[t
 @pytest.mark.parametrize("kind", ["multilabel", "classes", "grades"])
 def test_the_objective_is_the_metric_at_plain_decisions(kind: LabelKind) -> None:
     target, score, _ = many_labels() if kind == "multilabel" else one_class()
-    found = metric_values(kind, target, score, decide(score, kind))
+    found = metric_values(kind, target, score, decide_validation(target, score, kind, "f1"))
     for name, metric in metrics_of(kind).items():
         if not metric.per_label:
-            assert metric_value(name, kind, target, score) == pytest.approx(found[name][0], nan_ok=True)
+            assert metric_value(name, kind, target, score, "f1") == pytest.approx(found[name][0], nan_ok=True)
     assert DEFAULT_OBJECTIVE[kind] in metrics_of(kind)
 
 
@@ -214,9 +214,9 @@ def test_an_unknown_objective_names_the_nearest() -> None:
         SpecError,
         match=r"`name`.*got `macro_f2`\. Did you mean `macro_f1`\? Known: .*odir_final",
     ):
-        metric_value("macro_f2", "multilabel", target, score)
+        metric_value("macro_f2", "multilabel", target, score, "f1")
     with pytest.raises(SpecError, match="got `f1`"):
-        metric_value("f1", "multilabel", target, score)
+        metric_value("f1", "multilabel", target, score, "f1")
 
 
 def test_better_is_downwards_only_for_losses() -> None:
@@ -241,7 +241,7 @@ def test_unknown_targets_and_broken_scores_are_refused() -> None:
 def test_a_diverged_network_has_no_objective() -> None:
     target, score, _ = many_labels()
     score[3, 2] = np.inf
-    assert np.isnan(metric_value("macro_auc", "multilabel", target, score))
+    assert np.isnan(metric_value("macro_auc", "multilabel", target, score, "f1"))
 
 
 def test_a_resample_without_any_sample_is_undefined_without_a_warning() -> None:

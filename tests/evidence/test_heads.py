@@ -24,7 +24,7 @@ def fit(
     train: Embeddings, *queries: Embeddings, head: str = "knn", chooser: str = AVERAGE_PRECISION
 ) -> FittedHeads:
     """One head on multilabel data."""
-    return fit_heads(train, queries, "multilabel", LABELS, (head,), chooser)
+    return fit_heads(train, queries, "multilabel", LABELS, (head,), chooser, "f1")
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "classes"])
@@ -49,15 +49,17 @@ def test_logistic_regression_is_scikit_learns(kind: LabelKind) -> None:
 def test_every_head_beats_chance_and_reports_the_choice(kind: LabelKind, head: str) -> None:
     train, val, test = (fake_embeddings(split, kind=kind) for split in ("train", "val", "test"))
     chooser = AVERAGE_PRECISION if kind == "multilabel" else "balanced_accuracy"
-    found = fit_heads(train, [val, test], kind, LABELS, [head], chooser)
+    found = fit_heads(train, [val, test], kind, LABELS, [head], chooser, "f1")
     best = found.best[head]
     assert best.head == head
     assert [(p.split, p.head, p.setting) for p in found.predictions] == [
         ("val", head, best.setting),
         ("test", head, best.setting),
     ]
-    assert metric_value(chooser, kind, val.target, found.predictions[0].score) == pytest.approx(best.value)
-    assert metric_value("macro_auc", kind, test.target, found.predictions[1].score) > 0.6
+    assert metric_value(chooser, kind, val.target, found.predictions[0].score, "f1") == pytest.approx(
+        best.value
+    )
+    assert metric_value("macro_auc", kind, test.target, found.predictions[1].score, "f1") > 0.6
     rows = schema_table("scores", found.scores).to_pandas()
     assert (rows["head"] == head).all()
     assert set(rows.loc[rows["chosen"], "setting"]) == {best.setting}
@@ -71,8 +73,8 @@ def test_every_head_beats_chance_and_reports_the_choice(kind: LabelKind, head: s
 def test_the_settings_can_be_chosen_without_predicting() -> None:
     train, val = fake_embeddings("train"), fake_embeddings("val")
     heads = ("knn", "gaussian_nb")
-    fitted = fit_heads(train, [val], "multilabel", LABELS, heads, "macro_auc")
-    assert choose_settings(train, val, "multilabel", heads, "macro_auc") == fitted.best
+    fitted = fit_heads(train, [val], "multilabel", LABELS, heads, "macro_auc", "f1")
+    assert choose_settings(train, val, "multilabel", heads, "macro_auc", "f1") == fitted.best
 
 
 def test_the_neighbour_heads_try_every_k_distance_and_vote() -> None:
@@ -85,7 +87,7 @@ def test_the_neighbour_heads_try_every_k_distance_and_vote() -> None:
     assert settings == {f"k={k}, {way}" for k in range(1, 51) for way in ways}
     value = {row["setting"]: row["value"] for row in found.scores if not row["chosen"]}
     votes = votes_for_all_k(nearest(train.embedding, val.embedding, "cosine"), train.target, "uniform")
-    expected = metric_value(AVERAGE_PRECISION, "multilabel", val.target, votes[8])
+    expected = metric_value(AVERAGE_PRECISION, "multilabel", val.target, votes[8], "f1")
     assert value["k=9, cosine, uniform"] == expected
 
 
@@ -129,7 +131,7 @@ def test_unknown_labels_in_validation_do_not_choose() -> None:
     found = fit(train, val, head="logistic_regression")
     score = found.predictions[0].score
     assert len(score) == 40
-    known = metric_value(AVERAGE_PRECISION, "multilabel", val.target[4:], score[4:])
+    known = metric_value(AVERAGE_PRECISION, "multilabel", val.target[4:], score[4:], "f1")
     assert found.best["logistic_regression"].value == pytest.approx(known)
 
 
@@ -161,7 +163,7 @@ def test_scaling_matters_to_a_support_vector_machine() -> None:
         scorer = classifiers.fit_scorer(
             lambda: classifiers.svm(1.0, scaled=scaled), train.embedding, train.target, exclusive=False
         )
-        return metric_value("macro_auc", "multilabel", test.target, scorer(test.embedding))
+        return metric_value("macro_auc", "multilabel", test.target, scorer(test.embedding), "f1")
 
     assert auc(scaled=True) > auc(scaled=False) + 0.05
 

@@ -16,7 +16,7 @@ from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import STUDY, TRIAL
 from study.evidence.score import score_rows, swap_row
 from study.evidence.store import Store
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 ODIR = ("N", "D", "G", "C", "A", "H", "M", "O")
 PREVALENCE = np.array([0.33, 0.32, 0.06, 0.06, 0.05, 0.03, 0.05, 0.28])
@@ -61,11 +61,12 @@ class FakeRun:
         synthetic: bool = False,
         kind: LabelKind = "multilabel",
         seed: int = 0,
+        thresholds: ThresholdRule = "f1",
     ) -> None:
         self.store = Store(folder)
         self._fitted: FittedHeads | None = None
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind
-        self.labels = LABELS[kind]
+        self.labels, self.thresholds = LABELS[kind], thresholds
         self.objective = DEFAULT_OBJECTIVE[kind]
         self.random = np.random.default_rng(seed)
         self.truth = {split: self._truth(patients) for split in ("train", "val", "test")}
@@ -107,6 +108,7 @@ class FakeRun:
             "skipped": json.dumps({"one eye only": ["p1", "p2"]}),
             "generated": "[]",
             "objective": self.objective,
+            "thresholds": self.thresholds,
             "num_trials": 12,
             "search_space": json.dumps(SEARCH_SPACE),
             "ablations": json.dumps({"dmsnet_table3": list(TABLE3)}),
@@ -168,11 +170,12 @@ class FakeRun:
         **row: Any,
     ) -> None:
         """A trial with its epochs, predictions and scores; without the last two unless it is complete."""
-        scores = score_rows(predicted, self.kind, self.labels) if state == "complete" else []
+        scores = score_rows(predicted, self.kind, self.labels, self.thresholds) if state == "complete" else []
         values = [
             score["value"]
             for score in scores
             if score["split"] == "val" and score["metric"] == self.objective and not score["label"]
+            if score["decision"] != "half"
         ]
         value = float(values[0] if values else 0.3)
         head = predicted[0].head if state == "complete" else ""
@@ -237,7 +240,9 @@ class FakeRun:
         """Nearest neighbours on those embeddings; computed once, since they never change."""
         if self._fitted is None:
             train, *queries = self.embeddings(key)
-            self._fitted = fit_heads(train, queries, self.kind, self.labels, ("knn",), self.objective)
+            self._fitted = fit_heads(
+                train, queries, self.kind, self.labels, ("knn",), self.objective, self.thresholds
+            )
         found = self._fitted
         neighbours = found.neighbours.set_column(0, "trial", pa.repeat(pa.scalar(key), len(found.neighbours)))
         rows = [{**row, "trial": key} for row in found.scores]

@@ -39,6 +39,18 @@ def test_every_file_is_a_table_whose_measures_exist(name: str) -> None:
     assert table.source
 
 
+def test_one_half_decides_where_a_source_says_so_alone() -> None:
+    """The script of the ODIR challenge does; DMS-Net and BFPC-Net state no threshold."""
+    at_half = {
+        (name, key)
+        for name in published_names()
+        if published(name).kind == "multilabel"
+        for key, metric in published(name).metrics.items()
+        if metric.decision == "half"
+    }
+    assert at_half == {("odir_anchors", key) for key in ("kappa", "f1", "final")}
+
+
 @pytest.mark.parametrize("name", published_names())
 def test_published_shares_lie_between_0_and_1(name: str) -> None:
     table = published(name)

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from study.evidence.score import tuned_thresholds
 from study.evidence.statistics.comparison import holm, mcnemar
 from study.reporting.estimates import estimates_of
 from study.reporting.results import measured
@@ -44,10 +45,13 @@ def test_exact_match_is_compared_by_mcnemars_test(run: Run) -> None:
     found = comparisons(run, table_of(run, [first, second], "exact_match"), first, [second])[
         second, "exact_match"
     ]
-    a, b = run.predictions(second), run.predictions(first)
-    assert a is not None
-    assert b is not None
-    right = [((p.score > 0.5) == (p.target > 0)).all(axis=1) for p in (a, b)]
+    right = []
+    for key in (second, first):
+        test, val = (run.predictions(key, split=split) for split in ("test", "val"))
+        assert test is not None
+        assert val is not None
+        called = test.score > tuned_thresholds(val, "f1")
+        right.append((called == (test.target > 0)).all(axis=1))
     assert found.p_value == pytest.approx(mcnemar(right[0], right[1]))
     assert found.difference == pytest.approx(right[0].mean() - right[1].mean())
 

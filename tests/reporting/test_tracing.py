@@ -19,6 +19,7 @@ def test_why_names_trials_seeds_predictions_and_settings(report: Report) -> None
         assert f"seed {seed}, fold 0" in text
     assert "dmsnet_table3: osim" in text
     assert "50 samples of 50 patients" in text
+    assert "decisions  tuned, at thresholds chosen for each label on validation (greatest F1)" in text
 
 
 def test_why_of_a_difference_shows_both_sides_and_the_test(report: Report) -> None:
@@ -99,7 +100,7 @@ def test_scores_that_the_predictions_do_not_give_are_found(run: Run, tmp_path: P
         t: forged.store.read_table(t, [key])
         for t in ("trial", "epochs", "predictions", "embeddings", "neighbours")
     }
-    rows = [{**row, "trial": key} for row in score_rows([good], forged.kind, forged.labels)]
+    rows = [{**row, "trial": key} for row in score_rows([good], forged.kind, forged.labels, "f1")]
     validation = forged.store.read_table("scores", [key], filters={"split": "val"}).to_pylist()
     shutil.rmtree(folder / "trials" / key)
     forged.store.publish(key, {**tables, "scores": [*validation, *rows]})

@@ -62,7 +62,7 @@ def test_folds_are_averaged_and_their_patients_resampled_together(tmp_path: Path
         fake.trial(key, predicted, role="ablation", **row)
     run = load_run(str(tmp_path / "run"))
     found = of_variant(run, "own", "a")
-    cell = found.cells(run, [("macro_auc", "none", "")])[0]
+    cell = found.cells(run, [("macro_auc", "tuned", "")])[0]
     assert isinstance(cell, Value)
     of_folds = [run.score(trial, "macro_auc") for trial in found.trials]
     assert cell.value == pytest.approx(np.mean(of_folds))

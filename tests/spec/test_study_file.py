@@ -75,6 +75,19 @@ def test_a_trial_is_read_back_as_it_was_written() -> None:
             r"`ablations.t.variants.a`: `model.context`: must be a known",
         ),
         ({"ablations.t": {"variants": {"a/b": {}}}}, r"a name must be of letters, digits"),
+        ({"thresholds": "f2"}, r"`thresholds`: input should be 'f1', 'youden' or 'half', got 'f2'"),
+        (
+            {"thresholds": {"type": "categorical", "choices": ["f1", "youden"]}},
+            r"`thresholds`: must be one value, since all trials share it, got a hole",
+        ),
+        (
+            {"bundles": {"b": {"name": "x", "thresholds": "half"}}},
+            r"`bundles.b.x.thresholds`: must be one value, since all trials share it",
+        ),
+        (
+            {"ablations.t": {"variants": {"a": {"thresholds": "half"}}}},
+            r"`ablations.t.variants.a.thresholds`: must not be set for a variant, since all trials share it",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_the_nearest_right_word(changes: dict[str, Any], message: str) -> None:
@@ -221,5 +234,7 @@ def test_the_schema_knows_components_and_holes() -> None:
     section, null = schema["properties"]["data"]["properties"]["generated"]["anyOf"][0]["anyOf"]
     assert null == {"type": "null"}
     assert section["properties"]["generator"]["anyOf"][0]["anyOf"][0] == {"enum": ["dcgan"]}
+    thresholds = schema["properties"]["thresholds"]
+    assert (thresholds["enum"], thresholds["default"]) == (["f1", "youden", "half"], "f1")
     assert schema["additionalProperties"] is False
     assert {"study", "data", "model"} <= set(schema["required"])

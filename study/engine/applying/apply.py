@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -22,10 +23,12 @@ from study.engine.training.fit import use_bfloat16
 from study.engine.training.judge import judge_of
 from study.engine.training.network import rebuild_network
 from study.engine.training.session import EVALUATION_BATCH
+from study.evidence.decisions import HALF
 from study.evidence.embed import EmbeddedSamples, embed
 from study.evidence.heads import fit_heads
-from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of
+from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of, predictions_of
 from study.evidence.records import Role, State
+from study.evidence.score import tuned_thresholds
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
 from study.spec.errors import DataError, SpecError, StorageError, suggest
@@ -82,6 +85,34 @@ def chosen_trial(store: Store, key: str | None) -> ChosenTrial:
             f"`{store.where}`: must hold a complete trial, got none of {len(trials)}. Run the study on."
         )
     return ChosenTrial.from_row({str(name): value for name, value in ranked.iloc[0].items()})
+
+
+def stored_predictions(store: Store, trial: ChosenTrial, split: str) -> Predictions:
+    """What the trial's head says of the samples of a split whose labels are known.
+
+    Raises:
+        StorageError: There are no such samples.
+    """
+    filters = {"split": split, "head": trial.head}
+    stored = predictions_of(store.read_table("predictions", [trial.key], filters=filters))
+    known = [part.known() for part in stored]
+    if not known or not known[0].sample:
+        raise StorageError(
+            f"`{trial.key}`: must have predictions of {split} samples with known labels, got none. "
+            "Take another trial."
+        )
+    return known[0]
+
+
+def thresholds_of(store: Store, trial: ChosenTrial, kind: LabelKind) -> float | Float[np.ndarray, " l"]:
+    """The threshold of each label that validation chose for the trial; 0.5, unused, for classes and grades.
+
+    Raises:
+        StorageError: The trial has no predictions of validation samples.
+    """
+    if kind != "multilabel":
+        return HALF
+    return tuned_thresholds(stored_predictions(store, trial, "val"), trial.spec.thresholds)
 
 
 def pair_of_files(left: Path, right: Path | None, labels: tuple[str, ...], kind: LabelKind) -> Pairs:
@@ -186,8 +217,8 @@ def _posthoc_predictions(
         synthetic=pairs.synthetic,
     )
     chooser = judge_of(trial.spec, pairs.kind, trains_head=trial.trains_head).chooser
-    queries = [stored["val"], new]
-    fitted = fit_heads(stored["train"], queries, pairs.kind, pairs.labels, (trial.head,), chooser)
+    queries, rule = [stored["val"], new], trial.spec.thresholds
+    fitted = fit_heads(stored["train"], queries, pairs.kind, pairs.labels, (trial.head,), chooser, rule)
     return next(part for part in fitted.predictions if part.split == NEW)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from study.engine.applying.apply import ChosenTrial, chosen_trial
-from study.evidence.predictions import NETWORK, Predictions, predictions_of
+from study.engine.applying.apply import ChosenTrial, chosen_trial, stored_predictions, thresholds_of
+from study.evidence.decisions import decide
+from study.evidence.predictions import NETWORK, Predictions
 from study.evidence.records import Role, State
-from study.evidence.score import decisions_of
 from study.evidence.store import WEIGHTS, Store
 from study.spec.errors import SpecError, StorageError
 
@@ -91,13 +91,5 @@ def _samples(store: Store, key: str) -> set[str]:
 
 
 def _shown(store: Store, trial: ChosenTrial) -> ShownTrial:
-    filters = {"split": "test", "head": trial.head}
-    stored = predictions_of(store.read_table("predictions", [trial.key], filters=filters))
-    predictions = [part.known() for part in stored]
-    if not predictions or not predictions[0].sample:
-        raise StorageError(
-            f"`{trial.key}`: must have predictions of test samples with known labels, got none. "
-            "Take another trial."
-        )
-    decisions = decisions_of(predictions[0], store.read_study()["kind"])
-    return ShownTrial(trial, predictions[0], next(iter(decisions.values())))
+    predictions, kind = stored_predictions(store, trial, "test"), store.read_study()["kind"]
+    return ShownTrial(trial, predictions, decide(predictions.score, kind, thresholds_of(store, trial, kind)))

@@ -51,7 +51,7 @@ def publish_ensemble(
     library = _predictions(store, best["head"], "val")
     if len(library) < 2:
         return None
-    weights, value = select_members(library, judge.objective.measure, judge.kind)
+    weights, value = select_members(library, judge.objective.measure, judge.kind, judge.thresholds)
     if len(weights) < 2:
         return None
     members = complete.loc[list(weights)]
@@ -63,7 +63,7 @@ def publish_ensemble(
     tables = {
         "trial": trial_table(record),
         "predictions": pa.concat_tables(part.table() for part in predicted),
-        "scores": score_rows(predicted, judge.kind, labels),
+        "scores": score_rows(predicted, judge.kind, labels, judge.thresholds),
     }
     retry_write(lambda: store.publish(key, tables), f"{store.where}/trials/{key}")
     return key

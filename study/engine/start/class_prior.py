@@ -41,7 +41,7 @@ def publish_class_prior(store: Store, site: Site, cohort: Cohort, spec: TrialSpe
         "trial": trial_table(_record(site, spec, judge.objective.name, value, synthetic=pairs.synthetic)),
         "predictions": pa.concat_tables(part.table() for part in predictions),
         "scores": [
-            *score_rows(predictions, pairs.kind, pairs.labels),
+            *score_rows(predictions, pairs.kind, pairs.labels, judge.thresholds),
             *retrieval_scores(judge, spec, train, queries, pairs.labels),
         ],
     }

@@ -91,6 +91,7 @@ def _row(resolved: Resolved, prepared: Prepared, extensions: str) -> Row:
         "generated": json.dumps([asdict(images) for images in prepared.generated]),
         "skipped": json.dumps(pairs.skipped),
         "objective": prepared.objective,
+        "thresholds": prepared.any_trial.thresholds,
         "num_trials": spec.num_trials,
         "search_space": json.dumps(holes),
         "ablations": json.dumps(ablations),

@@ -29,6 +29,7 @@ def judge_of(spec: TrialSpec, kind: LabelKind, *, trains_head: bool) -> Judge:
         trains_head=trains_head,
         heads=known_heads(spec.heads),
         retrieval=task if isinstance(task, RetrievalSpec) else RetrievalSpec(),
+        thresholds=spec.thresholds,
     )
 
 

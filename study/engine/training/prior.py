@@ -57,4 +57,5 @@ def prior_value(judge: Judge, cohort: Cohort) -> float:
     measure = judge.objective.measure
     if judge.objective.by == "retrieval":
         return float(retrieval_means(judge.ranking(val, train), measure)[0])
-    return metric_value(measure, judge.kind, val.target, prior_predictions_for(val, train).score)
+    score = prior_predictions_for(val, train).score
+    return metric_value(measure, judge.kind, val.target, score, judge.thresholds)

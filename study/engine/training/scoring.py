@@ -52,10 +52,10 @@ def score_splits(key: str, session: TrainingSession) -> ScoredSplits:
     network, embeddings, shut_gates = _embed(key, session)
     train, queries = embeddings["train"], [embeddings["val"], embeddings["test"]]
     heads = tuple(dict.fromkeys([*judge.heads, *judge.candidates]))
-    fitted = fit_heads(train, queries, pairs.kind, pairs.labels, heads, judge.chooser)
+    fitted = fit_heads(train, queries, pairs.kind, pairs.labels, heads, judge.chooser, judge.thresholds)
     head = judge.choose_head(network[0].score, embeddings["val"], fitted.best)
     scores = [
-        *score_rows(network, pairs.kind, pairs.labels),
+        *score_rows(network, pairs.kind, pairs.labels, judge.thresholds),
         *fitted.scores,
         *retrieval_scores(judge, session.spec, train, queries, pairs.labels),
     ]

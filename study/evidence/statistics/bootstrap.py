@@ -70,7 +70,7 @@ class DecidedPredictions:
 
     Attributes:
         predictions: The predictions, all labels known.
-        decision: The decisions, from `score.decisions_of`.
+        decision: The decisions.
         seed: Seed of the training; several seeds are averaged and resampled.
         fold: Number of the fold in the split; the folds of a seed are averaged.
     """

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from study.evidence.decisions import decide
+from study.evidence.decisions import decide_validation
 from study.evidence.evaluation import ratio
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import DecidedPredictions, Resamples, interval, resampled_values
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 NUM_RESAMPLES = 500  # each costs two evaluations of every trial; the mean over resamples settles well before
 _MAX_EVALUATED = 200_000  # trials times resamples: about ten seconds
@@ -70,16 +70,18 @@ def selection_bootstrap(
     metric: Metric,
     kind: LabelKind,
     trials: Sequence[Predictions],
+    rule: ThresholdRule,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Selection:
     """The selection among trials by their predictions.
 
     Args:
-        metric: An aggregate metric; decisions are the plain ones.
+        metric: An aggregate metric.
         kind: Kind of the labels.
         trials: Validation predictions of one head of every complete trial, all labels known, of the same
             samples.
+        rule: Rule of the thresholds of the decisions. All patients choose them once, not each resample anew.
         num_resamples: Number of resamples; fewer, but at least 100, where there are very many trials.
         seed: Seed of the random numbers.
 
@@ -92,7 +94,9 @@ def selection_bootstrap(
         )
 
     def selectable(predictions: Predictions) -> SelectableTrial:
-        decided = DecidedPredictions(predictions, decide(predictions.score, kind))
+        decided = DecidedPredictions(
+            predictions, decide_validation(predictions.target, predictions.score, kind, rule)
+        )
         return SelectableTrial(
             predictions.patient,
             float(metric.compute(decided.evaluation())[0]),

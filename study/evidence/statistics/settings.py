@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from study.evidence.decisions import decide
+from study.evidence.decisions import decide_validation
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import DecidedPredictions, interval, resampled_values
 from study.evidence.statistics.importance import COLUMNS, MIN_TRIALS, NOISE_LEVEL
-from study.spec.task import LabelKind
+from study.spec.task import LabelKind, ThresholdRule
 
 TRIALS = "trials"  # row of `setting_importance` for all that differs between trials
 
@@ -85,24 +85,25 @@ def _shares(
 
 
 def setting_wins(
-    metric: Metric, kind: LabelKind, settings: Iterable[Predictions], weights: Float[np.ndarray, "n b"]
+    metric: Metric,
+    kind: LabelKind,
+    rule: ThresholdRule,
+    settings: Iterable[Predictions],
+    weights: Float[np.ndarray, "n b"],
 ) -> Float[np.ndarray, " s"]:
     """In how many resamples each setting is the best one; equally good settings share a resample.
 
     Args:
-        metric: An aggregate metric; decisions are the plain ones.
+        metric: An aggregate metric.
         kind: Kind of the labels.
-        settings: Predictions of the same samples at each setting, all labels known.
+        rule: Rule of the thresholds.
+        settings: Predictions of the validation samples at each setting, all labels known.
         weights: How often each sample counts in each resample.
     """
-    values = np.stack(
-        [
-            resampled_values([metric], DecidedPredictions(each, decide(each.score, kind)), weights)[
-                metric.name
-            ][0]
-            for each in settings
-        ]
+    decided = (
+        DecidedPredictions(each, decide_validation(each.target, each.score, kind, rule)) for each in settings
     )
+    values = np.stack([resampled_values([metric], each, weights)[metric.name][0] for each in decided])
     values = np.where(np.isnan(values), -np.inf, values if metric.greater_is_better else -values)
     best = np.isclose(values, values.max(axis=0), rtol=0, atol=1e-9)
     return np.asarray((best / best.sum(axis=0)).sum(axis=1))

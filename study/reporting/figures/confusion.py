@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from study.evidence.score import decisions_of
+from study.reporting.deciding import decided, threshold_words
 from study.reporting.figure import BLUE, INK, WIDTH, sheet
 from study.reporting.run import Run
 
@@ -42,10 +42,12 @@ class _ConfusionData:
 
     Attributes:
         key: Key of the trial.
+        decided: At which thresholds samples are called; empty for classes and grades.
         panels: One matrix of the classes, or one matrix of no and yes for each label.
     """
 
     key: str
+    decided: str
     panels: tuple[_Matrix, ...]
 
 
@@ -57,19 +59,19 @@ class Confusion:
 
     def data(self, run: Run) -> _ConfusionData | None:
         """None where the chosen trial has no test predictions."""
-        found = run.chosen_predictions()
-        if found is None:
+        judged = decided(run, run.best) if run.best else None
+        if judged is None:
             return None
-        called, true = decisions_of(found, run.kind)[run.decision_rule("half")], found.target > 0
+        key, called, true = judged.predictions.trial, judged.decision, judged.predictions.target > 0
         if run.kind != "multilabel":
             counts = true.T.astype(int) @ called.astype(int)
-            return _ConfusionData(found.trial, (_Matrix("", run.labels, counts),))
+            return _ConfusionData(key, "", (_Matrix("", run.labels, counts),))
         panels = []
         for place, label in enumerate(run.labels):
             t = np.stack([~true[:, place], true[:, place]]).astype(int)
             c = np.stack([~called[:, place], called[:, place]]).astype(int)
             panels.append(_Matrix(label, ("no", "yes"), t @ c.T))
-        return _ConfusionData(found.trial, tuple(panels))
+        return _ConfusionData(key, threshold_words(run), tuple(panels))
 
     def draw(self, data: _ConfusionData) -> Figure:
         """Shade is the share of the row; numbers are counts."""
@@ -89,9 +91,10 @@ class Confusion:
 
     def caption(self, data: _ConfusionData) -> str:
         """The trial, and what a shade is."""
+        how = data.decided and f", decided {data.decided}"
         return (
-            f"Test split, {data.key}, plain decisions. Rows are true, columns are called; the shade is the "
-            "share of the row."
+            f"Test split, {data.key}{how}. Rows are true, columns are called; the shade is the share of the "
+            "row."
         )
 
 

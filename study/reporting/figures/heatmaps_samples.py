@@ -60,12 +60,13 @@ class HeatMapsSamples:
         pair = ""
         if data.num_views == 2:
             pair = "Both eyes of a sample have one scale; the share of the heat on each stands below it. "
+        how = data.decided and f" {data.decided}"
         return (
             "Grad-CAM of the named label on test samples: warm regions raise the network's evidence for "
             f"it, grey ones do not. {pair}Each model has its own scale. The number is the label's "
-            "probability, green where the decision on it is right. Random samples were drawn half among "
-            f"those that {data.maps.trials[0]} has right and half among those that it has wrong. The maps "
-            "are as coarse as the network's last map, and show association, not cause."
+            f"probability, green where the decision on it{how} is right. Random samples were drawn half "
+            f"among those that {data.maps.trials[0]} has right and half among those that it has wrong. The "
+            "maps are as coarse as the network's last map, and show association, not cause."
         )
 
 

@@ -53,7 +53,7 @@ class Neighbours:
             "metric": run.head_measure,
             "label": "",
             "split": "val",
-            "decision": run.decided_by(run.head_measure, "half"),
+            "decision": run.decided_by(run.head_measure, "tuned"),
         }
         rows = run.store.read("scores", [run.best], filters=wanted)
         curve = pd.DataFrame([split_setting(setting) for setting in rows["setting"]], columns=["k", "way"])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 from matplotlib.figure import Figure
 
-from study.evidence.score import decisions_of
+from study.reporting.deciding import decided
 from study.reporting.figure import WIDTH, sheet
 from study.reporting.figures.confusion import matrix
 from study.reporting.row_trials import compared_variants
@@ -74,8 +74,7 @@ class VariantConfusion:
 
 def _counts(run: Run, trial: str) -> Int[np.ndarray, "c c"]:
     """Counts true × called of a trial; zeros where it has no test predictions."""
-    found = run.predictions(trial)
+    found = decided(run, trial)
     if found is None:
         return np.zeros((len(run.labels), len(run.labels)), dtype=int)
-    called = decisions_of(found, run.kind)["argmax"]
-    return np.asarray((found.target > 0).T.astype(int) @ called.astype(int))
+    return np.asarray((found.predictions.target > 0).T.astype(int) @ found.decision.astype(int))

@@ -6,6 +6,7 @@ Differs: nothing.
 
 from collections.abc import Sequence
 
+from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
 from study.reporting.papers import published_names
 from study.reporting.row_trials import of_variant
@@ -48,7 +49,7 @@ class Ablations:
             rows=tuple(rows),
             caption=(
                 "Test split: mean, standard deviation over seeds, and 95 % interval from resampled "
-                "patients and seeds."
+                f"patients and seeds.{decisions_sentence(run, tests)}"
             ),
             remarks=tuple(remark for name in ablations for remark in tuning_remarks(run, name)),
             synthetic=run.synthetic,
@@ -71,7 +72,7 @@ def _variants_by_ablation(run: Run) -> dict[str, dict[str, None]]:
 def _row(run: Run, ablation: str, variant: str, tests: Sequence[str], *, is_first: bool) -> Row:
     """The row of a variant; the first one of an ablation names it."""
     found = of_variant(run, ablation, variant)
-    cells = found.cells(run, [(measure, "half", "") for measure in tests])
+    cells = found.cells(run, [(measure, "tuned", "") for measure in tests])
     choice = tuned_choice(run, found.trials[0]) if found.trials else ""
     names = (Text(ablation if is_first else ""), Text(f"{variant} ({choice})" if choice else variant))
     return Row(f"{ablation}.{variant}", (*names, count(len(found.trials)), *cells))

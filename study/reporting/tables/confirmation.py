@@ -4,6 +4,7 @@ Source: the project's own.
 Differs: nothing.
 """
 
+from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import configuration, failed, measured
 from study.reporting.run import Run
@@ -37,7 +38,7 @@ class Confirmation:
             rows=tuple(rows),
             caption=(
                 f"{full_name(run.objective).capitalize()} on validation in the search and in the repeats, "
-                "then the measures of the test split."
+                f"then the measures of the test split.{decisions_sentence(run, tests)}"
             ),
             remarks=(
                 "Mean and standard deviation over repeats with other seeds and folds. The search's own "

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from study.evidence.predictions import Predictions
-from study.evidence.score import decisions_of
+from study.reporting.deciding import decided, threshold_words
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, Value
 
@@ -24,18 +24,19 @@ class Errors:
 
     def build(self, run: Run) -> Table | None:
         """The table; None where the chosen trial has no test predictions, or no wrong one."""
-        found = run.chosen_predictions()
-        if found is None:
+        judged = decided(run, run.best) if run.best else None
+        if judged is None:
             return None
-        decided = decisions_of(found, run.kind)[run.decision_rule("half")]
-        wrong = (decided != (found.target > 0)).any(axis=1)
+        found, called = judged.predictions, judged.decision
+        wrong = (called != (found.target > 0)).any(axis=1)
         if not wrong.any():
             return None
         score = np.clip(found.score.astype(np.float64), 1e-6, 1 - 1e-6)
         loss = -np.where(found.target > 0, np.log(score), np.log(1 - score)).mean(axis=1)
         order = np.argsort(-loss, kind="stable")
         shown = order[wrong[order]][:MAX_SAMPLES]
-        rows = [_row(run, found, decided[i], score[i], float(loss[i]), place=int(i)) for i in shown]
+        how = threshold_words(run)
+        rows = [_row(run, found, called[i], score[i], float(loss[i]), place=int(i)) for i in shown]
         columns = (
             Column("sample", "Sample", words=True),
             Column("patient", "Patient", words=True),
@@ -51,7 +52,7 @@ class Errors:
             rows=tuple(rows),
             caption=(
                 f"Test split, {found.trial}: {int(wrong.sum())} of {len(wrong)} samples have at least one "
-                f"wrong label. The {len(rows)} with the greatest loss."
+                f"wrong label{how and f', decided {how}'}. The {len(rows)} with the greatest loss."
             ),
             synthetic=run.synthetic,
         )
@@ -60,7 +61,7 @@ class Errors:
 def _row(
     run: Run,
     found: Predictions,
-    decided: Bool[np.ndarray, " l"],
+    called: Bool[np.ndarray, " l"],
     score: Float[np.ndarray, " l"],
     loss: float,
     *,
@@ -76,8 +77,8 @@ def _row(
         Text(found.sample[place]),
         Text(found.patient[place]),
         Text(", ".join(run.labels[j] for j in np.flatnonzero(true))),
-        Text(", ".join(scored(true & ~decided))),
-        Text(", ".join(scored(~true & decided))),
+        Text(", ".join(scored(true & ~called))),
+        Text(", ".join(scored(~true & called))),
         Value(value=loss),
     )
     return Row(found.sample[place], cells)

@@ -4,6 +4,7 @@ Source: as SVK_MA (Tan, Dong & Li 2023) compares classifiers on one embedding.
 Differs: settings are chosen on validation; any kind of data.
 """
 
+from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import head_name, measured
 from study.reporting.run import Run
@@ -47,7 +48,7 @@ class Heads:
             rows=tuple(rows),
             caption=(
                 f"Test split, embedding of {run.best}. Settings were chosen by {full_name(measure)} on "
-                "validation."
+                f"validation.{decisions_sentence(run, tests)}"
             ),
             remarks=("With each test value: its 95 % interval from resampled patients.",),
             synthetic=run.synthetic,

@@ -6,6 +6,7 @@ Differs: nothing.
 
 import math
 
+from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import collapse_words, configuration, head_name, measured
 from study.reporting.run import Run
@@ -39,7 +40,7 @@ class Leaderboard:
             rows=tuple(rows),
             caption=(
                 f"Trials by {full_name(run.objective)} on the validation split; all other measures are of "
-                "the test split."
+                f"the test split.{decisions_sentence(run, tests)}"
             ),
             remarks=_remarks(run),
             synthetic=run.synthetic,

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from study.evidence.further_objectives import COSTS
+from study.evidence.objective import measure_of
+from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, short_name
 from study.reporting.results import configuration
 from study.reporting.run import Run
@@ -47,7 +49,7 @@ class Pareto:
             rows=tuple(rows),
             caption=(
                 f"Complete trials that no other one beats in {' and '.join(map(full_name, names))} at once; "
-                "values on validation."
+                f"values on validation.{decisions_sentence(run, map(measure_of, names))}"
             ),
             remarks=(
                 f"{len(keys)} of {len(found)} complete trials; for each of the others, one of these is at "

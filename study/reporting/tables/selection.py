@@ -5,6 +5,7 @@ Differs: patients are drawn, not samples.
 """
 
 from study.reporting.choice_stability import choice_stability_of
+from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, short_name
 from study.reporting.results import configuration
 from study.reporting.run import Run
@@ -36,6 +37,8 @@ class Selection:
         remark = (
             "The best of many looks better than it is; the corrected value is what to expect of the choice."
         )
+        if run.decided_by(run.objective, "tuned") == "tuned":
+            remark += " Thresholds are chosen once, on all patients; their part of the luck is not corrected."
         if stability.num_left_out:
             remark += (
                 f" The best {len(stability.keys)} trials take part; {stability.num_left_out} others do not."
@@ -47,7 +50,7 @@ class Selection:
             rows=tuple(rows),
             caption=(
                 f"{full_name(run.objective).capitalize()} on validation. In each resample of the patients "
-                "the whole choice is made again."
+                f"the choice is made again.{decisions_sentence(run, [run.objective])}"
             ),
             remarks=(remark,),
             synthetic=run.synthetic,

@@ -88,6 +88,11 @@ def test_more_of_the_same_needs_to_be_asked_for_and_is_noted(store: Store) -> No
     assert json.loads(extensions(store, [])) == noted
 
 
+def test_other_thresholds_are_another_study(store: Store) -> None:
+    with pytest.raises(SpecError, match=r"(?s)template.thresholds: was not there, is youden"):
+        require_same_study(store, spec(thresholds="youden"), extend=True)
+
+
 def test_another_study_is_refused_even_then(store: Store) -> None:
     with pytest.raises(
         SpecError, match=r"(?s)template.training: was not there, is {.batch_size.: 8}"

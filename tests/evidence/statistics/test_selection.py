@@ -22,8 +22,10 @@ def trials_of(strengths: Sequence[float], num_samples: int = 60) -> list[Predict
 
 def test_the_best_of_many_equal_trials_is_corrected_downwards() -> None:
     trials = trials_of([0.0] * 40)
-    found = selection_bootstrap(METRIC, "multilabel", trials)
-    assert found.naive == max(metric_value("macro_auc", "multilabel", t.target, t.score) for t in trials)
+    found = selection_bootstrap(METRIC, "multilabel", trials, "f1")
+    assert found.naive == max(
+        metric_value("macro_auc", "multilabel", t.target, t.score, "f1") for t in trials
+    )
     assert found.naive > 0.57
     assert 0.43 < found.corrected < 0.52  # the truth is 0.5
     assert found.low < found.corrected < found.high
@@ -31,18 +33,18 @@ def test_the_best_of_many_equal_trials_is_corrected_downwards() -> None:
 
 
 def test_a_clear_winner_is_hardly_corrected() -> None:
-    found = selection_bootstrap(METRIC, "multilabel", trials_of([0.0, 0.1, 0.9]))
+    found = selection_bootstrap(METRIC, "multilabel", trials_of([0.0, 0.1, 0.9]), "f1")
     assert found.pick_share[2] > 0.99
     assert found.corrected == pytest.approx(found.naive, abs=0.02)
 
 
 def test_each_resample_is_scored_on_the_patients_left_out() -> None:
     trials = trials_of([0.2, 0.3], num_samples=30)
-    found = selection_bootstrap(METRIC, "multilabel", trials, num_resamples=20, seed=5)
+    found = selection_bootstrap(METRIC, "multilabel", trials, "f1", num_resamples=20, seed=5)
     weights = Resamples(trials[0].patient, 20, 5).weights(trials[0].patient)
 
     def value(trial: Predictions, rows: np.ndarray) -> float:
-        return metric_value("macro_auc", "multilabel", trial.target[rows], trial.score[rows])
+        return metric_value("macro_auc", "multilabel", trial.target[rows], trial.score[rows], "f1")
 
     everyone = np.arange(30)
     values, gained = [], []
@@ -57,7 +59,9 @@ def test_each_resample_is_scored_on_the_patients_left_out() -> None:
 
 def test_what_fewer_patients_gain_is_no_part_of_the_correction() -> None:
     trials = trials_of([0.0, 0.0, 0.9], num_samples=40)
-    found = selection_bootstrap(metrics_of("multilabel")["macro_average_precision"], "multilabel", trials)
+    found = selection_bootstrap(
+        metrics_of("multilabel")["macro_average_precision"], "multilabel", trials, "f1"
+    )
     assert found.pick_share[2] > 0.99
     assert found.corrected == pytest.approx(found.naive, abs=1e-3)
 
@@ -65,18 +69,18 @@ def test_what_fewer_patients_gain_is_no_part_of_the_correction() -> None:
 def test_a_loss_is_selected_downwards() -> None:
     trials = trials_of([0.0, 0.9])
     found = selection_bootstrap(
-        metrics_of("multilabel")["hamming_loss"], "multilabel", trials, num_resamples=50
+        metrics_of("multilabel")["hamming_loss"], "multilabel", trials, "f1", num_resamples=50
     )
-    losses = [metric_value("hamming_loss", "multilabel", t.target, t.score) for t in trials]
+    losses = [metric_value("hamming_loss", "multilabel", t.target, t.score, "f1") for t in trials]
     assert found.naive == min(losses)
 
 
 def test_trials_of_other_samples_are_refused() -> None:
     one, two = fake_predictions(num_samples=20), fake_predictions(num_samples=21)
     with pytest.raises(ValueError, match="predictions of the same validation samples"):
-        selection_bootstrap(METRIC, "multilabel", [one, two])
+        selection_bootstrap(METRIC, "multilabel", [one, two], "f1")
     with pytest.raises(ValueError, match="must be at least one"):
-        selection_bootstrap(METRIC, "multilabel", [])
+        selection_bootstrap(METRIC, "multilabel", [], "f1")
 
 
 def test_options_share_the_picks_of_their_trials() -> None:

@@ -81,7 +81,7 @@ def test_equally_good_settings_share_a_resample() -> None:
     poor = replace(truth, score=1 - perfect.score)
     weights = np.random.default_rng(0).integers(0, 3, size=(30, 8)).astype(np.float32)
     metric = metrics_of("multilabel")["macro_average_precision"]
-    wins = setting_wins(metric, "multilabel", [poor, perfect, perfect], weights)
+    wins = setting_wins(metric, "multilabel", "f1", [poor, perfect, perfect], weights)
     assert wins.tolist() == [0, 4, 4]
     loss = metrics_of("multilabel")["hamming_loss"]
-    assert setting_wins(loss, "multilabel", [poor, perfect], weights).tolist() == [0, 8]
+    assert setting_wins(loss, "multilabel", "f1", [poor, perfect], weights).tolist() == [0, 8]
