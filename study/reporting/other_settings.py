@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from study.evidence.neighbours import DistanceName, Ties, Votes, nearest, votes_for_all_k
+from study.evidence.neighbours import Ties, nearest, votes_for_all_k
 from study.evidence.predictions import Predictions, embeddings_of
 from study.evidence.store import Store
+from study.spec.posthoc import DistanceName, Votes
 
 HEAD_OF_TIES: Mapping[Ties, str] = {"distance": "knn", "first": "knn_first"}  # as in `evidence.heads`
+FREE_NEIGHBOURS = HEAD_OF_TIES["distance"]  # the head whose K, distance and votes validation chooses
 _TIES_OF_HEAD = {head: ties for ties, head in HEAD_OF_TIES.items()}
 
 
@@ -32,14 +34,16 @@ def neighbour_predictions(
         exclusive: Whether a sample has exactly one label.
 
     Returns:
-        None where the trial has no embeddings of the split or of the training samples.
+        None where the trial has no embeddings of the split, or fewer than K of training samples.
     """
     table = store.read_table("embeddings", [trial], filters={"split": ["train", split]})
-    parts = {embeddings.split: embeddings for embeddings in embeddings_of(table)}
+    parts = {embeddings.split: embeddings.known() for embeddings in embeddings_of(table)}
     if not {"train", split} <= parts.keys():
         return None
     train, new = parts["train"], parts[split]
     k, way = split_setting(setting)
+    if k > len(train.sample):
+        return None
     distance, votes = way.split(", ")
     found = nearest(train.embedding, new.embedding, cast(DistanceName, distance), k)
     ties = _TIES_OF_HEAD[head]
