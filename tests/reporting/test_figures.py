@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from study.evidence.statistics.importance import DUMMY
@@ -155,10 +156,9 @@ def test_variant_curves_are_labelled_and_say_where_losses_are_unlike(run: Run) -
     drawn = axes[0].lines[0].get_ydata()
     assert list(drawn) == list(found.panels["dmsnet_table3"]["osim"]["train_loss"])
     assert "different losses" not in component.caption(found)
-    mixed = run.trials.copy()
-    for key in mixed.index:
-        mixed.at[key, "spec"] = {"loss": "bce" if "osim" in key else {"name": "focal", "gamma": 2.0}}
-    unlike = component.data(replace(run, trials=mixed))
+    focal = {"name": "focal", "gamma": 2.0}  # as records hold it
+    specs = pd.Series({key: {"loss": "bce" if "osim" in key else focal} for key in run.trials.index})
+    unlike = component.data(replace(run, trials=run.trials.assign(spec=specs)))
     assert "The variants of dmsnet_table3 minimise different losses" in component.caption(unlike)
 
 
