@@ -21,7 +21,6 @@ from rich.table import Table as Listing
 from study.command import run_command
 from study.data.source import open_dataset
 from study.evidence.added_heads import add_heads
-from study.evidence.heads import POSTHOC_HEADS
 from study.reporting.assembly import Images, Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
 from study.reporting.row_trials import trials_with_heads
@@ -30,6 +29,7 @@ from study.reporting.side_by_side import names_of, side_by_side
 from study.reporting.table import Table, Text
 from study.reporting.tracing import verify, why
 from study.spec.errors import StorageError, StudyError
+from study.spec.posthoc import HEAD_SETTINGS
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import duration_text
 
@@ -228,8 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--heads",
         metavar="NAME,NAME",
-        help="fit further heads on the chosen trial's stored embedding and keep them in the run: all, or "
-        f"some of {', '.join(POSTHOC_HEADS)}",
+        help="fit further heads on the stored embeddings of the trials whose heads are shown, and keep them "
+        f"in the run: all, or some of {', '.join(HEAD_SETTINGS)}; settings that validation must not choose "
+        "stand behind the name: 'knn k=2,svm'",
     )
     task = parser.add_mutually_exclusive_group()
     task.add_argument(

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from study.evidence.heads import fit_heads, known_heads
+from study.evidence.heads import fit_heads
 from study.evidence.predictions import embeddings_of
 from study.evidence.store import Store
+from study.spec.posthoc import head_words
 from study.spec.task import LabelKind, ThresholdRule
 
 
@@ -24,7 +25,7 @@ def add_heads(
     Args:
         store: Store of the run.
         trials: Keys of complete trials.
-        heads: Names of heads, or `all`.
+        heads: Heads in one word each (`knn`, `knn k=2`), or `all`.
         kind: Kind of the labels.
         labels: Names of the labels.
         chooser: Metric on validation that chooses the setting of each head.
@@ -37,7 +38,7 @@ def add_heads(
         SpecError: A head is unknown.
         StorageError: The run cannot be written to.
     """
-    wanted = known_heads(heads)
+    wanted = head_words(heads)
     for trial in trials:
         present = set(store.read("scores", [trial], ["head"])["head"])
         missing = [head for head in wanted if head not in present]

@@ -17,16 +17,17 @@ from study.evidence import classifiers
 from study.evidence.arrow_tables import list_column
 from study.evidence.logistic import logistic_path
 from study.evidence.metrics import Metric, aggregate_metric, metric_value
-from study.evidence.neighbours import DistanceName, Ties, Votes, nearest, votes_for_all_k
+from study.evidence.neighbours import Ties, nearest, votes_for_all_k
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import NEIGHBOURS
 from study.evidence.score import score_row, score_rows
-from study.spec.errors import SpecError, suggest
+from study.spec.posthoc import DistanceName, PosthocHead, Votes, head_words, read_head
 from study.spec.task import LabelKind, ThresholdRule
 
 _DISTANCES: tuple[DistanceName, ...] = ("euclidean", "cosine")
 _VOTES: tuple[Votes, ...] = ("uniform", "distance")
 _PENALTIES = (0.001, 0.01, 0.1)  # c of the logistic regression: the smaller, the stronger the penalty
+_MARGINS = (1.0, 10.0)  # c of the support vector machine: the smaller, the wider the margin
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ChosenHead:
     """A head at the setting that validation chose.
 
     Attributes:
-        head: Name of the head: `network`, or that of a post-hoc head.
+        head: `network`, or a post-hoc head in one word, such as `knn` or `knn k=2`.
         setting: Setting of a post-hoc head, such as `k=5, cosine, uniform`; else empty.
         value: Value of the choosing metric on validation.
     """
@@ -51,8 +52,9 @@ class FittedHeads:
     Attributes:
         predictions: Predictions of each head at its chosen setting, one for each split.
         scores: Rows of SCORES; a setting that was not chosen has one row, with the validation value.
-        neighbours: Rows of NEIGHBOURS by the chosen distance of the head `knn`; empty without that head.
-        best: The choice for each head, by the head's name.
+        neighbours: Rows of NEIGHBOURS by the chosen distance of the first head of nearest neighbours; empty
+            without one.
+        best: The choice for each head, by the head in one word.
     """
 
     predictions: list[Predictions] = field(default_factory=list)
@@ -93,16 +95,24 @@ class _Candidate:
     scorer: classifiers.Scorer
 
 
-def _knn(data: _FittingData, *, ties: Ties) -> Iterator[_Candidate]:
-    for distance in _DISTANCES:
-        neighbours = nearest(data.train, data.val, distance)
-        for votes in _VOTES:
-            val_scores = votes_for_all_k(neighbours, data.target, votes, ties, exclusive=data.exclusive)
-            for k, val_score in enumerate(val_scores, start=1):
+def _knn(
+    data: _FittingData,
+    *,
+    ties: Ties,
+    k: int | None = None,
+    distance: DistanceName | None = None,
+    votes: Votes | None = None,
+) -> Iterator[_Candidate]:
+    num_train = len(data.train)
+    for metric in (distance,) if distance else _DISTANCES:
+        neighbours = nearest(data.train, data.val, metric)
+        for vote in (votes,) if votes else _VOTES:
+            val_scores = votes_for_all_k(neighbours, data.target, vote, ties, exclusive=data.exclusive)
+            for number in (min(k, num_train),) if k else range(1, len(val_scores) + 1):
                 yield _Candidate(
-                    setting=f"k={k}, {distance}, {votes}",
-                    val_score=val_score,
-                    scorer=partial(_knn_score, data, k, distance, votes, ties),
+                    setting=f"k={number}, {metric}, {vote}",
+                    val_score=val_scores[number - 1],
+                    scorer=partial(_knn_score, data, number, metric, vote, ties),
                 )
 
 
@@ -118,26 +128,34 @@ def _knn_score(
     return np.asarray(votes_for_all_k(neighbours, data.target, votes, ties, exclusive=data.exclusive)[k - 1])
 
 
-def _logistic(data: _FittingData) -> Iterator[_Candidate]:
-    for strength, model in logistic_path(data.train, data.target, _PENALTIES, exclusive=data.exclusive):
+def _logistic(data: _FittingData, *, c: float | None = None) -> Iterator[_Candidate]:
+    penalties = (c,) if c else _PENALTIES
+    for strength, model in logistic_path(data.train, data.target, penalties, exclusive=data.exclusive):
         yield _Candidate(setting=f"c={strength:g}", val_score=model.predict(data.val), scorer=model.predict)
 
 
 def _classifier(
-    data: _FittingData, *, make: Callable[..., Any], name: str, options: Sequence[int | float], **fixed: Any
+    data: _FittingData,
+    *,
+    make: Callable[..., Any],
+    name: str,
+    options: Sequence[int | float],
+    **fixed: int | float,
 ) -> Iterator[_Candidate]:
-    for option in options:
-        make_one = partial(make, option, **fixed)
+    for option in (fixed[name],) if name in fixed else options:
+        make_one = partial(make, option)
         scorer = classifiers.fit_scorer(make_one, data.train, data.target, exclusive=data.exclusive)
         yield _Candidate(setting=f"{name}={option:g}", val_score=scorer(data.val), scorer=scorer)
 
 
-POSTHOC_HEADS: Mapping[str, Callable[[_FittingData], Iterable[_Candidate]]] = {
+FITTERS: Mapping[str, Callable[..., Iterable[_Candidate]]] = {
     "knn": partial(_knn, ties="distance"),
     "knn_first": partial(_knn, ties="first"),  # scikit-learn's rule for equal votes
     "logistic_regression": _logistic,
-    "svm": partial(_classifier, make=classifiers.svm, name="c", options=(1.0, 10.0), scaled=True),
-    "svm_unscaled": partial(_classifier, make=classifiers.svm, name="c", options=(1.0, 10.0), scaled=False),
+    "svm": partial(_classifier, make=partial(classifiers.svm, scaled=True), name="c", options=_MARGINS),
+    "svm_unscaled": partial(
+        _classifier, make=partial(classifiers.svm, scaled=False), name="c", options=_MARGINS
+    ),
     "random_forest": partial(_classifier, make=classifiers.random_forest, name="min_leaf", options=(1, 5)),
     "gradient_boosting": partial(
         _classifier, make=classifiers.gradient_boosting, name="rounds", options=(50, 100)
@@ -158,13 +176,14 @@ def fit_heads(
     """Fits every setting of the heads on `train`, chooses by validation, predicts all queries at the choice.
 
     Of equally good settings the first is taken: Euclidean before cosine, uniform before distance, smallest K.
+    A fixed K that is greater than the number of training samples becomes that number.
 
     Args:
         train: Embeddings of the training samples; those with unknown labels are left out.
         queries: Embeddings of the other splits; one must be `val`.
         kind: Kind of the labels.
         labels: Names of the labels in the order of the columns.
-        heads: Names from `POSTHOC_HEADS`.
+        heads: Post-hoc heads, each in one word.
         chooser: Metric on validation that chooses the settings.
         rule: Rule of the thresholds of the decisions.
 
@@ -172,21 +191,22 @@ def fit_heads(
         SpecError: A head or the metric is unknown.
         ValueError: The validation split is not among the queries.
     """
-    metric, names = aggregate_metric(chooser, kind, "chooser"), known_heads(heads)
+    metric, words = aggregate_metric(chooser, kind, "chooser"), head_words(heads)
     val = next((query.known() for query in queries if query.split == "val"), None)
     if val is None:
         raise ValueError("`queries`: must hold the validation split, which chooses the settings.")
     train = train.known()
     data = _fitting_data(train, val, kind)
     found = FittedHeads()
-    for head in names:
-        best, value, curve = _choose(head, data, val, kind, metric, rule)
+    for head in words:
+        best, value, curve = _choose(read_head(head), data, val, kind, metric, rule)
         predictions = [_predict(head, best.setting, query, best.scorer(query.embedding)) for query in queries]
         found.best[head] = ChosenHead(head, best.setting, value)
         found.predictions += predictions
         found.scores += curve + score_rows(predictions, kind, labels, rule)
-    if "knn" in found.best:
-        distance: DistanceName = "cosine" if "cosine" in found.best["knn"].setting else "euclidean"
+    first = next((head for head in words if read_head(head).neighbours), None)
+    if first:
+        distance: DistanceName = "cosine" if "cosine" in found.best[first].setting else "euclidean"
         found.neighbours = _neighbour_table(train, queries, distance)
     return found
 
@@ -208,25 +228,10 @@ def choose_settings(
     metric = aggregate_metric(chooser, kind, "chooser")
     data = _fitting_data(train.known(), val, kind)
     found = {}
-    for head in known_heads(heads):
-        best, value, _ = _choose(head, data, val, kind, metric, rule)
+    for head in head_words(heads):
+        best, value, _ = _choose(read_head(head), data, val, kind, metric, rule)
         found[head] = ChosenHead(head, best.setting, value)
     return found
-
-
-def known_heads(heads: Sequence[str]) -> tuple[str, ...]:
-    """The heads themselves, each once; for `all`, every head there is.
-
-    Raises:
-        SpecError: A head is unknown.
-    """
-    if heads == "all":
-        return tuple(POSTHOC_HEADS)
-    if unknown := [head for head in heads if head not in POSTHOC_HEADS]:
-        raise SpecError(
-            f"`heads`: must be post-hoc heads, got `{unknown[0]}`. {suggest(unknown[0], POSTHOC_HEADS)}"
-        )
-    return tuple(dict.fromkeys(heads))
 
 
 def _fitting_data(train: Embeddings, val: Embeddings, kind: LabelKind) -> _FittingData:
@@ -236,7 +241,7 @@ def _fitting_data(train: Embeddings, val: Embeddings, kind: LabelKind) -> _Fitti
 
 
 def _choose(
-    head: str,
+    head: PosthocHead,
     data: _FittingData,
     val: Embeddings,
     kind: LabelKind,
@@ -249,9 +254,9 @@ def _choose(
     best: _Candidate | None = None
     rows: dict[str, dict[str, Any]] = {}
     best_value = float("nan")
-    for candidate in POSTHOC_HEADS[head](data):
+    for candidate in FITTERS[head.name](data, **head.fixed):
         value = metric_value(metric.name, kind, val.target, candidate.val_score, rule)
-        predictions = _predict(head, candidate.setting, val, candidate.val_score)
+        predictions = _predict(str(head), candidate.setting, val, candidate.val_score)
         rows[candidate.setting] = score_row(predictions, decision, metric.name, value, chosen=False)
         if best is None or np.isnan(best_value) or sign * value > sign * best_value:
             best, best_value = candidate, value

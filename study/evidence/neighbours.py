@@ -11,10 +11,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-DistanceName = Literal["euclidean", "cosine"]
-Votes = Literal["uniform", "distance"]
+from study.spec.posthoc import MAX_K, DistanceName, Votes
+
 Ties = Literal["distance", "first"]
-MAX_K = 50
 _BLOCK = 256  # queries in a block: 256 × 6,000 distances are 12 MB and stay in the processor's cache
 _TIE_STEP = 1e-6  # larger than the steps of float32 near 1, far smaller than one vote in 50
 

@@ -25,6 +25,7 @@ from study.evidence.retrieval import (
     retrieval_measures,
 )
 from study.spec.errors import SpecError, suggest
+from study.spec.posthoc import read_head
 from study.spec.task import LabelKind, RetrievalSpec, Task, ThresholdRule
 
 BEST_HEAD = "best_head."
@@ -94,8 +95,9 @@ class Judge:
     Attributes:
         objective: What the study optimises.
         kind: Kind of the labels.
-        trains_head: Whether the loss trains the network's own head; otherwise `knn` stands in for it.
-        heads: Post-hoc heads that the study asks for.
+        trains_head: Whether the loss trains the network's own head; otherwise the first nearest neighbours
+            of the heads stand in for it, else `knn`.
+        heads: Post-hoc heads that the study asks for, each in one word.
         retrieval: How references are ranked for a query.
         thresholds: Rule of the thresholds of the decisions that a metric may need.
     """
@@ -113,7 +115,9 @@ class Judge:
         by_best_head = self.objective.by == "best_head"
         if by_best_head and self.heads:
             return self.heads
-        return () if self.trains_head else ("knn",)
+        if self.trains_head:
+            return ()
+        return (next((head for head in self.heads if read_head(head).neighbours), "knn"),)
 
     @property
     def chooser(self) -> str:

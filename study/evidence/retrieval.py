@@ -22,8 +22,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from study.evidence.neighbours import DistanceName, nearest
+from study.evidence.neighbours import nearest
 from study.evidence.predictions import Embeddings
+from study.spec.posthoc import DistanceName
 from study.spec.task import RetrievalSpec
 
 Normalisation = Literal["k", "hits", "possible"]

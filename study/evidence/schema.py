@@ -90,7 +90,10 @@ EPOCHS = pa.schema(
 PREDICTIONS = pa.schema(
     [
         ("trial", pa.string()),
-        ("head", pa.string()),  # network | prior | the name of a post-hoc head
+        (
+            "head",
+            pa.string(),
+        ),  # network | prior | a post-hoc head in one word: knn, or knn k=2
         ("setting", pa.string()),  # setting of a post-hoc head, which validation chose; else empty
         ("split", pa.string()),  # val | test | new
         ("sample", pa.string()),

@@ -8,11 +8,13 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float
 
-from study.evidence.neighbours import DistanceName, Ties, Votes, nearest, votes_for_all_k
+from study.evidence.neighbours import Ties, nearest, votes_for_all_k
 from study.evidence.predictions import Embeddings, Predictions, embeddings_of
 from study.evidence.store import Store
+from study.spec.posthoc import DistanceName, Votes
 
 HEAD_OF_TIES: Mapping[Ties, str] = {"distance": "knn", "first": "knn_first"}  # as in `evidence.heads`
+FREE_NEIGHBOURS = HEAD_OF_TIES["distance"]  # the head whose K, distance and votes validation chooses
 _TIES_OF_HEAD = {head: ties for ties, head in HEAD_OF_TIES.items()}
 
 
@@ -36,13 +38,15 @@ def neighbour_predictions(
         exclusive: Whether a sample has exactly one label.
 
     Returns:
-        None where the trial has no embeddings of the split or of the training samples.
+        None where the trial has no embeddings of the split, or fewer than K of training samples.
     """
     parts = _embeddings(store, trial, split)
     if parts is None:
         return None
     train, new = parts
     k, way = split_setting(setting)
+    if k > len(train.sample):
+        return None
     distance, votes = way.split(", ")
     found = nearest(train.embedding, new.embedding, cast(DistanceName, distance), k)
     ties = _TIES_OF_HEAD[head]

@@ -8,9 +8,9 @@ from study.reporting.anomalies import anomalies
 from study.reporting.deciding import paper_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.paper_rows import published_cell
-from study.reporting.papers import PaperMetric, PaperTable
+from study.reporting.papers import NeighbourRule, PaperMetric, PaperTable
 from study.reporting.results import row_collapse_words
-from study.reporting.row_trials import CHOSEN, base_trials, row_trials
+from study.reporting.row_trials import CHOSEN, RowTrials, base_trials, chosen_neighbours, row_trials
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Published, Row, Table, Text, Value, VerdictCell
@@ -66,11 +66,14 @@ def _our_variants(run: Run, paper: PaperTable) -> list[str]:
 
 def _our_line(run: Run, paper: PaperTable, key: str) -> Row:
     found = row_trials(run, paper, key)
-    cells = found.cells(run, [(m.measure, m.decision, _label(run, m)) for m in paper.metrics.values()])
     label = "chosen trial" if key == CHOSEN else key
     if key in paper.rows:
         label = paper.rows[key].label
-    return _line(key, label, "ours", cells, found.words)
+    return _line(key, label, "ours", _cells(run, paper, found), found.words)
+
+
+def _cells(run: Run, paper: PaperTable, found: RowTrials) -> list[Cell]:
+    return found.cells(run, [(m.measure, m.decision, _label(run, m)) for m in paper.metrics.values()])
 
 
 def _label(run: Run, metric: PaperMetric) -> str:
@@ -89,7 +92,10 @@ def _group(run: Run, paper: PaperTable, key: str, ours: Row, reference: Row | No
     cells = list(ours.cells[2:])
     notes = anomalies(paper, key) if key in paper.rows else {}
     theirs = [published_cell(paper, key, metric, notes.get(metric, "")) for metric in paper.metrics]
-    lines = [ours, _line(f"{key}.published", "", "published", theirs, _why_unknown(paper, key))]
+    lines = [ours]
+    if (chosen := chosen_neighbours(run, paper, key)).trials:
+        lines.append(_line(f"{key}.chosen", "", "ours", _cells(run, paper, chosen), chosen.words))
+    lines.append(_line(f"{key}.published", "", "published", theirs, _why_unknown(paper, key)))
     pairs = list(zip(cells, theirs, strict=True))
     differences = [_difference(mine, published) for mine, published in pairs]
     if any(isinstance(cell, Value) for cell in differences):
@@ -175,11 +181,27 @@ def _help(metric: PaperMetric) -> str:
 
 
 def _caption(run: Run, paper: PaperTable) -> str:
-    base = base_trials(run, paper)
-    on = f", on the embedding of {' and '.join(base)}" if paper.rows_are != "variants" and base else ""
     published = f"Published: {paper.citation}; {paper.data}; split: {paper.split}."
-    ours = f"Ours: {run.study['dataset']}, test split, no patient in two splits{on}."
-    return f"{published} {ours}{paper_sentence(run, paper)}"
+    ours = f"Ours: {run.study['dataset']}, test split, no patient in two splits"
+    decisions = paper_sentence(run, paper)
+    if paper.rows_are == "variants":
+        return f"{published} {ours}.{decisions}"
+    network = f"the paper's own network ({paper.network} of {paper.ablation})"
+    base = base_trials(run, paper)
+    if not base:
+        return f"{published} Ours: none, since this study did not train {network}."
+    return f"{published} {ours}, on the embedding of {base[0]}, {network} with its first seed.{decisions}"
+
+
+def _neighbours(rule: NeighbourRule) -> str:
+    """How the neighbours of ours are found, and what the line beside them is."""
+    number = f"{rule.k} nearest neighbours" if rule.k else "as many nearest neighbours as the row says"
+    ties = {"first": "the first class wins", "distance": "the smaller summed distance wins"}[rule.ties]
+    return (
+        f"Where nearest neighbours decide, ours are {number} by {rule.distance} distance with {rule.votes} "
+        f"votes; of equal votes {ties}. The line “K chosen” has the number, distance and votes that were "
+        "best on validation."
+    )
 
 
 def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:
@@ -198,7 +220,14 @@ def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:
     else:
         found.append("No verdict can be given, because ours were not measured on the paper's images.")
     found += tuning_remarks(run, paper.ablation)
-    found += paper.remarks
+    if paper.neighbours is not None:
+        found.append(_neighbours(paper.neighbours))
+    if run.study["profile_changes"]:
+        found.append(
+            f"Ours are of the profile {run.study['profile']}, which changes networks, images or training; "
+            "the summary says what it sets."
+        )
+    found += [f"Differs: {paper.differs}", *paper.remarks]
     if paper.our_choices:
         found.append(f"Not stated in the paper, our choice: {' '.join(paper.our_choices)}")
     return tuple(found)

@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from study.evidence.decisions import Decision
-from study.evidence.neighbours import DistanceName, Ties, Votes
+from study.evidence.neighbours import Ties
 from study.spec.errors import SpecError, suggest
+from study.spec.posthoc import MAX_K, DistanceName, Votes
 from study.spec.task import LabelKind
 
 
@@ -68,6 +69,8 @@ class PaperRow(Part):
         label: Name of the row.
         values: The numbers that we know, by metric.
         baseline: Baseline of ours that fills the row, instead of what the table's `rows_are` says.
+        head: `network` where the paper's network decides by its own head, although other rows of the table
+            are nearest neighbours.
         words: What stands beside `ours` in a row that a baseline fills.
         leaves_out: Parts that the network of the row lacks, for the check on printed numbers.
         not_built: Why no component of ours is what the row names; it stands in the row until one is trained.
@@ -76,6 +79,7 @@ class PaperRow(Part):
     label: str
     values: dict[str, PaperNumber] = {}
     baseline: Literal["", "prior", "untrained"] = ""
+    head: Literal["", "network"] = ""
     words: str = ""
     leaves_out: frozenset[str] = frozenset()
     not_built: str = ""
@@ -94,14 +98,20 @@ class NeighbourRule(Part):
     """How the nearest neighbours of a table are found and how they vote.
 
     Attributes:
+        k: Number of neighbours; None where each row has its own.
         distance: Distance between two embeddings.
         votes: Weight of a neighbour's vote.
         ties: Which of the classes with equal votes wins.
     """
 
+    k: int | None = Field(default=None, ge=1, le=MAX_K)
     distance: DistanceName
     votes: Votes
     ties: Ties
+
+    def setting(self, row: str) -> str:
+        """The setting of a row as records have it, such as `k=2, euclidean, uniform`."""
+        return f"k={self.k or int(row.removeprefix('k'))}, {self.distance}, {self.votes}"
 
 
 class PaperTable(Part):
@@ -125,10 +135,13 @@ class PaperTable(Part):
             `counts` shows published numbers of samples, then ours in one line.
             `costs` shows structure, size and cost of our network of each row.
         ablation: Ablation whose variants fill the rows; by itself the one that is named like the table.
+        network: Variant of the ablation on whose embedding, with the first seed, all rows stand that are no
+            variants: the network that the paper proposes.
         rows_are: What fills a row of ours. `variants`: the variant of that name in the table's ablation.
-            `heads`: the classifier of that name on one network's embedding. `neighbours`: that number of
+            `heads`: the classifier of that name on the embedding of `network`. `neighbours`: that number of
             nearest neighbours on it; the row `k5` has five.
-        neighbours: How the neighbours are found and how they vote, where the rows are `neighbours`.
+        neighbours: How nearest neighbours are found and how they vote, in every row that they decide; None
+            where validation chooses that.
         metrics: The columns.
         reference: Row that the paper proposes.
         with_chosen: Whether the run's chosen trial has a row of its own.
@@ -152,6 +165,7 @@ class PaperTable(Part):
     source: str
     differs: str
     ablation: str
+    network: str = ""
     form: Literal["compared", "listed", "counts", "costs"] = "compared"
     rows_are: Literal["variants", "heads", "neighbours"] = "variants"
     neighbours: NeighbourRule | None = None
@@ -180,8 +194,18 @@ class PaperTable(Part):
 
     @model_validator(mode="after")
     def _neighbours_have_a_rule(self) -> "PaperTable":
-        if (self.rows_are == "neighbours") != (self.neighbours is not None):
-            raise ValueError("a table whose rows are neighbours, and only that, says how they are found")
+        if self.rows_are == "neighbours" and self.neighbours is None:
+            raise ValueError("a table whose rows are neighbours says how they are found")
+        if self.neighbours and (self.rows_are == "neighbours") != (self.neighbours.k is None):
+            raise ValueError("neighbours have one K, unless each row has its own")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_have_a_network(self) -> "PaperTable":
+        if (self.rows_are == "variants") != (not self.network):
+            raise ValueError(
+                "a table whose rows are no variants, and only that, says on which network they stand"
+            )
         return self
 
 

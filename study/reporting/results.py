@@ -29,8 +29,10 @@ HEAD_NAMES = {
 
 
 def head_name(head: str, setting: str = "") -> str:
-    """A head in words, with its setting."""
-    name = HEAD_NAMES.get(head, head.replace("_", " "))
+    """A head in words, with the settings that the study fixed and the one that was chosen."""
+    classifier, *fixed = head.split(" ")
+    name = HEAD_NAMES.get(classifier, classifier.replace("_", " "))
+    name = f"{name} with {', '.join(fixed)}" if fixed else name
     return f"{name} ({setting})" if setting else name
 
 

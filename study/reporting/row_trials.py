@@ -1,11 +1,12 @@
 """The trainings, the head and the setting of a run that stand for a row of a paper's table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from study.evidence.decisions import Decision
+from study.evidence.predictions import NETWORK
 from study.evidence.retrieval import is_retrieval
-from study.reporting.other_settings import HEAD_OF_TIES
+from study.reporting.other_settings import FREE_NEIGHBOURS, HEAD_OF_TIES
 from study.reporting.papers import NeighbourRule, PaperTable, published_tables
 from study.reporting.results import ablation_trials, failed, measured
 from study.reporting.retrieval import ranking_of
@@ -60,10 +61,34 @@ def row_trials(run: Run, paper: PaperTable, key: str) -> RowTrials:
         return RowTrials(trials=(run.best,), words=run.best) if run.best else RowTrials()
     if key in paper.rows and paper.rows[key].baseline:
         return _of_baseline(run, paper, key)
+    found = _before_neighbours(run, paper, key)
+    if found.trials and paper.neighbours and _are_neighbours(run, paper, key, found.trials):
+        return _at_setting(run, found, paper.neighbours, key)
+    return found
+
+
+def chosen_neighbours(run: Run, paper: PaperTable, key: str) -> RowTrials:
+    """For a row of neighbours as a paper has them: the same trainings by those that validation chose.
+
+    Where each row of the table has another K, only the row that the paper proposes has such a line.
+    """
+    ours = row_trials(run, paper, key)
+    if not ours.setting or (paper.rows_are == "neighbours" and key != paper.reference):
+        return RowTrials()
+    settings = [_chosen_setting(run, trial, FREE_NEIGHBOURS) for trial in ours.trials]
+    if not all(settings):
+        return RowTrials()
+    words = f"K chosen: {'; '.join(dict.fromkeys(settings))}"
+    return replace(ours, head=FREE_NEIGHBOURS, setting="", words=words)
+
+
+def _before_neighbours(run: Run, paper: PaperTable, key: str) -> RowTrials:
+    """What stands for the row, if validation chooses the neighbours where they decide."""
     if paper.rows_are == "variants":
-        return _of_row(run, paper, key)
-    if paper.neighbours is not None:
-        return _of_neighbours(run, paper, paper.neighbours, key)
+        head = paper.rows[key].head if key in paper.rows else ""
+        return replace(_of_row(run, paper, key), head=head)
+    if paper.rows_are == "neighbours":
+        return RowTrials(trials=base_trials(run, paper))
     return _of_head(run, paper, key)
 
 
@@ -74,6 +99,28 @@ def _of_row(run: Run, paper: PaperTable, key: str) -> RowTrials:
     if reason and found.status == NOT_RUN and not found.trials:
         return RowTrials(status=Text(f"not built here: {reason}", quiet=True))
     return found
+
+
+def _are_neighbours(run: Run, paper: PaperTable, key: str, trials: Sequence[str]) -> bool:
+    """Whether nearest neighbours decide in the row, and not a trained head or another classifier."""
+    if paper.rows_are == "heads":
+        return key in HEAD_OF_TIES.values()
+    if key in paper.rows:
+        return not paper.rows[key].head
+    return all(run.own_head(trial) != NETWORK for trial in trials)  # a variant of the user's own
+
+
+def _at_setting(run: Run, found: RowTrials, rule: NeighbourRule, key: str) -> RowTrials:
+    """The same trainings, decided by the neighbours of the rule."""
+    head, setting = HEAD_OF_TIES[rule.ties], rule.setting(key)
+    if any(run.predictions(trial, head=head, setting=setting) is None for trial in found.trials):
+        return RowTrials(status=Text("no embeddings, or too few training samples for K", quiet=True))
+    return replace(found, head=head, setting=setting)
+
+
+def _chosen_setting(run: Run, trial: str, head: str) -> str:
+    """The setting of a head that validation chose; empty where the trial has no such head."""
+    return next((choice.setting for choice in run.heads(trial) if choice.head == head), "")
 
 
 def of_variant(run: Run, ablation: str, variant: str) -> RowTrials:
@@ -101,40 +148,19 @@ def _of_baseline(run: Run, paper: PaperTable, key: str) -> RowTrials:
     return RowTrials(trials=(trial,), words=row.words)
 
 
-def _of_neighbours(run: Run, paper: PaperTable, rule: NeighbourRule, key: str) -> RowTrials:
-    head = HEAD_OF_TIES[rule.ties]
-    setting = f"k={key.removeprefix('k')}, {rule.distance}, {rule.votes}"
-    trials = tuple(
-        trial
-        for trial in base_trials(run, paper)
-        if run.predictions(trial, head=head, setting=setting) is not None
-    )
-    return RowTrials(trials=trials, head=head, setting=setting) if trials else RowTrials()
-
-
 def _of_head(run: Run, paper: PaperTable, head: str) -> RowTrials:
-    settings = {
-        trial: choice.setting
-        for trial in base_trials(run, paper)
-        for choice in run.heads(trial)
-        if choice.head == head
-    }
-    if not settings:
-        return RowTrials()
-    words = "; ".join(setting for setting in dict.fromkeys(settings.values()) if setting)
-    return RowTrials(trials=tuple(settings), head=head, words=words)
+    base = base_trials(run, paper)
+    words = _chosen_setting(run, base[0], head) if base else ""
+    return RowTrials(trials=base, head=head, words=words) if words else RowTrials()
 
 
 def base_trials(run: Run, paper: PaperTable) -> tuple[str, ...]:
-    """The trainings of the one network whose embedding carries a table of heads or of neighbours.
+    """The training whose embedding carries a table of heads or of neighbours; none where it was not run.
 
-    It is the first variant of the table's ablation, else the chosen trial.
+    It is the network that the paper proposes, with the first seed that is complete.
     """
-    trials = run.of_role("ablation", "complete")
-    mine = trials[trials["table"] == paper.ablation]
-    if not mine.empty:
-        return tuple(map(str, mine[mine["variant"] == mine["variant"].iloc[0]].index))
-    return (run.best,) if run.best else ()
+    trials = ablation_trials(run, paper.ablation, paper.network)
+    return tuple(map(str, trials[trials["state"] == "complete"].index[:1]))
 
 
 def trials_with_heads(run: Run) -> list[str]:

@@ -13,6 +13,7 @@ from study.spec.components import Component
 from study.spec.data_section import DataSpec
 from study.spec.errors import SpecError
 from study.spec.model_section import ModelSpec
+from study.spec.posthoc import heads_schema, read_heads
 from study.spec.section import LocalPath, Section, Share, slot
 from study.spec.task import ClassificationSpec, Task, TaskName, ThresholdRule, read_task
 
@@ -87,8 +88,10 @@ class TrialSpec(Section):
         optimiser: learning rates and weight decay.
         training: how long and how the network is trained.
         task: what the network is for; it decides which objectives there are.
-        heads: classifiers that are fitted on the embedding of every trial after its training, by name; `all`
-            for every classifier of this project.
+        heads: classifiers that are fitted on the embedding of every trial after its training, by name, or as
+            a mapping with `name` and the settings that validation must not choose, such as
+            `{name: knn, k: 2}`; `all` for every classifier of this project. Where the loss trains no head,
+            the first nearest neighbours among them stand for the trial, else `knn`.
         objective: the metric on validation that picks the epoch and the trial. `best_head.METRIC` takes the
             best value among the network's own head and `heads`, which are then fitted after every epoch; null
             takes the usual metric for the data set's kind of labels. In a study file it may be a list: the
@@ -110,7 +113,9 @@ class TrialSpec(Section):
     task: Annotated[Task, BeforeValidator(read_task, json_schema_input_type=TaskName | Task)] = (
         ClassificationSpec()
     )
-    heads: Literal["all"] | list[str] = ["knn", "logistic_regression"]
+    heads: Annotated[
+        Literal["all"] | list[str], BeforeValidator(read_heads), WithJsonSchema(heads_schema())
+    ] = ["knn", "logistic_regression"]
     objective: Annotated[str | None, WithJsonSchema(OBJECTIVE_SCHEMA)] = None
     more_objectives: list[str] = []
     thresholds: ThresholdRule = "f1"

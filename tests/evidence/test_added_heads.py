@@ -41,6 +41,13 @@ def test_a_head_that_was_added_is_read_with_the_trial_and_fitted_once(store: Sto
     assert store.problems == []
 
 
+def test_a_head_with_fixed_settings_is_another_head_than_the_free_one(store: Store) -> None:
+    assert add(store, ["knn", "knn k=2"]) == [(KEY, "knn"), (KEY, "knn k=2")]
+    assert add(store, ["knn k=2"]) == []
+    assert set(store.read("scores", filters={"chosen": True})["head"]) == {"knn", "knn k=2"}
+    assert store.problems == []
+
+
 def test_an_unfinished_or_damaged_head_is_not_there_and_can_be_fitted_again(
     store: Store, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 
 from study.evidence import classifiers
 from study.evidence.arrow_tables import schema_table
-from study.evidence.heads import POSTHOC_HEADS, FittedHeads, choose_settings, fit_heads
+from study.evidence.heads import FITTERS, FittedHeads, choose_settings, fit_heads
 from study.evidence.logistic import logistic_path
 from study.evidence.metrics import metric_value
 from study.evidence.neighbours import nearest, votes_for_all_k
@@ -18,6 +18,7 @@ from study.spec.task import LabelKind
 from tests.evidence.fakes import LABELS, fake_embeddings
 
 AVERAGE_PRECISION = "macro_average_precision"
+WAYS = [f"{distance}, {votes}" for distance in ("euclidean", "cosine") for votes in ("uniform", "distance")]
 
 
 def fit(
@@ -45,7 +46,7 @@ def test_logistic_regression_is_scikit_learns(kind: LabelKind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "classes"])
-@pytest.mark.parametrize("head", POSTHOC_HEADS)
+@pytest.mark.parametrize("head", FITTERS)
 def test_every_head_beats_chance_and_reports_the_choice(kind: LabelKind, head: str) -> None:
     train, val, test = (fake_embeddings(split, kind=kind) for split in ("train", "val", "test"))
     chooser = AVERAGE_PRECISION if kind == "multilabel" else "balanced_accuracy"
@@ -80,15 +81,37 @@ def test_the_settings_can_be_chosen_without_predicting() -> None:
 def test_the_neighbour_heads_try_every_k_distance_and_vote() -> None:
     train, val = fake_embeddings("train", 60), fake_embeddings("val")
     found = fit(train, val)
-    ways = [
-        f"{distance}, {votes}" for distance in ("euclidean", "cosine") for votes in ("uniform", "distance")
-    ]
     settings = {row["setting"] for row in found.scores}
-    assert settings == {f"k={k}, {way}" for k in range(1, 51) for way in ways}
+    assert settings == {f"k={k}, {way}" for k in range(1, 51) for way in WAYS}
     value = {row["setting"]: row["value"] for row in found.scores if not row["chosen"]}
     votes = votes_for_all_k(nearest(train.embedding, val.embedding, "cosine"), train.target, "uniform")
     expected = metric_value(AVERAGE_PRECISION, "multilabel", val.target, votes[8], "f1")
     assert value["k=9, cosine, uniform"] == expected
+
+
+def test_fixed_settings_are_not_chosen_again() -> None:
+    train, val, test = fake_embeddings("train", 60), fake_embeddings("val"), fake_embeddings("test")
+    heads = ["knn", "knn k=2", "knn k=2 distance=cosine votes=distance", "svm c=3"]
+    found = fit_heads(train, [val, test], "multilabel", LABELS, heads, AVERAGE_PRECISION, "f1")
+    assert list(found.best) == heads
+    rows = schema_table("scores", found.scores).to_pandas()
+    tried = {head: set(group["setting"]) for head, group in rows.groupby("head")}
+    assert tried["knn k=2"] == {f"k=2, {way}" for way in WAYS}
+    assert tried["knn k=2 distance=cosine votes=distance"] == {"k=2, cosine, distance"}
+    assert tried["svm c=3"] == {"c=3"}
+    assert len(tried["knn"]) == 200
+    at_two = rows[(rows["head"] == "knn") & rows["setting"].str.startswith("k=2,")]
+    assert found.best["knn k=2"].value == at_two["value"].max()
+    by_cosine = votes_for_all_k(nearest(train.embedding, test.embedding, "cosine"), train.target, "distance")
+    (predicted,) = [p for p in found.predictions if p.head == heads[2] and p.split == "test"]
+    np.testing.assert_allclose(predicted.score, by_cosine[1], rtol=1e-6)
+
+
+def test_a_fixed_k_beyond_the_training_samples_takes_them_all() -> None:
+    train, val = fake_embeddings("train", 7), fake_embeddings("val")
+    found = fit(train, val, head="knn k=9 distance=euclidean votes=uniform")
+    (best,) = found.best.values()
+    assert best.setting == "k=7, euclidean, uniform"
 
 
 def test_a_loss_is_minimised() -> None:

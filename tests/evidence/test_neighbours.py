@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from study.evidence.neighbours import DistanceName, Votes, nearest, votes_for_all_k
+from study.evidence.neighbours import nearest, votes_for_all_k
+from study.spec.posthoc import DistanceName, Votes
 
 Points = tuple[np.ndarray, np.ndarray]
 

@@ -125,6 +125,8 @@ def test_a_loss_without_a_head_is_judged_by_its_neighbours() -> None:
     assert found.value(score, val, lambda: train) == fitted.best["knn"].value
     assert found.choose_head(score, val, fitted.best) == fitted.best["knn"]
     assert judge("best_head.macro_auc", trains_head=False, heads=()).candidates == ("knn",)
+    fixed = judge("macro_auc", trains_head=False, heads=("gaussian_nb", "knn k=2", "knn"))
+    assert fixed.candidates == ("knn k=2",)
 
 
 def test_retrieval_is_the_row_of_its_name() -> None:

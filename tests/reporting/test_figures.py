@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from study.evidence.statistics.importance import DUMMY
@@ -135,12 +136,43 @@ def test_importance_is_drawn_from_complete_trials_beside_a_parameter_without_eff
     assert f"From {found.num_trials} complete trials" in drawing.caption
 
 
-def test_variant_curves_average_the_seeds(run: Run) -> None:
-    found = data("variant_curves", run)
+@pytest.mark.parametrize("loss", ["train_loss", "val_loss"])
+def test_variant_curves_average_the_seeds_where_all_of_them_were_trained(run: Run, loss: str) -> None:
+    keys = [f"ablation-dmsnet_table3-osim-s{seed}" for seed in (0, 1)]
+    ended = run.epochs[(run.epochs["trial"] != keys[1]) | (run.epochs["epoch"] <= 3)].copy()
+    ended.loc[ended["trial"] == keys[1], loss] += 0.5
+    found = data("variant_curves", replace(run, epochs=ended))
     assert set(found.panels) == {"dmsnet_table3", "sizes"}
-    one = run.epochs[run.epochs["trial"] == "ablation-dmsnet_table3-osim-s0"].set_index("epoch")["val_loss"]
-    other = run.epochs[run.epochs["trial"] == "ablation-dmsnet_table3-osim-s1"].set_index("epoch")["val_loss"]
-    assert found.panels["dmsnet_table3"]["osim"].to_dict() == pytest.approx(((one + other) / 2).to_dict())
+    one, other = (ended[ended["trial"] == key].set_index("epoch")[loss] for key in keys)
+    expected = {epoch: (one[epoch] + other[epoch]) / 2 for epoch in (1, 2, 3)}
+    assert found.panels["dmsnet_table3"]["osim"][loss].to_dict() == pytest.approx(expected)
+
+
+def test_variant_curves_are_labelled_and_say_where_losses_are_unlike(run: Run) -> None:
+    component = components.load("figure", "variant_curves")()
+    found = component.data(run)
+    axes = component.draw(found).axes
+    assert [one.get_ylabel() for one in axes] == ["training loss", "validation loss"] * 2
+    drawn = axes[0].lines[0].get_ydata()
+    assert list(drawn) == list(found.panels["dmsnet_table3"]["osim"]["train_loss"])
+    assert "different losses" not in component.caption(found)
+    focal = {"name": "focal", "gamma": 2.0}  # as records hold it
+    specs = pd.Series({key: {"loss": "bce" if "osim" in key else focal} for key in run.trials.index})
+    unlike = component.data(replace(run, trials=run.trials.assign(spec=specs)))
+    assert "The variants of dmsnet_table3 minimise different losses" in component.caption(unlike)
+
+
+def test_the_distribution_counts_each_label_in_each_split(run: Run) -> None:
+    component = components.load("figure", "distribution")()
+    found = component.data(run)
+    counts = run.study["split_counts"]
+    assert (found.labels, found.samples) == (run.labels, 150)
+    assert found.counts["test"][1] == counts["test"]["D"]
+    assert found.totals[1] == sum(split["D"] for split in counts.values())
+    left, right = component.draw(found).axes
+    assert left.patches[1].get_width() == pytest.approx(100 * found.totals[1] / 150)
+    assert [bars[1].get_width() for bars in right.containers] == [split["D"] for split in counts.values()]
+    assert component.data(replace(run, study={**run.study, "split_counts": {}})) is None
 
 
 def test_label_bars_are_the_stored_scores_with_the_labels_share(run: Run) -> None:

@@ -9,30 +9,34 @@ from study.reporting.paper_table import paper_table
 from study.reporting.run import load_run
 from study.reporting.table import Value
 from study.reporting.tables.heads import Heads
-from tests.reporting.fake_run import fake_run
+from tests.reporting.svk_run import svk_run
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fake_run(tmp_path_factory.mktemp("runs") / "ultrasound", kind="classes", num_search=4, patients=40)
+    return svk_run(tmp_path_factory.mktemp("runs") / "ultrasound")
 
 
 def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(folder), "--heads", "gaussian_nb, svm"]) == 0
-    assert "fitting gaussian_nb on the embedding of search-0000" in capsys.readouterr().out
+    assert main([str(folder), "--heads", "gaussian_nb, svm, knn k=2 votes=uniform"]) == 0
+    said = capsys.readouterr().out
+    assert "fitting gaussian_nb on the embedding of search-0000" in said
+    assert "fitting svm on the embedding of ablation-svkma_figure16-svk_ma-s0" in said
     run = load_run(str(folder))
     table = paper_table(run, "svkma_table7")
     assert table is not None
     cell = table.cell("gaussian_nb", "accuracy")
     assert isinstance(cell, Value)
-    assert run.best is not None
-    assert cell.value == run.score(run.best, "accuracy", head="gaussian_nb")
+    network = "ablation-svkma_figure16-svk_ma-s0"
+    assert cell.value == run.score(network, "accuracy", head="gaussian_nb")
     assert table.cell("random_forest", "line").text == "ours: not run"
     heads = Heads().build(run)
     assert heads is not None
-    assert {row.key for row in heads.rows} == {"network", "knn", "gaussian_nb", "svm"}
+    fixed = "knn k=2 votes=uniform"
+    assert {row.key for row in heads.rows} == {"network", "knn", "gaussian_nb", "svm", fixed}
+    assert heads.cell(fixed, "head").text == "KNN with k=2, votes=uniform"
     validation = [
         cell.value for row in heads.rows if isinstance(cell := heads.cell(row.key, "validation"), Value)
     ]

@@ -101,11 +101,3 @@ def test_a_derived_number_must_say_how() -> None:
     data["rows"] = {"bfpc_net": {"label": "x", "values": {"accuracy": {"value": 0.9, "derived": True}}}}
     with pytest.raises(ValidationError, match="says how it was derived"):
         PaperTable.model_validate(data)
-
-
-def test_a_table_of_neighbours_must_say_how_they_are_found() -> None:
-    data = published("svkma_table6").model_dump()
-    with pytest.raises(ValidationError, match="says how they are found"):
-        PaperTable.model_validate({**data, "neighbours": None})
-    with pytest.raises(ValidationError, match="says how they are found"):
-        PaperTable.model_validate({**data, "rows_are": "variants"})

@@ -195,27 +195,6 @@ def test_a_row_is_set_against_the_papers_proposal_on_the_same_patients(run: Run)
         table.cell("osim.against", "auc")
 
 
-def test_neighbours_fill_the_table_of_k(ultrasound: Run) -> None:
-    table = build("svkma_table6", ultrasound)
-    found = ultrasound.predictions(str(ultrasound.best), head="knn_first", setting="k=3, euclidean, uniform")
-    assert found is not None
-    right = (found.score.argmax(axis=1) == found.target.argmax(axis=1)).mean()
-    assert value(table, "k3", "accuracy").value == pytest.approx(right)
-    assert (
-        table.cell("k2.published", "accuracy")
-        .notes[0]
-        .startswith("No whole number of right answers among 132")
-    )
-
-
-def test_heads_fill_the_table_of_classifiers(ultrasound: Run) -> None:
-    table = build("svkma_table7", ultrasound)
-    assert value(table, "knn", "accuracy").value == ultrasound.score(
-        str(ultrasound.best), "accuracy", head="knn"
-    )
-    assert table.cell("svm", "line").text == "ours: not run"
-
-
 def test_retrieval_has_a_row_for_the_chosen_trial(retina: Run) -> None:
     table = build("fang_grades", retina)
     grades = [value(table, "chosen", f"grade{i}").value for i in range(5)]

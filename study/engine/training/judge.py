@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from study.evidence.heads import known_heads
 from study.evidence.objective import Judge, read_objective
 from study.evidence.predictions import Embeddings
 from study.evidence.retrieval import retrieval_rows
+from study.spec.posthoc import head_words
 from study.spec.task import LabelKind, RetrievalSpec
 from study.spec.trial_spec import TrialSpec
 
@@ -27,7 +27,7 @@ def judge_of(spec: TrialSpec, kind: LabelKind, *, trains_head: bool) -> Judge:
         objective=read_objective(spec.objective, kind, task),
         kind=kind,
         trains_head=trains_head,
-        heads=known_heads(spec.heads),
+        heads=tuple(head_words(spec.heads)),
         retrieval=task if isinstance(task, RetrievalSpec) else RetrievalSpec(),
         thresholds=spec.thresholds,
     )

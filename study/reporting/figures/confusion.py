@@ -1,10 +1,11 @@
 """Confusion: what was true against what was called.
 
-Source: as in SVK_MA (Tan, Dong & Li 2023), which shows one for each network.
-Differs: where a sample may have several labels, each label has its own counts.
+Source: the project's own.
+Differs: nothing. Where a sample may have several labels, each label has its own counts.
 """
 
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Int
@@ -19,6 +20,7 @@ from study.reporting.run import Run
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", BLUE])
 DARK_SHADE = 0.55  # share of a row above which the number is white
 PANELS_PER_ROW = 4
+LETTERS_PER_LINE = 11  # of the name of a class
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,17 @@ def matrix(
     for (row, column), number in np.ndenumerate(counts):
         colour = "white" if share[row, column] > DARK_SHADE else INK
         axes.text(column, row, f"{number:,}", ha="center", va="center", color=colour, size=8)
-    axes.set_xticks(range(len(names)), list(names))
-    axes.set_yticks(range(len(names)), list(names))
+    in_lines = list(map(_in_lines, names))
+    axes.set_xticks(range(len(names)), in_lines)
+    axes.set_yticks(range(len(names)), in_lines if first else [""] * len(names))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title)
     if first:
         axes.set_ylabel("true")
     axes.set_xlabel("called")
+
+
+def _in_lines(name: str) -> str:
+    """The name of a class, broken after blanks and underscores where it is long."""
+    return "\n".join(line.replace("_ ", "_") for line in wrap(name.replace("_", "_ "), LETTERS_PER_LINE))

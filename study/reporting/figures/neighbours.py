@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 
 from study.reporting.figure import INK, PALETTE, sheet
 from study.reporting.measures import full_name, short_name
-from study.reporting.other_settings import HEAD_OF_TIES, split_setting
+from study.reporting.other_settings import FREE_NEIGHBOURS, split_setting
 from study.reporting.run import Run
-
-HEAD = HEAD_OF_TIES["distance"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +43,13 @@ class Neighbours:
 
     def data(self, run: Run) -> _KCurveData | None:
         """None where the chosen trial has no scores of neighbours."""
-        choice = next((h for h in run.heads(run.best) if h.head == HEAD), None) if run.best else None
+        choice = (
+            next((h for h in run.heads(run.best) if h.head == FREE_NEIGHBOURS), None) if run.best else None
+        )
         if choice is None or run.best is None:
             return None
         wanted = {
-            "head": HEAD,
+            "head": FREE_NEIGHBOURS,
             "metric": run.head_measure,
             "label": "",
             "split": "val",
@@ -66,7 +66,7 @@ class Neighbours:
             measure=run.head_measure,
             rows=curve,
             chosen=choice.setting,
-            test=run.score(run.best, run.head_measure, head=HEAD),
+            test=run.score(run.best, run.head_measure, head=FREE_NEIGHBOURS),
         )
 
     def draw(self, data: _KCurveData) -> Figure:
@@ -76,7 +76,14 @@ class Neighbours:
         k, way = split_setting(data.chosen)
         for colour, name in zip(PALETTE, sorted(data.rows["way"].unique()), strict=False):
             line = data.rows[data.rows["way"] == name]
-            axes.plot(line["k"], line["value"], color=colour, label=name or HEAD, marker="o", markersize=2)
+            axes.plot(
+                line["k"],
+                line["value"],
+                color=colour,
+                label=name or FREE_NEIGHBOURS,
+                marker="o",
+                markersize=2,
+            )
             chosen = line[(line["k"] == k) & (name == way)]
             ring: Any = {"s": 60, "facecolors": "none", "edgecolors": INK, "linewidths": 1.2, "zorder": 4}
             axes.scatter(chosen["k"], chosen["value"], **ring)

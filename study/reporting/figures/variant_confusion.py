@@ -1,7 +1,7 @@
 """Confusion of the variants of an ablation beside each other.
 
-Source: as SVK_MA (Tan, Dong & Li 2023) shows its networks; the figure's number (16 or 17) is our reading.
-Differs: counts are summed over seeds.
+Source: the project's own.
+Differs: nothing. Counts are summed over seeds.
 """
 
 from dataclasses import dataclass
@@ -67,8 +67,8 @@ class VariantConfusion:
     def caption(self, data: _VariantConfusionData) -> str:
         """The ablation, and what a shade is."""
         return (
-            f"Test split, ablation {data.ablation}, all seeds. Rows are true, columns are called; the shade "
-            "is the share of the row."
+            f"Test split, ablation {data.ablation}, all seeds, each by the head and setting that validation "
+            "chose. Rows are true, columns are called; the shade is the share of the row."
         )
 
 

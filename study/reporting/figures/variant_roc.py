@@ -1,7 +1,8 @@
 """ROC curves of the variants of an ablation in one drawing.
 
-Source: as SVK_MA (Tan, Dong & Li 2023) shows its networks; the figure's number (16 or 17) is our reading.
-Differs: the first seed of each variant; for more than two classes the labels' scores are pooled.
+Source: the project's own.
+Differs: nothing. The first seed of each variant is drawn; for more than two classes the labels' scores are
+pooled.
 """
 
 from dataclasses import dataclass
@@ -72,4 +73,7 @@ class VariantRoc:
 
     def caption(self, data: _VariantRocData) -> str:
         """The ablation."""
-        return f"Test split, ablation {data.ablation}, first seed of each variant; the diagonal is chance."
+        return (
+            f"Test split, ablation {data.ablation}, first seed of each variant by the head and setting that "
+            "validation chose; the diagonal is chance."
+        )
