@@ -7,17 +7,17 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Num, Shaped
 
-from study.evidence.schema import HEATMAPS, STUDY, TABLES
+from study.evidence.schema import CASES, HEATMAPS, SIMILAR, STUDY, TABLES
 
 Rows = Sequence[Mapping[str, Any]]
-_SCHEMAS = {"study": STUDY, **TABLES, **HEATMAPS}
+_SCHEMAS = {"study": STUDY, "cases": CASES, "similar": SIMILAR, **TABLES, **HEATMAPS}
 
 
 def schema_table(name: str, data: Rows | pa.Table) -> pa.Table:
     """The data as a table with exactly the columns and types of the schema, in the schema's order.
 
     Args:
-        name: Name of the table in `schema.TABLES` or `schema.HEATMAPS`, or `study`.
+        name: Name of the table in `schema.TABLES` or `schema.HEATMAPS`, or `study`, `cases` or `similar`.
         data: Rows with every column (None for null), or a table whose columns have the types of the schema.
 
     Raises:
