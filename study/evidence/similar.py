@@ -16,6 +16,7 @@ from study.evidence.neighbours import DistanceName, nearest
 from study.evidence.predictions import UNKNOWN, Embeddings, embeddings_of
 from study.evidence.records import Row
 from study.evidence.store import Store
+from study.evidence.trial_files import Filters
 from study.spec.task import RetrievalSpec, Task
 
 
@@ -45,7 +46,7 @@ class SimilarCases:
     @property
     def found(self) -> Bool[np.ndarray, "q k"]:
         """Whether there is a neighbour of that rank."""
-        return np.isfinite(self.distance)
+        return np.asarray(np.isfinite(self.distance))
 
     @property
     def same(self) -> Bool[np.ndarray, "q k"]:
@@ -105,7 +106,7 @@ def known_cases(store: Store, trial: str) -> Embeddings | None:
 
     Generated samples are no cases, so a run on real images leaves them out.
     """
-    filters = {"split": "train", "synthetic": bool(store.read_study()["synthetic"])}
+    filters: Filters = {"split": "train", "synthetic": bool(store.read_study()["synthetic"])}
     parts = embeddings_of(store.read_table("embeddings", [trial], filters=filters))
     known = parts[0].known() if parts else None
     return known if known is not None and known.sample else None

@@ -16,7 +16,7 @@ from study.reporting.figure import GREEN, GREY, INK, PALE, PNG_DPI, RED, STYLE, 
 from study.reporting.overlays import GAP, Canvas
 
 IN_A_LINE = 5  # neighbours beside each other; more go on below
-MOST_LINES = 30  # of a sheet: with more, the picture file has more pixels than matplotlib draws
+MOST_LINES = 20  # of a sheet, whose file then has some six megabytes
 MOST_NEIGHBOURS = 50  # of a query on a sheet
 PAIR_SIZE, SINGLE_SIZE = 0.66, 0.9  # inches of a photograph
 LINE_HEIGHT, HEADING_HEIGHT = 0.135, 0.24  # inches

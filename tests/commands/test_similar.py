@@ -95,7 +95,7 @@ def test_a_training_sample_among_the_new_ones_finds_other_patients(
     assert predict.main([str(run), "--data", "eyepacs", "--similar", "5", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "(5 of 120 samples; the file has all)" in said
-    assert f"contact sheet of the first 30 samples: {tmp_path}/mine.similar.png" in said
+    assert f"contact sheet of the first 20 samples: {tmp_path}/mine.similar.png" in said
     table = pd.read_parquet(tmp_path / "mine.similar.parquet")
     known = known_cases(Store(run), KEY)
     assert known is not None

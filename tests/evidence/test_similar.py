@@ -1,6 +1,7 @@
 """Similar cases of embeddings made by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def store(tmp_path: Path) -> Store:
 
 def publish(store: Store, *parts: Embeddings, neighbours: bool = False) -> None:
     """A trial with these embeddings, and with what nearest neighbours make of them."""
-    tables: dict[str, object] = {"trial": [trial_row("search-00001")]}
+    tables: dict[str, Any] = {"trial": [trial_row("search-00001")]}
     for part in parts:
         tables["embeddings"] = part.table()
     if neighbours:
@@ -144,7 +145,7 @@ def publish(store: Store, *parts: Embeddings, neighbours: bool = False) -> None:
             fake_embeddings("train"), queries, "multilabel", LABELS, ("knn",), "macro_average_precision"
         )
         tables["neighbours"] = fitted.neighbours
-    store.publish("search-00001", tables)  # type: ignore[arg-type]
+    store.publish("search-00001", tables)
 
 
 def test_generated_training_samples_are_no_cases(store: Store) -> None:

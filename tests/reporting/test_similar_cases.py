@@ -114,11 +114,11 @@ def plane(split: str, num: int, *, known: bool = True) -> Embeddings:
 def test_a_sheet_is_a_picture_of_bounded_height() -> None:
     cases = similar_cases(plane("train", 70), plane("new", 40, known=False), RetrievalSpec(), 60)
     shown = fitting(cases)
-    assert shown.index.shape == (3, 50)  # ten lines each
-    assert fitting(cases.of(range(40), 5)).index.shape == (30, 5)
+    assert shown.index.shape == (2, 50)  # ten lines each
+    assert fitting(cases.of(range(40), 5)).index.shape == (20, 5)
     pictures = {name: [jpeg(90)] for name in cases.known.sample}
     sheet = Sheet(cases=shown, labels=("D",), of_queries={}, of_known=pictures)
     plain, stamped = (Image.open(io.BytesIO(sheet_png(sheet, synthetic=yes))) for yes in (False, True))
-    assert plain.height < 60 * PNG_DPI
+    assert plain.height < 40 * PNG_DPI
     assert plain.size == stamped.size
     assert plain.tobytes() != stamped.tobytes()

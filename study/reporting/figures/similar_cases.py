@@ -36,8 +36,8 @@ class SimilarTestCases:
         none = "" if data.num_views else " The study's command keeps their photographs when it ends."
         return (
             f"For each label a test sample whose {k} nearest training samples all have the same labels, at "
-            "the smallest mean distance, and the one with the fewest such training samples; so this shows "
-            f"how good and how bad the search can be, not how often. {cases.metric.capitalize()} distance on "
-            f"the embedding of {cases.known.trial}. `differs`: the training sample has other labels than the "
-            f"test sample.{none}"
+            "the smallest mean distance, and the one with the fewest such training samples. So the rows show "
+            "how good and how bad the search can be, not how often. A training sample that differs has "
+            f"other labels than the test sample. {cases.metric.capitalize()} distance on the embedding of "
+            f"{cases.known.trial}.{none}"
         )
