@@ -23,6 +23,7 @@ from study.evidence.predictions import Predictions
 from study.evidence.schema import APPLIED
 from study.evidence.store import Store
 from study.places import CACHE
+from study.similar_cases import Place, cases_to_search, show_similar
 from study.spec import components
 from study.spec.errors import SpecError, StorageError
 from study.spec.reading import parse_yaml
@@ -54,9 +55,17 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_argument("--left", type=Path, help="one patient: the left eye's image, or the only image")
     cli.add_argument("--right", type=Path, help="one patient: the right eye's image")
     cli.add_argument(
+        "--similar",
+        type=int,
+        metavar="N",
+        help="show the N training samples that are most similar to each sample, and leave them beside the "
+        "predictions NAME.parquet as NAME.similar.parquet and, with photographs, NAME.similar.png",
+    )
+    cli.add_argument(
         "--out",
         type=Path,
-        help="Parquet file to write; left out, RUN/predictions/DATASET.parquet (nothing for one patient)",
+        help="Parquet file to write; left out, RUN/predictions/DATASET.parquet (nothing for one patient, "
+        "whose similar cases are named after the image)",
     )
     return cli
 
@@ -66,13 +75,14 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     study = store.read_study()
     trial = chosen_trial(store, args.trial)
     labels = tuple(study["labels"])
+    known = None if args.similar is None else cases_to_search(store, trial.key, args.similar)
     pairs = with_labels(_pairs(args, trial.spec, study["kind"], labels), labels)
     if pairs.num_views != study["num_views"]:
         raise SpecError(
             f"`--data`: must have {study['num_views']} images of each sample, as the run's data have, "
             f"got {pairs.num_views}. Name another data set."
         )
-    predictions, pairs = predict(store, trial, pairs, CACHE)
+    predictions, embeddings, pairs = predict(store, trial, pairs, CACHE)
     thresholds = np.broadcast_to(thresholds_of(store, trial, pairs.kind), len(labels))
     decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
@@ -90,6 +100,9 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     if args.out or not args.left:
         place = _write(predictions, decided, store, args.out, pairs.dataset)
         console.print(f"written to {place}", soft_wrap=True)
+    if known is not None:
+        beside = Place(store, args.out, args.left.stem if args.left else pairs.dataset)
+        show_similar(trial, known, embeddings, args.similar, pairs, beside, console)
     return 0
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from study.command import add_setting_options, run_command
+from study.engine.applying.pictures import keep_pictures
 from study.engine.cluster.connection import connected
 from study.engine.cluster.nodes import await_a_node, has_gpu, machines, slots
 from study.engine.cluster.tune import group_stopper, run_plan
@@ -32,11 +33,14 @@ from study.evidence.records import Role, State
 from study.evidence.store import Store
 from study.places import CACHE, LOGS
 from study.report import write_report
-from study.spec.errors import SpecError
+from study.reporting.run import load_run
+from study.reporting.similar import samples_with_pictures, shown_cases
+from study.spec.errors import SpecError, StudyError
 from study.spec.json_schema import json_schema
 from study.spec.reading import override, parse_settings, read_yaml
 from study.spec.resolve import Resolved, resolve
 from study.spec.study_file import StudySpec
+from study.spec.trial_spec import TrialSpec
 from study.spec.wording import number_text
 
 INTERRUPTED = 130
@@ -207,7 +211,7 @@ def _finish(ready: Started, console: Console) -> int:
         return INTERRUPTED
     if complete:
         _add_ensemble(ready)
-        page = _current_page(ready.store) or write_report(ready.store.where)
+        page = _current_page(ready.store) or _report(ready.store, console)
         best = number_text(plan.best[0] if plan.best else None)
         console.print(f"best {ready.prepared.objective} on validation: {best}")
         console.print(f"report: {page}", soft_wrap=True)
@@ -226,6 +230,19 @@ def _add_ensemble(ready: Started) -> None:
     pairs, trial = ready.prepared.cohort.pairs, ready.prepared.any_trial
     judge = judge_of(trial, pairs.kind, trains_head=True)
     publish_ensemble(ready.store, ready.site, trial, judge, pairs.labels)
+
+
+def _report(store: Store, console: Console) -> str:
+    """Writes the report, for which the photographs of the cases that it shows are kept first."""
+    run = load_run(store.where)
+    cases = shown_cases(run)
+    if cases is not None:
+        data = TrialSpec.read(run.of_trial(cases.known.trial, "spec")).data
+        try:
+            keep_pictures(store, data, samples_with_pictures(cases))
+        except StudyError as error:  # the numbers are there, and the report says that the photographs are not
+            console.print(f"[yellow]no photographs of similar cases:[/] {escape(str(error))}", soft_wrap=True)
+    return write_report(store.where)
 
 
 def _current_page(store: Store) -> str | None:

@@ -7,17 +7,18 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Num, Shaped
 
-from study.evidence.schema import HEATMAPS, OF_RUN, STUDY, TABLES
+from study.evidence.schema import HEATMAPS, OF_RUN, SIMILAR, STUDY, TABLES
 
 Rows = Sequence[Mapping[str, Any]]
-_SCHEMAS = {"study": STUDY, **TABLES, **OF_RUN, **HEATMAPS}
+_SCHEMAS = {"study": STUDY, "similar": SIMILAR, **TABLES, **OF_RUN, **HEATMAPS}
 
 
 def schema_table(name: str, data: Rows | pa.Table) -> pa.Table:
     """The data as a table with exactly the columns and types of the schema, in the schema's order.
 
     Args:
-        name: Name of the table in `schema.TABLES`, `schema.OF_RUN` or `schema.HEATMAPS`, or `study`.
+        name: Name of the table in `schema.TABLES`, `schema.OF_RUN` or `schema.HEATMAPS`, or `study` or
+            `similar`.
         data: Rows with every column (None for null), or a table whose columns have the types of the schema.
 
     Raises:

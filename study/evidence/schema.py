@@ -213,6 +213,30 @@ HEATMAP_CHECKS = pa.schema(
     ]
 )
 
+SIMILAR = pa.schema(  # of `python -m study.predict --similar`; one row for each neighbour of a sample
+    [
+        ("trial", pa.string()),  # trial whose embedding is searched
+        ("metric", pa.string()),  # distance between embeddings: euclidean | cosine
+        ("sample", pa.string()),
+        ("labels", pa.list_(pa.string())),  # labels of the sample; null where they are unknown
+        ("rank", pa.int32()),  # 1 for the nearest
+        ("neighbour", pa.string()),  # training sample
+        ("neighbour_labels", pa.list_(pa.string())),
+        ("distance", pa.float32()),
+        ("same", pa.bool_()),  # whether both have the same labels; null where those of the sample are unknown
+        ("synthetic", pa.bool_()),
+    ]
+)
+
+CASES = pa.schema(  # small photographs of the samples that the report shows
+    [
+        ("sample", pa.string()),
+        ("view", pa.int8()),  # 0 for the left eye or the only image, 1 for the right eye
+        ("jpeg", pa.binary()),
+        ("synthetic", pa.bool_()),
+    ]
+)
+
 TABLES = {
     "trial": TRIAL,
     "epochs": EPOCHS,
@@ -223,8 +247,8 @@ TABLES = {
 }
 """The tables of a trial."""
 
-OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES}
-"""The tables of a run that are written before its first trial."""
+OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES, "cases": CASES}
+"""The tables of a run: the first two are written before its first trial, the last one with its report."""
 
 HEATMAPS = {
     "heatmaps/samples": HEATMAP_SAMPLES,

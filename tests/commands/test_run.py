@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from study import predict, run
+from study.evidence.case_pictures import read_pictures
 from study.evidence.store import Store
 
 STUDY: dict[str, Any] = {
@@ -82,6 +83,8 @@ def test_a_small_study_runs_from_its_file_to_its_report(
     assert trials["synthetic"].all()
     page = (tmp_path / "runs" / "small" / "report" / "index.html").read_text()
     assert "SYNTHETIC" in page
+    assert 'id="figure-similar_cases"' in page
+    assert len(read_pictures(store)) > 8  # two eyes of a query or neighbour each
     for name in ("leaderboard.md", "dmsnet_table3.tex", "dmsnet_table3.csv"):
         assert (tmp_path / "runs" / "small" / "report" / "tables" / name).is_file()
     assert store.problems == []
@@ -105,8 +108,11 @@ def test_a_small_study_runs_from_its_file_to_its_report(
     assert "macro_average_precision" in capsys.readouterr().out
     images = odir(tmp_path / "odir", 8) / "Training Images"
     pair = ["--left", str(images / "1_left.jpg"), "--right", str(images / "1_right.jpg")]
-    assert predict.main([str(tmp_path / "runs" / "small"), *pair]) == 0
-    assert "probability" in capsys.readouterr().out
+    assert predict.main([str(tmp_path / "runs" / "small"), *pair, "--similar", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "probability" in said
+    assert "Most similar training samples" in said
+    assert (tmp_path / "runs" / "small" / "predictions" / "1_left.similar.png").is_file()
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -132,7 +132,7 @@ def pair_of_files(left: Path, right: Path | None, labels: tuple[str, ...], kind:
         labels=labels,
         kind=kind,
         num_views=2 if right else 1,
-        table=pairs_table(["pair"], ["pair"], [keys[0]], [keys[1] if right else None]),
+        table=pairs_table([left.stem], ["pair"], [keys[0]], [keys[1] if right else None]),
         targets=np.full((1, len(labels)), -1, dtype=np.int8),
         view_targets=np.full((1, len(files), len(labels)), -1, dtype=np.int8),
         synthetic=False,
@@ -164,7 +164,9 @@ def with_labels(pairs: Pairs, labels: tuple[str, ...]) -> Pairs:
     )
 
 
-def predict(store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path) -> tuple[Predictions, Pairs]:
+def predict(
+    store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path
+) -> tuple[Predictions, Embeddings, Pairs]:
     """The scores of the head that gave the trial its value, for every usable sample.
 
     Args:
@@ -174,7 +176,7 @@ def predict(store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path) -> tupl
         cache: Folder of all image caches.
 
     Returns:
-        The predictions, and the samples that they are of.
+        The predictions, the embeddings on which they stand, and the samples that they are of.
 
     Raises:
         StorageError: The trial's weights were not kept.
@@ -182,9 +184,10 @@ def predict(store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path) -> tupl
     """
     images = open_images(trial.spec.data, pairs, cache)
     embedded = _embed(store, trial, images)
+    embeddings = _embeddings(trial.key, images.pairs, embedded)
     if trial.head == NETWORK:
-        return _own_predictions(trial.key, images.pairs, embedded), images.pairs
-    return _posthoc_predictions(store, trial, images.pairs, embedded), images.pairs
+        return _own_predictions(trial.key, images.pairs, embedded), embeddings, images.pairs
+    return _posthoc_predictions(store, trial, images.pairs, embeddings), embeddings, images.pairs
 
 
 def _own_predictions(key: str, pairs: Pairs, embedded: EmbeddedSamples) -> Predictions:
@@ -202,13 +205,10 @@ def _own_predictions(key: str, pairs: Pairs, embedded: EmbeddedSamples) -> Predi
     )
 
 
-def _posthoc_predictions(
-    store: Store, trial: ChosenTrial, pairs: Pairs, embedded: EmbeddedSamples
-) -> Predictions:
-    """The predictions of the trial's post-hoc head, fitted again on the stored embeddings."""
-    stored = {part.split: part for part in embeddings_of(store.read_table("embeddings", [trial.key]))}
-    new = Embeddings(
-        trial=trial.key,
+def _embeddings(key: str, pairs: Pairs, embedded: EmbeddedSamples) -> Embeddings:
+    """The embeddings of the new samples."""
+    return Embeddings(
+        trial=key,
         split=NEW,
         sample=pairs.table["sample"].tolist(),
         patient=pairs.table["patient"].tolist(),
@@ -216,6 +216,11 @@ def _posthoc_predictions(
         embedding=embedded.embedding,
         synthetic=pairs.synthetic,
     )
+
+
+def _posthoc_predictions(store: Store, trial: ChosenTrial, pairs: Pairs, new: Embeddings) -> Predictions:
+    """The predictions of the trial's post-hoc head, fitted again on the stored embeddings."""
+    stored = {part.split: part for part in embeddings_of(store.read_table("embeddings", [trial.key]))}
     chooser = judge_of(trial.spec, pairs.kind, trains_head=trial.trains_head).chooser
     queries, rule = [stored["val"], new], trial.spec.thresholds
     fitted = fit_heads(stored["train"], queries, pairs.kind, pairs.labels, (trial.head,), chooser, rule)

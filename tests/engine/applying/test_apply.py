@@ -47,7 +47,7 @@ def run_and_predict(
     cohort = open_cohort(spec.data, cache)
     train_whole(order_of(spec, trains=trains), folder / "run", cache)
     store = Store(folder / "run")
-    again, _ = predict(store, chosen_trial(store, None), cohort.pairs, cache)
+    again, _, _ = predict(store, chosen_trial(store, None), cohort.pairs, cache)
     scores = dict(zip(again.sample, again.score, strict=True))
     stored = store.read("predictions", filters={"head": "network", "split": "test"})
     expected = np.stack(stored["score"].tolist())

@@ -54,7 +54,7 @@ def test_a_trial_with_everything_on_is_trained_and_used_again(tmp_path: Path, ca
     assert last.ending is Ending.COMPLETE, last
     record = chosen_trial(store, None)
     cohort = open_cohort(spec.data, cache)
-    again, pairs = predict(store, record, cohort.pairs, cache)
+    again, _, pairs = predict(store, record, cohort.pairs, cache)
     stored = store.read("predictions", filters={"head": "network", "split": "test"}).set_index("sample")[
         "score"
     ]
