@@ -132,6 +132,16 @@ class Backbone(Contract):
     def depths(self) -> dict[str, int]:
         """Depth of each parameter from the output, at least 1."""
 
+    @property
+    @abstractmethod
+    def frozen_parts(self) -> nn.ModuleList:
+        """The leading parts that training leaves as they are; what they give for an image never changes."""
+
+    @property
+    @abstractmethod
+    def later_parts(self) -> nn.ModuleList:
+        """The parts behind them; called one after the other, all parts give the last map."""
+
 
 class Pooling(Contract):
     """Turns a map into a vector. Built with `(channels)`, the channels of the map."""
@@ -150,15 +160,18 @@ class Fusion(Contract):
     Attributes:
         out_features: Length of the vector.
         symmetric: Whether the vector stays the same when the eyes are exchanged.
+        pools_first: Whether the fusion reads nothing of a view's map but the vector that `pool` makes of it.
     """
 
     out_features: int
     symmetric: bool
+    pools_first: bool
 
-    def __init__(self, *, out_features: int, symmetric: bool) -> None:
+    def __init__(self, *, out_features: int, symmetric: bool, pools_first: bool = False) -> None:
         super().__init__()
         self.out_features = out_features
         self.symmetric = symmetric
+        self.pools_first = pools_first
 
     @abstractmethod
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:

@@ -1,6 +1,7 @@
 """The backbone of any network: the network without its classifier, cut into stages that can be frozen."""
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Literal
 
 from jaxtyping import Float
@@ -111,6 +112,23 @@ class StagedBackbone(Backbone):
             for name, _ in part.named_parameters(recurse=False):
                 found[".".join(filter(None, ("net", module, name)))] = depth
         return found
+
+    @property
+    def frozen_parts(self) -> nn.ModuleList:
+        """The leading children of a Sequential, or the whole network, that are frozen with all inside.
+
+        An attention that `attend` put into a frozen stage is trained, so that the stage does not count.
+        """
+        frozen = set(self._frozen)
+        return nn.ModuleList(takewhile(lambda part: frozen.issuperset(part.modules()), self._parts()))
+
+    @property
+    def later_parts(self) -> nn.ModuleList:
+        """The parts behind `frozen_parts`."""
+        return nn.ModuleList(self._parts()[len(self.frozen_parts) :])
+
+    def _parts(self) -> list[nn.Module]:
+        return list(self.net.children()) if isinstance(self.net, nn.Sequential) else [self.net]
 
     def drop_last(self, num: int) -> "StagedBackbone":
         """Cuts off the last `num` stages.

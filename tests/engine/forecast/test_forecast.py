@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from study import run
-from study.data.batches import MAX_RESIDENT
 from study.data.pairs import Pairs
+from study.data.resident import MAX_RESIDENT
 from study.data.source import open_dataset
 from study.engine.cluster import nodes
 from study.engine.forecast.capacity import Node
