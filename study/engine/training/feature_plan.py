@@ -140,7 +140,8 @@ def plan_features(spec: TrialSpec, pairs: Pairs, most_gb: float) -> FeaturePlan 
 
 def set_key(spec: TrialSpec, plan: FeaturePlan) -> str:
     """What makes the features of a trial different from those of another one, as far as its file says."""
-    data, backbone, training = spec.data, spec.model.backbone, spec.training
+    data, training = spec.data, spec.training
+    backbone = spec.model.backbone.model_copy(update={"reduce": None, "whiten": False})  # behind the features
     seed = training.seed if backbone.weights == "none" else None
     pooling = spec.model.pooling if len(plan.of_view) == 2 else None  # vectors, not maps
     changes = (data.augmentation, data.align, data.split) if plan.bank else ()

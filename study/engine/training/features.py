@@ -5,7 +5,7 @@ The trial then works from what they gave, with the samples and the random choice
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +130,7 @@ class FeatureMaker:
 
     def _turned(self, plan: FeaturePlan, shape: Shape) -> FeatureSet:
         rows = np.arange(shape.samples)
-        passes = [self._batches(rows, augmentation=turn) for turn in plan.turns]
+        passes = (self._batches(rows, augmentation=turn) for turn in plan.turns)
         return self._build(plan.turns, passes, shape)
 
     def _bank(self, rows: Int[np.ndarray, " n"], shape: Shape) -> FeatureSet:
@@ -141,7 +141,7 @@ class FeatureMaker:
             "cutmix": CutMix(**data.augmentation.cutmix.model_dump()),
             "align": data.align,
         }
-        passes = [self._batches(rows, **settings, seed=number) for number in range(shape.passes)]
+        passes = (self._batches(rows, **settings, seed=number) for number in range(shape.passes))
         return self._build([self.cohort.split_hash, *settings.values()], passes, shape)
 
     def _batches(self, rows: Int[np.ndarray, " n"], **settings: Any) -> Batches:
@@ -154,7 +154,7 @@ class FeatureMaker:
             **settings,
         )
 
-    def _build(self, changes: Sequence[object], passes: Sequence[Batches], shape: Shape) -> FeatureSet:
+    def _build(self, changes: Sequence[object], passes: Iterable[Batches], shape: Shape) -> FeatureSet:
         images, backbone, net = self.cohort.cache, self.spec.model.backbone, self.net
         key = [
             images.folder.name,  # named by the photographs and their preprocessing
@@ -172,8 +172,15 @@ class FeatureMaker:
         return FeatureSet.build(images.folder.parent, key, passes, self._encode, shape, self.progress)
 
     def _encode(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v f *s"]:
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return self.net.features(images)
+        return encode(self.net, images, bfloat16=self.bfloat16)
+
+
+def encode(
+    net: SiameseNet, images: Float[Tensor, "b v 3 h w"], *, bfloat16: bool
+) -> Float[Tensor, "b v f *s"]:
+    """The features of images, without a gradient, in the precision in which the network runs."""
+    with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
+        return net.features(images)
 
 
 def weights_hash(net: nn.Module) -> str:

@@ -1,23 +1,27 @@
 """What the training of one trial needs: its data, network and loss on a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from models.siamese import FromFeatures, SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
+from study.data.cache import ImageCache
 from study.data.cohort import Cohort, open_cohort, with_generated_images
 from study.data.cutmix import CutMix
 from study.engine.training.checks import check_suits
-from study.engine.training.features import FeatureMaker, TrialFeatures
+from study.engine.training.features import FeatureMaker, TrialFeatures, encode
 from study.engine.training.fit import TrainingBatches, use_bfloat16
 from study.engine.training.judge import judge_of
 from study.engine.training.network import Criterion, build_criterion, build_network, label_sets
+from study.engine.training.principal import set_components, spread
 from study.engine.training.workers import WorkerGroup
 from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
 from study.evidence.objective import Judge
@@ -82,7 +86,7 @@ class TrainingSession:
         maker = FeatureMaker(
             spec=spec, net=net, cohort=cohort, device=device, bfloat16=bfloat16, progress=encoding
         )
-        return cls(
+        session = cls(
             spec=spec,
             cohort=cohort,
             net=net,
@@ -90,6 +94,9 @@ class TrainingSession:
             device=device,
             features=maker.open(features_gb),
         )
+        if net.backbone.components is not None:
+            set_components(net.backbone.components, session._maps(), whiten=spec.model.backbone.whiten)
+        return session
 
     @property
     def bfloat16(self) -> bool:
@@ -132,6 +139,27 @@ class TrainingSession:
             resident=True,
         )
 
+    def _maps(self) -> Iterator[Tensor]:
+        """Maps "n c h w" of training images as they are, before their principal components are taken."""
+        rows = spread(self.cohort.rows("train"))
+        if self.features is not None:
+            for features, *_ in self.features.evaluation_batches(rows, EVALUATION_BATCH, exchange=False):
+                yield features.flatten(0, 2)
+        else:
+            for images, *_ in self._plain_images(self.cohort.cache, rows):
+                yield encode(self.net, images, bfloat16=self.bfloat16).flatten(0, 2)
+
+    def _plain_images(self, images: ImageCache, rows: Int[np.ndarray, " n"]) -> Batches:
+        return Batches(
+            images,
+            rows,
+            batch_size=EVALUATION_BATCH,
+            device=self.device,
+            normalise=self.spec.data.normalise,
+            align=self.spec.data.align,
+            resident=True,
+        )
+
     def embed(self, split: str, net: SiameseNet | None = None, *, exchange: bool = False) -> EmbeddedSamples:
         """What the network in evaluation mode gives for every sample of a split.
 
@@ -146,15 +174,7 @@ class TrainingSession:
             kept = self.features.evaluation_batches(rows, EVALUATION_BATCH, exchange=exchange)
             return embed(net, kept, self.device, bfloat16=self.bfloat16, from_features=True)
         samples = self.cohort.images_of(split)
-        batches = Batches(
-            samples.images,
-            samples.rows,
-            batch_size=EVALUATION_BATCH,
-            device=self.device,
-            normalise=self.spec.data.normalise,
-            align=self.spec.data.align,
-            resident=True,
-        )
+        batches = self._plain_images(samples.images, samples.rows)
         aligned = self.spec.data.align != "none"
         seen = with_eyes_exchanged(batches, aligned=aligned) if exchange else batches
         return embed(net, seen, self.device, bfloat16=self.bfloat16)
