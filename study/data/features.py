@@ -1,11 +1,11 @@
 """What a frozen network gives for every image, computed once and kept in a memory-mapped file.
 
-It is kept in half precision, scaled for each image by a power of two to at most 1. So each number is off by
-at most 2^-11 of itself, or by 2^-25 of the image's largest one if that is more; no number is too large or too
-small for the format.
+It is kept in half precision (11 significant bits; bfloat16 has 8), scaled for each image by a power of two so
+that its largest number lies near the top of the format's range. So each number is off by at most 2^-11 of
+itself, or by 2^-39 of the image's largest one if that is more, and none is too large for the format.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -67,7 +67,7 @@ class FeatureSet:
         cls,
         folder: Path,
         key: Sequence[object],
-        passes: Sequence[Batches],
+        passes: Iterable[Batches],
         encode: Encode,
         shape: Shape,
         progress: Callable[[int, int], None] | None = None,
@@ -111,7 +111,7 @@ class FeatureSet:
 
 
 def _write(
-    passes: Sequence[Batches],
+    passes: Iterable[Batches],
     encode: Encode,
     shape: Shape,
     progress: Callable[[int, int], None] | None,
@@ -138,16 +138,19 @@ def _write(
             done += len(batch.rows)
             if progress:
                 progress(done, num_samples)
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
-    by_pass = {name: values.reshape(shape.passes, -1, *values.shape[1:]) for name, values in joined.items()}
-    np.savez(folder / LABELS, **by_pass)  # the last file: where it lies, the others do, too
+    scales, targets, view_targets = (
+        np.concatenate(values).reshape(shape.passes, shape.samples, *values[0].shape[1:])
+        for values in parts.values()
+    )
+    # The last file: where it lies, the others do, too.
+    np.savez(folder / LABELS, scale=scales, targets=targets, view_targets=view_targets)
 
 
 def _scaled(features: Float[Tensor, "b v *s"]) -> tuple[Float[Tensor, "b v *s"], Float[Tensor, "b v"]]:
-    """The features of each view divided by a power of two, so that the largest lies between 0.5 and 1."""
+    """The features of each view divided by a power of two, so that the largest lies in 2^14 to 2^15."""
     features = features.float()
     largest = features.flatten(2).abs().amax(2)
-    exponent = torch.frexp(largest).exponent.clamp(-126, 127)  # those of a normal number in 32 bits
+    exponent = (torch.frexp(largest).exponent - 15).clamp(min=-126)  # of a normal number in 32 bits
     scale = torch.ldexp(torch.ones_like(largest), exponent)
     scale = torch.where(largest.isfinite(), scale, 1.0)
     return features / scale.view(*scale.shape, *[1] * (features.ndim - 2)), scale

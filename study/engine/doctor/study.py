@@ -52,7 +52,9 @@ def check_frozen(trials: Sequence[TrialSpec], most_gb: float, cache: Path) -> li
     try:
         pairs = open_dataset(trials[0].data)
         backbones = [found for _, found in frozen_backbones(trials, pairs, most_gb)]
-    except StudyError as error:  # the other findings name what is wrong with data and parts
+    except DataError:  # a finding of its own
+        return []
+    except StudyError as error:
         return [Finding("problem", what, str(error), "correct what is named")]
     room = free_disk(cache)
     findings = [Finding("ok" if found.num_bytes else "warning", what, str(found)) for found in backbones]

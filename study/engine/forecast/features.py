@@ -29,7 +29,8 @@ class Keeping:
 
     def text(self) -> str:
         """What is made, and how long it takes."""
-        made = f"{len(self.set_bytes)} sets of frozen backbones, each backbone run once for each image"
+        sets = "1 set" if len(self.set_bytes) == 1 else f"{len(self.set_bytes)} sets"
+        made = f"{sets} of frozen backbones, each run once for each image"
         return f"{made}, {duration_text(self.making_s)} of that time before the trials"
 
 
@@ -47,7 +48,7 @@ def keeping(
         probes: One probe of each kind of trial.
         most_gb: `resources.features_gb`.
     """
-    sets: dict[tuple[object, ...], tuple[int, float]] = {}
+    sets: dict[str, tuple[int, float]] = {}
     for spec in trials:
         plan, found = plan_features(spec, pairs, most_gb), probes[probe_key(spec)].features
         if plan is None or found is None:

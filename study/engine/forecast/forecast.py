@@ -12,7 +12,7 @@ from types import MappingProxyType
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.resident import MAX_RESIDENT
-from study.engine.forecast.features import Keeping, keeping, plan_features
+from study.engine.forecast.features import Keeping, keeping
 from study.engine.forecast.generators import (
     Generating,
     GeneratorProbe,
@@ -21,6 +21,7 @@ from study.engine.forecast.generators import (
     real_samples,
 )
 from study.engine.forecast.probe import FeatureProbe, Probe, ProbeKey, probe_key
+from study.engine.training.feature_plan import plan_features
 from study.spec.errors import ResourceError
 from study.spec.study_file import FEATURES_GB, StudySpec
 from study.spec.trial_spec import TrialSpec

@@ -112,10 +112,12 @@ def run_frozen_backbones(
     Raises:
         StudyError: Whatever `TrainingSession` raises.
     """
-    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    on_gpu = torch.cuda.is_available() and resources.gpus_per_worker != 0
+    device = torch.device("cuda", 0) if on_gpu else torch.device("cpu")
     found = []
     for trial, backbone in frozen_backbones(trials, pairs, resources.features_gb):
         if backbone.num_bytes and resources.address == "local":
             TrainingSession.from_spec(trial, cache, device, resources.features_gb, progress)
         found.append(backbone)
+    torch.cuda.empty_cache()  # this process lives on beside the trials
     return found

@@ -133,11 +133,12 @@ def test_features_in_full_precision_give_the_numbers_of_images(
 
 
 @pytest.mark.parametrize("name", ["vectors", "turned and aligned", "leading stages"])
-def test_half_precision_moves_a_trial_by_its_own_rounding(name: str, cache: Path) -> None:
-    """A feature is off by at most 2^-11 = 0.0005 of itself; three epochs double that at most."""
-    expected, found = both(spec_of(CASES[name]), cache)
+def test_half_precision_moves_losses_and_scores_by_less_than_a_feature(name: str, cache: Path) -> None:
+    """A feature is off by at most 2^-11 of itself; larger learning rates would let any rounding grow."""
+    expected, found = both(spec_of({**CASES[name], "optimiser.lr": 1e-4}), cache)
     for what, values in expected.items():
-        np.testing.assert_allclose(found[what], values, err_msg=what, rtol=1e-3, atol=1e-3)
+        if not what.startswith("embeddings"):
+            np.testing.assert_allclose(found[what], values, err_msg=what, rtol=2**-11, atol=2**-11)
     losses = [values[0] for what, values in expected.items() if what.startswith("losses")]
     assert losses[-1] < losses[0]  # something was learned, or equality would mean nothing
 
@@ -162,11 +163,13 @@ def test_a_frozen_backbone_runs_once_for_each_image(tmp_path: Path, monkeypatch:
     spec = spec_of(CASES["leading stages"])
     encoded: list[int] = []
     features = SiameseNet.features
-    monkeypatch.setattr(
-        SiameseNet,
-        "features",
-        lambda net, x: (encoded.append(0 if x.is_meta else len(x)), features(net, x))[1],
-    )
+
+    def counted(net: SiameseNet, images: torch.Tensor) -> torch.Tensor:
+        if not images.is_meta:
+            encoded.append(len(images))
+        return features(net, images)
+
+    monkeypatch.setattr(SiameseNet, "features", counted)
     progress: list[tuple[int, int]] = []
     for seed in (0, 0):
         changed = spec.training.model_copy(update={"seed": seed})
