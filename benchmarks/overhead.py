@@ -187,7 +187,7 @@ def train_once(lr: float) -> tuple[float, float]:
     torch.set_num_threads(1)
     spec = TrialSpec.read({**SETTINGS, "optimiser": {"lr": lr}})
     session = TrainingSession.from_spec(spec, CACHE, torch.device("cpu"))
-    batches = session.training_batches(ALONE)
+    batches = session.image_batches(ALONE)
     epochs = fit(
         session.net, session.loss, batches, session.evaluate, spec.optimiser, spec.training, session.device
     )

@@ -72,7 +72,7 @@ def main() -> None:
     bare: list[float] = []
     with tempfile.TemporaryDirectory() as cache:
         session = TrainingSession.from_spec(spec, Path(cache), device)
-        batches = session.training_batches(WorkerGroup())
+        batches = session.image_batches(WorkerGroup())
         shape = (args.batch_size, 2, args.image_px, args.image_px, 3)
         images = torch.randn(shape, device=device).permute(0, 1, 4, 2, 3)  # in memory as the cache has them
         targets = (torch.rand(args.batch_size, 8, device=device) < 0.2).float()

@@ -23,19 +23,15 @@ with"); keyword-only arguments come from the study file.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
-from inspect import formatannotation, get_annotations
-from types import FunctionType
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models._breaches import breaches
 from models.output import Output
 from models.poolings import Pool, global_average
-
-BEHAVIOUR = (FunctionType, property, classmethod, staticmethod)
 
 
 class Contract(nn.Module, ABC):
@@ -48,7 +44,7 @@ class Contract(nn.Module, ABC):
             TypeError: The component does not keep its contract.
         """
         super().__init_subclass__()
-        if cls.__module__ != __name__ and (found := list(_breaches(cls))):
+        if cls.__module__ != __name__ and (found := list(breaches(cls, __name__))):
             raise TypeError("\n".join(f"`{cls.__module__}.{cls.__name__}`: {breach}" for breach in found))
 
 
@@ -105,11 +101,14 @@ class Backbone(Contract):
         net: The network inside, "n 3 h w" -> "n c h w". Its modules are registered in the order in which they
             are used.
         stages: Name, inside `net`, of the last module of each stage.
+        components: A fixed 1x1 convolution of the map of `net`, which holds its principal components; None
+            where the map stays as it is.
         out_channels: Channels of the last map.
     """
 
     net: nn.Module
     stages: tuple[str, ...]
+    components: nn.Conv2d | None
     out_channels: int
 
     @abstractmethod
@@ -119,6 +118,10 @@ class Backbone(Contract):
     @abstractmethod
     def freeze(self, what: Literal["none", "all"] | int) -> "Backbone":
         """Takes the gradient from nothing, from everything, or from the first `what` stages."""
+
+    @abstractmethod
+    def reduce(self, num: int) -> "Backbone":
+        """Leaves room for `num` principal components of the map, whose weights are to be given."""
 
     @abstractmethod
     def attend(
@@ -131,6 +134,16 @@ class Backbone(Contract):
     @abstractmethod
     def depths(self) -> dict[str, int]:
         """Depth of each parameter from the output, at least 1."""
+
+    @property
+    @abstractmethod
+    def frozen_parts(self) -> nn.ModuleList:
+        """The leading parts that training leaves as they are; what they give for an image never changes."""
+
+    @property
+    @abstractmethod
+    def later_parts(self) -> nn.ModuleList:
+        """The parts behind them; called one after the other, all parts give the last map."""
 
 
 class Pooling(Contract):
@@ -150,15 +163,18 @@ class Fusion(Contract):
     Attributes:
         out_features: Length of the vector.
         symmetric: Whether the vector stays the same when the eyes are exchanged.
+        pools_first: Whether the fusion reads nothing of a view's map but the vector that `pool` makes of it.
     """
 
     out_features: int
     symmetric: bool
+    pools_first: bool
 
-    def __init__(self, *, out_features: int, symmetric: bool) -> None:
+    def __init__(self, *, out_features: int, symmetric: bool, pools_first: bool = False) -> None:
         super().__init__()
         self.out_features = out_features
         self.symmetric = symmetric
+        self.pools_first = pools_first
 
     @abstractmethod
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:
@@ -252,47 +268,3 @@ class Generator(Contract):
     @abstractmethod
     def sample(self, num: int, image_px: int, seed: int) -> Float[Tensor, "n 3 h w"]:
         """Images in [-1, 1], resized to `image_px`; the same for the same arguments."""
-
-
-def _breaches(component: type[Contract]) -> Iterator[str]:
-    """How a component breaks its contract; nothing where it keeps it."""
-    contract = component.__bases__[0]
-    if len(component.__bases__) > 1 or contract.__module__ != __name__:
-        bases = ", ".join(base.__name__ for base in component.__bases__)
-        yield (
-            f"must subclass one contract of {__name__} and nothing else, got {bases}. "
-            "Hold another component as a part."
-        )
-        return
-    declared = _declared(contract)
-    yield from _missing(component, contract, declared)
-    for name, value in vars(component).items():
-        if name in declared or name.startswith("_") or isinstance(value, BEHAVIOUR):
-            continue
-        near = get_close_matches(name, declared, n=1)
-        hint = f"Did you mean `{near[0]}`?" if near else "A private name starts with an underscore."
-        yield f"must declare only what the contract {contract.__name__} knows, got `{name}`. {hint}"
-
-
-def _missing(
-    component: type[Contract], contract: type[Contract], declared: Mapping[str, Any]
-) -> Iterator[str]:
-    """The declarations and methods that a component lacks, and the declarations of another type."""
-    owed = f"of the contract {contract.__name__}"
-    for name, kind in declared.items():
-        shown = f"`{name}: {formatannotation(kind)}`"
-        if not hasattr(component, name):
-            yield f"must declare {shown} {owed}, got nothing. Set it in the class."
-        elif not isinstance(value := getattr(component, name), kind):
-            yield f"must declare {shown} {owed}, got {value!r}. Set it to a value of this type."
-    for name in sorted(contract.__abstractmethods__ - vars(component).keys()):
-        yield f"must have the method `{name}` {owed}, got none. Define it in the class."
-
-
-def _declared(contract: type[Contract]) -> dict[str, Any]:
-    """The class attributes of a contract, with their types."""
-    hints: dict[str, Any] = {}
-    for part in contract.__mro__:
-        if part.__module__ == __name__:
-            hints |= get_annotations(part)
-    return {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is ClassVar}

@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.attentions.none import NoAttention
+from models.contexts.none import NoContext
 from models.contracts import Attention, Backbone, Context, Fusion, Head, LateFusion, MapBlock, Pooling
 from models.output import Output
-from models.poolings import global_average, pool_views
+from models.poolings import Pool, global_average, pool_views
 
 
 class SiameseNet(nn.Module):
@@ -16,9 +18,14 @@ class SiameseNet(nn.Module):
     Both eyes share one set of weights. All views go through the backbone in one batch. What each part does,
     and which maps it gets, stands in `models.contracts`.
 
+    What the frozen parts of the backbone give for an image never changes, so it can be kept:
+    `forward_features(features(images))` is `forward(images)` without the frozen parts in the second step.
+
     Attributes:
         image_flips: Whether the backbone encodes the flips of each image too, for the context or for the
             attention.
+        keeps_vectors: Whether `features` are pooled already, since nothing is trained before the pooling and
+            nothing else reads the maps.
     """
 
     def __init__(
@@ -68,6 +75,10 @@ class SiameseNet(nn.Module):
         self.pooling = pooling
         self.view_head = view_head
         self.image_flips = context.image_flips or attention.image_flips
+        pools_fixed = pooling is None or not list(pooling.parameters())
+        passed_on = isinstance(context, NoContext) and isinstance(attention, NoAttention)
+        whole_backbone = len(backbone.later_parts) == 0
+        self.keeps_vectors = whole_backbone and passed_on and pools_fixed and fusion.pools_first
 
     def forward(self, images: Float[Tensor, "b v c h w"]) -> Output:
         """Logits and embeddings of every sample.
@@ -82,8 +93,48 @@ class SiameseNet(nn.Module):
             raise ValueError(
                 f"`images`: must have 3 channels, got {images.shape[2]}. Repeat a grey one three times."
             )
-        maps = self._maps(images)
-        pool = self.pooling or global_average
+        maps = self.backbone(self._with_flips(images))
+        return self._behind_backbone(maps, images.shape[1], self._pool)
+
+    def features(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v f *s"]:
+        """What the frozen parts of the backbone give for each image, in evaluation mode.
+
+        Args:
+            images: As in `forward`.
+
+        Returns:
+            Maps (tokens, inside a transformer) of the image, and of its flips where `image_flips` wants them,
+            so that f is 1 or 3; vectors where `keeps_vectors`.
+        """
+        x = self._with_flips(images)
+        for part in self.backbone.frozen_parts:
+            x = part(x)
+        if self.keeps_vectors:
+            x = self._pool(x)
+        return torch.unflatten(x, 0, (-1, *images.shape[:2])).movedim(0, 2)
+
+    def forward_features(self, features: Float[Tensor, "b v f *s"]) -> Output:
+        """What `forward` gives for the images of these features."""
+        num_views = features.shape[1]
+        x = features.movedim(2, 0).flatten(0, 2)
+        if self.keeps_vectors:
+            return self._behind_backbone(x[:, :, None, None], num_views, _only_position)
+        for part in self.backbone.later_parts:
+            x = part(x)
+        return self._behind_backbone(x, num_views, self._pool)
+
+    @property
+    def _pool(self) -> Pool:
+        return self.pooling or global_average
+
+    def _with_flips(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+        x = images.flatten(0, 1)
+        return torch.cat([x, x.flip(-1), x.flip(-2)]) if self.image_flips else x
+
+    def _behind_backbone(self, x: Float[Tensor, "n c h w"], num_views: int, pool: Pool) -> Output:
+        x = _through(self.context, x, num_views)
+        x = _through(self.attention, x, num_views)
+        maps = torch.unflatten(x, 0, (-1, num_views))
         views = pool_views(maps, pool)
         if isinstance(self.fusion, LateFusion):
             embedded = self._embed(views)
@@ -93,21 +144,32 @@ class SiameseNet(nn.Module):
         own_logits = None if self.view_head is None else _of_each_view(self.view_head, views)
         return Output(self.head(fused), fused, views, own_logits)
 
-    def _maps(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v c2 h2 w2"]:
-        x = images.flatten(0, 1)
-        if self.image_flips:
-            x = torch.cat([x, x.flip(-1), x.flip(-2)])
-        num_views = images.shape[1]
-        x = self.backbone(x)
-        x = _through(self.context, x, num_views)
-        x = _through(self.attention, x, num_views)
-        return torch.unflatten(x, 0, (-1, num_views))
-
     def _embed(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b e"]:
         return self._unit(self.embedding(x))
 
     def _unit(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         return F.normalize(x.float(), dim=-1) if self.l2norm else x
+
+
+class FromFeatures(nn.Module):
+    """A network as it is trained on the features of images.
+
+    Attributes:
+        net: The network, whose parameters these are.
+    """
+
+    def __init__(self, net: SiameseNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, features: Float[Tensor, "b v f *s"]) -> Output:
+        """As `SiameseNet.forward_features`."""
+        return self.net.forward_features(features)
+
+
+def _only_position(maps: Float[Tensor, "n c 1 1"]) -> Float[Tensor, "n c"]:
+    """The vector of each map that is pooled already."""
+    return maps.flatten(1)
 
 
 def _of_each_view(head: Head, views: Float[Tensor, "b v e"]) -> Float[Tensor, "b v m"]:

@@ -94,7 +94,7 @@ def _check_study(args: argparse.Namespace) -> list[Finding]:
     from study.engine.doctor.study import check_study
 
     spec = resolve(args.file, parse_settings(args.set), args.profile, has_gpu=has_gpu("local")).spec
-    return check_study(spec) + check_nodes(spec.resources.address, LOGS / "ray.log")
+    return check_study(spec, CACHE) + check_nodes(spec.resources.address, LOGS / "ray.log")
 
 
 def _say(findings: list[Finding], console: Console) -> None:

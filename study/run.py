@@ -148,8 +148,9 @@ def _start(resolved: Resolved, store: Store, console: Console, *, extend: bool) 
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
     )
     with bar:
-        decoded, generating = _line(bar, "decoding images"), _line(bar, "training generators")
-        ready = start(resolved, store, provenance(command), CACHE, decoded, generating, extend=extend)
+        titles = ("decoding images", "training generators", "running frozen backbones")
+        lines = [_line(bar, title) for title in titles]
+        ready = start(resolved, store, provenance(command), CACHE, *lines, extend=extend)
     console.print(announcement(resolved, ready))
     return ready
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Literal
 
 from jaxtyping import Float
@@ -40,12 +41,13 @@ class StagedBackbone(Backbone):
         self.out_channels = out_channels
         self.stages = tuple(stages)
         self.stage_channels = tuple(stage_channels)
+        self.components: nn.Conv2d | None = None
         self._frozen: tuple[nn.Module, ...] = ()
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The last map of each image."""
         y: Tensor = self.net(x)
-        return y
+        return y if self.components is None else self.components(y)
 
     def train(self, mode: bool = True) -> "StagedBackbone":
         """As in torch, but frozen parts stay in evaluation mode."""
@@ -113,6 +115,24 @@ class StagedBackbone(Backbone):
                 found[".".join(filter(None, ("net", module, name)))] = depth
         return found
 
+    @property
+    def frozen_parts(self) -> nn.ModuleList:
+        """The leading children of a Sequential, or the whole network, that are frozen with all inside.
+
+        An attention that `attend` put into a frozen stage is trained, so that the stage does not count.
+        """
+        frozen = set(self._frozen)
+        return nn.ModuleList(takewhile(lambda part: frozen.issuperset(part.modules()), self._parts()))
+
+    @property
+    def later_parts(self) -> nn.ModuleList:
+        """The parts behind `frozen_parts`, and the components, which follow from the maps before them."""
+        components = [] if self.components is None else [self.components]
+        return nn.ModuleList([*self._parts()[len(self.frozen_parts) :], *components])
+
+    def _parts(self) -> list[nn.Module]:
+        return list(self.net.children()) if isinstance(self.net, nn.Sequential) else [self.net]
+
     def drop_last(self, num: int) -> "StagedBackbone":
         """Cuts off the last `num` stages.
 
@@ -129,6 +149,26 @@ class StagedBackbone(Backbone):
         self.net = self.net[:-num]
         self.stages, self.stage_channels = self.stages[:-num], self.stage_channels[:-num]
         self.out_channels = self.stage_channels[-1]
+        return self
+
+    def reduce(self, num: int) -> "StagedBackbone":
+        """Puts a fixed 1x1 convolution behind the network; call it after `freeze` and `attend`.
+
+        Raises:
+            ValueError: A part of the network is trained, or its map has too few channels.
+        """
+        if len(self.later_parts):
+            raise ValueError(
+                "`backbone.reduce`: needs a backbone that is frozen whole, got one that is trained in part. "
+                "Set freeze: all, and attention_at: last."
+            )
+        if not 0 < num <= self.out_channels:
+            raise ValueError(
+                f"`backbone.reduce`: must lie between 1 and the {self.out_channels} channels of the map, "
+                f"got {num}."
+            )
+        self.components = nn.Conv2d(self.out_channels, num, 1).requires_grad_(requires_grad=False)
+        self.out_channels = num
         return self
 
     def attend(

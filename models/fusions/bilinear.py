@@ -38,7 +38,7 @@ class Bilinear(Fusion):
         Raises:
             ValueError: There are not two views, or the rank is below 1.
         """
-        super().__init__(out_features=rank, symmetric=True)
+        super().__init__(out_features=rank, symmetric=True, pools_first=level == "pooled")
         require_pair("bilinear", num_views)
         if rank < 1:
             raise ValueError(

@@ -28,7 +28,11 @@ class Concat(Fusion):
                 and then pooled.
         """
         wide = channels * num_views
-        super().__init__(out_features=wide if level == "pooled" else channels, symmetric=False)
+        super().__init__(
+            out_features=wide if level == "pooled" else channels,
+            symmetric=False,
+            pools_first=level == "pooled",
+        )
         self.level = level
         # made in both cases: it draws random numbers, and the start of all later parts depends on them
         mix = nn.Conv2d(wide, channels, 1, bias=False)

@@ -33,7 +33,7 @@ class Difference(Fusion):
         Raises:
             ValueError: There are not two views.
         """
-        super().__init__(out_features=2 * channels, symmetric=True)
+        super().__init__(out_features=2 * channels, symmetric=True, pools_first=level == "pooled")
         require_pair("difference", num_views)
         self.level = level
 

@@ -30,7 +30,7 @@ class Gated(Fusion):
             num_views: 1 or 2.
             level: What is gated: pooled vectors, or the maps before they are pooled.
         """
-        super().__init__(out_features=channels, symmetric=True)
+        super().__init__(out_features=channels, symmetric=True, pools_first=level == "pooled")
         self.level = level
         self.score = nn.Linear(channels, channels)
 

@@ -33,7 +33,7 @@ class Late(LateFusion):
             num_views: 1 or 2.
             rule: How the logits of the views are joined.
         """
-        super().__init__(out_features=channels, symmetric=True)
+        super().__init__(out_features=channels, symmetric=True, pools_first=True)
         self.rule = rule
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:

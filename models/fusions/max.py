@@ -26,7 +26,7 @@ class Max(Fusion):
             num_views: 1 or 2.
             level: What is compared: pooled vectors, or the maps at the same position.
         """
-        super().__init__(out_features=channels, symmetric=True)
+        super().__init__(out_features=channels, symmetric=True, pools_first=level == "pooled")
         self.level = level
 
     def forward(self, maps: Float[Tensor, "b v c h w"], pool: Pool = global_average) -> Float[Tensor, "b d"]:

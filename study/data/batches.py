@@ -1,25 +1,24 @@
 """Batches of pairs from the cache, normalised on the device; equal seeds and epochs give equal batches."""
 
-from collections.abc import Iterator
-from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64, UInt8
+from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
-from study.data.augmentation import Augmentation
 from study.data.cache import IMAGES, ImageCache
-from study.data.class_balance import Order, balanced_order
+from study.data.class_balance import Order
 from study.data.cutmix import CutMix, Partners, mix
 from study.data.preprocessing import NORMALISE
+from study.data.resident import fits, resident_array
+from study.data.sample_order import SampleOrder
 
-MAX_RESIDENT = 2  # caches on the device: with generated images, training and evaluation use two in turn
-MAX_MEMORY_SHARE = 0.4  # of the free device memory: a larger cache stays on the host
-IMAGES_AT_A_TIME = 1024  # that are copied to the device
+Change = Callable[
+    [Float[Tensor, "b v c h w"], torch.Generator], tuple[Float[Tensor, "b v c h w"], Bool[Tensor, " b"]]
+]
+"""Changes images, and says in which samples the views have changed places."""
 NO_CUTMIX = CutMix()
 
 
@@ -41,9 +40,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Iterates over samples of a cache in batches.
-
-    A last batch of one sample joins the batch before, since batch norm cannot work on one sample.
+    """Iterates over samples of a cache in batches, in the order of `SampleOrder`.
 
     Args:
         cache: The pixels and labels.
@@ -51,15 +48,13 @@ class Batches:
         batch_size: Number of samples in a batch.
         device: Where the batches go.
         normalise: Key of `NORMALISE`.
-        augmentation: Changes of the images, None for evaluation.
+        augmentation: Changes of the images, with the call of `Augmentation`; None for evaluation.
         cutmix: Mixing with other samples of `rows`, after the augmentation.
         align: `flip_right` mirrors the second view left to right, after everything else.
         seed: Decides order and changes, together with the epoch.
-        order: `given` keeps the order of `rows`, `shuffle` draws a new one each epoch, `class_balanced` fills
-            batches with as many samples of each class.
+        order: As in `SampleOrder`.
         rank: Number of this process, from 0.
-        world_size: Number of processes that share the samples. Each sample is seen by exactly one of them,
-            shares differ by at most one sample, and the number of batches is the same for all.
+        world_size: Number of processes that share the samples.
         resident: Keep all pixels of the cache on a CUDA device with enough free memory.
     """
 
@@ -71,7 +66,7 @@ class Batches:
         batch_size: int,
         device: torch.device,
         normalise: str,
-        augmentation: Augmentation | None = None,
+        augmentation: Change | None = None,
         cutmix: CutMix = NO_CUTMIX,
         align: Literal["none", "flip_right"] = "none",
         seed: int = 0,
@@ -80,10 +75,17 @@ class Batches:
         world_size: int = 1,
         resident: bool = False,
     ) -> None:
-        self.cache, self.rows, self.batch_size, self.device = cache, rows, batch_size, device
+        self.cache, self.device = cache, device
         self.augmentation, self.cutmix, self.align = augmentation, cutmix, align
-        self.seed, self.order, self.rank, self.world_size = seed, order, rank, world_size
-        self.epoch = 0
+        self._order = SampleOrder(
+            rows,
+            cache.pairs.targets[rows],
+            batch_size=batch_size,
+            seed=seed,
+            order=order,
+            rank=rank,
+            world_size=world_size,
+        )
         mean, std = NORMALISE[normalise]
         self._scale = (1 / torch.tensor(std)).view(3, 1, 1).to(device)
         self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1).to(device)
@@ -93,46 +95,22 @@ class Batches:
         if cutmix.kind != "none":
             self._partners = Partners(rows, cutmix.groups(cache.pairs.targets[rows]))
         self._resident: UInt8[Tensor, "m px px 3"] | None = None
-        if resident and _fits(cache, device):
-            self._resident = resident_images(cache.folder, str(device))
+        if resident and fits(cache.images, device):
+            self._resident = resident_array(cache.folder / IMAGES, str(device))
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the changes of the next pass."""
-        self.epoch = epoch
+        self._order.epoch = epoch
 
     def __len__(self) -> int:
         """Number of batches."""
-        return len(self._bounds(len(self.rows[self.rank :: self.world_size])))
+        return len(self._order)
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass over this process's share."""
-        shard = self._shard()
-        generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch, self.rank))
-        for start, stop in self._bounds(len(shard)):
-            yield self._batch(shard[start:stop], generator)
-
-    def _shard(self) -> Int[np.ndarray, " m"]:
-        if self.order == "given":
-            return self.rows[self.rank :: self.world_size]
-        rng = np.random.default_rng([self.seed, self.epoch])
-        if self.order == "shuffle":
-            return rng.permutation(self.rows)[self.rank :: self.world_size]
-        shares = [len(self.rows[rank :: self.world_size]) for rank in range(self.world_size)]
-        sizes = [stop - start for share in shares for start, stop in self._bounds(share)]
-        order = balanced_order(self.cache.pairs.targets[self.rows].argmax(axis=1), sizes, rng)
-        return np.split(self.rows[order], np.cumsum(shares))[self.rank]
-
-    def _bounds(self, num: int) -> list[tuple[int, int]]:
-        """Start and stop of each batch of a share of `num` samples.
-
-        The number of batches follows from the smallest share, so that no process waits for a batch of another
-        one.
-        """
-        smallest = len(self.rows) // self.world_size or num
-        starts = list(range(0, smallest, self.batch_size))
-        if len(starts) > 1 and smallest - starts[-1] == 1:
-            starts.pop()  # a single last sample joins the batch before
-        return list(pairwise([*starts, num]))
+        generator = self._order.generator()
+        for rows in self._order:
+            yield self._batch(rows, generator)
 
     def _batch(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> Batch:
         batch = self._samples(rows, generator)
@@ -171,29 +149,3 @@ class Batches:
         if self._resident is not None:
             return self._resident[torch.from_numpy(wanted).to(self.device)]
         return torch.from_numpy(self.cache.images[wanted]).to(self.device)
-
-
-@lru_cache(maxsize=MAX_RESIDENT)
-def resident_images(folder: Path, device: str) -> UInt8[Tensor, "m px px 3"]:
-    """All pixels of a cache on a device, kept for the next trial of this process.
-
-    The caches that were asked for last stay.
-    """
-    mapped = np.load(folder / IMAGES, mmap_mode="r")
-    images = torch.empty(mapped.shape, dtype=torch.uint8, device=device)
-    for start in range(0, len(mapped), IMAGES_AT_A_TIME):
-        part = slice(start, start + IMAGES_AT_A_TIME)
-        images[part] = torch.from_numpy(np.array(mapped[part])).to(device)
-    return images
-
-
-def _fits(cache: ImageCache, device: torch.device) -> bool:
-    """Whether the pixels of a cache may stay on the device."""
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return cache.images.nbytes < MAX_MEMORY_SHARE * free
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

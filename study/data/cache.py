@@ -113,7 +113,8 @@ def _write(
     keys = list(dict.fromkeys(key for views in pairs.keys for key in views if key is not None))
     shape, thumb_shape = ((len(keys), px, px, 3) for px in (preprocessing.image_px, THUMB_PX))
     num_bytes = sum(int(np.prod(sizes, dtype=np.int64)) for sizes in (shape, thumb_shape))
-    _require_room(folder.parent, num_bytes)
+    remedy = "Free some, choose another folder or a smaller `data.image_px`."
+    require_room(folder.parent, num_bytes, "images", remedy)
     images = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
     thumbs = np.lib.format.open_memmap(folder / THUMBS, mode="w+", dtype=np.uint8, shape=thumb_shape)
     bad = _decode(pairs, keys, preprocessing, images, thumbs, progress)
@@ -166,13 +167,23 @@ def _decode_one(
     return ""
 
 
-def _require_room(folder: Path, num_bytes: int) -> None:
-    """Looks before the work: a full disk would end the process while it writes to the memory map."""
+def require_room(folder: Path, num_bytes: int, content: str, remedy: str) -> None:
+    """Looks before the work: a full disk would end the process while it writes to the memory map.
+
+    Args:
+        folder: Folder of all caches.
+        num_bytes: Bytes that are to be written.
+        content: What they are.
+        remedy: What to do where there is too little room.
+
+    Raises:
+        StorageError: there is too little room.
+    """
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise StorageError(
-            f"`{folder}`: the cache of images needs {num_bytes / 1e9:.2f} GB, got {free / 1e9:.2f} GB free. "
-            "Free some, choose another folder or a smaller `data.image_px`."
+            f"`{folder}`: the cache of {content} needs {num_bytes / 1e9:.2f} GB, "
+            f"got {free / 1e9:.2f} GB free. {remedy}"
         )
 
 

@@ -44,7 +44,12 @@ def with_eyes_exchanged(
 
 
 def embed(
-    net: SiameseNet, batches: Iterable[tuple[Tensor, ...]], device: torch.device, *, bfloat16: bool
+    net: SiameseNet,
+    batches: Iterable[tuple[Tensor, ...]],
+    device: torch.device,
+    *,
+    bfloat16: bool,
+    from_features: bool = False,
 ) -> EmbeddedSamples:
     """Runs the network over the batches in evaluation mode and leaves it in the mode it had.
 
@@ -53,14 +58,16 @@ def embed(
         batches: Unshuffled batches that start with images and targets.
         device: Device of the network.
         bfloat16: Whether the network runs in bfloat16.
+        from_features: Whether the batches start with `SiameseNet.features` of the images instead.
     """
+    forward = net.forward_features if from_features else net
     training = net.training
     net.eval()
     outputs: list[Output] = []
     targets = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for images, batch_targets, *_ in batches:
-            outputs.append(net(images).float().to(torch.device("cpu")))
+            outputs.append(forward(images).float().to(torch.device("cpu")))
             targets.append(batch_targets.cpu())
     net.train(training)
     output = Output.cat(outputs)

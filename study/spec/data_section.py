@@ -73,6 +73,11 @@ class SplitSpec(Section):
     file: LocalPath | None = None
     group_duplicates: bool = True
 
+    @property
+    def train_share(self) -> float:
+        """Share of the patients for training, where no file says otherwise."""
+        return 1 - self.val - (1 / self.folds if self.folds > 1 else self.test)
+
 
 class GeneratedSpec(Section):
     """Training images that generators make, each trained on the real training images of one class.

@@ -22,12 +22,17 @@ class BackboneSpec(Section):
         weights: `none`, `imagenet`, or a local file (safetensors, or a state dict).
         freeze: `none`, `all`, or how many leading stages stay as they are.
         drop_stages: how many of the last stages are left out.
+        reduce: number of principal components, of the channels of the training images' maps, that stand in
+            the place of the channels; null keeps the channels. It needs `freeze: all`.
+        whiten: give each of these components the variance 1.
     """
 
     name: str
     weights: Annotated[str, AfterValidator(_absolute)] = "none"
     freeze: Literal["none", "all"] | Annotated[int, Field(ge=0)] = "none"
     drop_stages: Annotated[int, Field(ge=0)] = 0
+    reduce: Annotated[int, Field(ge=1)] | None = None
+    whiten: bool = False
 
 
 class EmbeddingSpec(Section):

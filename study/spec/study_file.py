@@ -32,6 +32,8 @@ ONE_EYE_HINT = (
 )
 PATH_KEYS = ("template.data.root", "template.data.split.file")
 """Keys of the identity that say where something lies; what lies there is compared instead."""
+FEATURES_GB = 20.0
+"""Gigabytes that the features of a trial may take, where the study says nothing."""
 
 
 class ResourcesSpec(Section):
@@ -50,6 +52,8 @@ class ResourcesSpec(Section):
         time_limit_s: seconds after which a trial is ended as failed; null for no limit.
         on_out_of_memory: `halve` tries a trial again with its batches worked on in halves, whose gradients
             are added; `fail` ends it as failed.
+        features_gb: gigabytes of each machine's disk that the features of a frozen backbone may take, for a
+            trial; one that needs more runs the backbone in every epoch. 0 keeps no features.
     """
 
     address: str = "local"
@@ -59,6 +63,7 @@ class ResourcesSpec(Section):
     concurrent: Annotated[int, Field(ge=1)] | None = None
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
     on_out_of_memory: Literal["halve", "fail"] = "halve"
+    features_gb: Annotated[float, Field(ge=0)] = FEATURES_GB
 
 
 class StudySpec(Section):

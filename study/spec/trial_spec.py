@@ -62,6 +62,8 @@ class TrainingSpec(Section):
         sampling: `class_balanced` fills batches with the same number of images of each class; only for
             classes and grades.
         eye_weight: weight of the loss on each eye's own labels, where they are known; 0 leaves it out.
+        feature_bank: number of augmented versions of each training sample that a frozen backbone is shown,
+            once and for all seeds; an epoch takes one of them for each sample. 0 shows it ever new ones.
         seed: seed of the first weights, of the order of the samples and of their augmentation.
     """
 
@@ -75,6 +77,7 @@ class TrainingSpec(Section):
     supervision: Literal["sample", "eyes"] = "sample"
     sampling: Literal["shuffle", "class_balanced"] = "shuffle"
     eye_weight: Share = 0.0
+    feature_bank: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
 
 

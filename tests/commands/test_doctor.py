@@ -95,6 +95,22 @@ def test_a_study_is_checked_for_data_storage_and_weights(
     assert not (healthy / "runs").exists()
 
 
+def test_a_frozen_backbone_is_told_its_features_or_why_it_has_none(
+    healthy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = {"name": "tiny", "freeze": "all"}
+    study = {**STUDY, "model": {"backbone": backbone}, "training": {"feature_bank": 8}}
+    assert doctor.main([write(healthy, study)]) == 0
+    assert "tiny at 224 px, frozen: run once for each image, " in capsys.readouterr().out
+    assert doctor.main([write(healthy, {**study, "training": {}})]) == 0
+    said = capsys.readouterr().out
+    assert "run for each image in every epoch, since `data.augmentation` gives ever new images by" in said
+    assert "or `training.feature_bank: 8` for so many versions" in said
+    monkeypatch.setattr("study.engine.doctor.study.free_disk", lambda folder: 1000)
+    assert doctor.main([write(healthy, study)]) == 1
+    assert "lower resources.features_gb" in capsys.readouterr().out
+
+
 def test_a_cluster_file_is_known_by_its_provider(healthy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main([write(healthy, {"provider": {"type": "nowhere"}})]) == 1
     assert "schema" in capsys.readouterr().out

@@ -111,6 +111,6 @@ def test_what_is_not_whole_never_appears(
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        StorageError, match=r"file`: the cache of images must be writable, got: .*choose another folder"
+        StorageError, match=r"file`: the cache must be writable, got: .*choose another folder"
     ):
         build_once(tmp_path / "file" / "home", "mark", filler([]))

@@ -177,7 +177,7 @@ def test_an_unwritable_or_full_place_is_named(
     eyes: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="the cache of images must be writable"):
+    with pytest.raises(StorageError, match="the cache must be writable"):
         ImageCache.build(eyes, SMALL, tmp_path / "file" / "cache")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 9, 1))

@@ -215,6 +215,37 @@ def test_more_stages_than_there_are_cannot_be_frozen_or_dropped() -> None:
         build_backbone("vit_tiny_patch16_224", image_px=32, drop_stages=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "freeze", "px", "num"),
+    [
+        ("tiny", "none", 32, 0),
+        ("tiny", 3, 32, 3),
+        ("vit_b_16", 2, 32, 2),
+        ("timm/resnet10t", "all", 32, 1),
+        ("timm/resnet10t", 2, 32, 0),
+    ],
+)
+def test_the_frozen_parts_lead_to_the_others(
+    name: str, freeze: Literal["none", "all"] | int, px: int, num: int
+) -> None:
+    backbone = build_backbone(name, image_px=px, freeze=freeze).eval()
+    assert len(backbone.frozen_parts) == num
+    x = torch.randn(2, 3, px, px)
+    y = x
+    with torch.no_grad():
+        for part in (*backbone.frozen_parts, *backbone.later_parts):
+            y = part(y)
+        torch.testing.assert_close(y, backbone(x))
+
+
+@pytest.mark.parametrize(("where", "num"), [("every_stage", 0), ("last_block", 4), ("every_block", 1)])
+def test_a_part_with_a_trained_attention_is_not_frozen(
+    where: Literal["every_stage", "last_block", "every_block"], num: int
+) -> None:
+    backbone = build_backbone("resnet18", image_px=32, freeze="all").attend(SqueezeExcitation, where)
+    assert len(backbone.frozen_parts) == num
+
+
 def test_the_last_stages_can_be_dropped() -> None:
     backbone = build_backbone("resnet18", image_px=64, drop_stages=1)
     assert backbone.out_channels == 256

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -19,11 +20,13 @@ from models.contracts import Attention, Context, Fusion, Loss, Pooling
 from models.fusions.concat import Concat
 from models.fusions.difference import Difference
 from models.fusions.late import Late
+from models.fusions.sum import Sum
 from models.heads.multi_label import MultiLabel
 from models.losses.bce import Bce
 from models.losses.contrastive import Contrastive
 from models.output import Output
 from models.poolings.gem import Gem
+from models.poolings.max import Max as Largest
 from models.siamese import SiameseNet
 
 torch.set_num_threads(1)
@@ -39,13 +42,14 @@ def build(
     l2norm: bool = False,
     pooling: Pooling | None = None,
     per_eye: bool = False,
+    freeze: Literal["none", "all"] | int = "none",
 ) -> SiameseNet:
     torch.manual_seed(0)
     context = context or NoContext(96)
     channels = context.out_channels
     fused = fusion(channels, views)
     return SiameseNet(
-        build_backbone("tiny", image_px=32),
+        build_backbone("tiny", freeze=freeze, image_px=32),
         context,
         attention(channels),
         fused,
@@ -127,6 +131,32 @@ def test_gradients_reach_both_eyes_and_every_part() -> None:
     assert (x.grad.abs().sum((2, 3, 4)) > 0).all()
     idle = {name for name, p in net.named_parameters() if p.grad is None}
     assert idle == set()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: build(freeze="all"), (1, 96)),
+        (lambda: build(freeze="all", fusion=Late, pooling=Largest(96)), (1, 96)),
+        (lambda: build(freeze="all", pooling=Gem(96)), (1, 96, 2, 2)),
+        (lambda: build(freeze="all", context=Osim(96), fusion=Difference), (1, 96, 2, 2)),
+        (lambda: build(freeze="all", attention=with_image_flips), (3, 96, 2, 2)),
+        (lambda: build(freeze="all", fusion=Sum), (1, 96, 2, 2)),
+        (lambda: build(freeze=2), (1, 32, 8, 8)),
+        (build, (1, 3, 32, 32)),
+    ],
+    ids=["vectors", "late", "gem", "maps", "image flips", "sum", "leading stages", "nothing frozen"],
+)
+def test_features_lead_to_what_images_give(make: Callable[[], SiameseNet], shape: tuple[int, ...]) -> None:
+    net = make().eval()
+    x = images()
+    features = net.features(x)
+    assert features.shape == (4, 2, *shape)
+    for ours, expected in zip(net.forward_features(features), net(x), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    if len(net.backbone.frozen_parts):
+        assert torch.equal(net.train().features(x), features)
+        assert not features.requires_grad
 
 
 @pytest.mark.parametrize("slot", ["attention", "context"])

@@ -1,6 +1,7 @@
 """What usually goes wrong with one study on one machine: its storage, its data, its weights."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
@@ -14,20 +15,52 @@ from study.data.images import ImageFolder
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.doctor.machine import Finding
+from study.engine.forecast.forecast import free_disk
+from study.engine.start.keeping import frozen_backbones
 from study.evidence.store import Store
-from study.spec.errors import DataError, StorageError
+from study.spec.errors import DataError, StorageError, StudyError
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
+from study.spec.wording import size_text
 
 
-def check_study(spec: StudySpec) -> list[Finding]:
-    """All findings of a study file that was read without an error."""
+def check_study(spec: StudySpec, cache: Path) -> list[Finding]:
+    """All findings of a study file that was read without an error.
+
+    Args:
+        spec: The study.
+        cache: Folder of all caches.
+    """
     trials = spec.trials_to_check()
     findings = [check_storage(spec.storage), *check_data(trials[0])]
     backbones = {(trial.model.backbone.name, trial.model.backbone.weights): trial for trial in trials}
     for (name, weights), trial in backbones.items():
         if weights != "none":
             findings.append(check_weights(name, weights, trial.weights.get(name)))
+    return findings + check_frozen(trials, spec.resources.features_gb, cache)
+
+
+def check_frozen(trials: Sequence[TrialSpec], most_gb: float, cache: Path) -> list[Finding]:
+    """Frozen backbones run once for each image, and the disk has room for what they give.
+
+    Args:
+        trials: Trials that stand for all of the study.
+        most_gb: `resources.features_gb`.
+        cache: Folder of all caches.
+    """
+    what = "frozen backbone"
+    try:
+        pairs = open_dataset(trials[0].data)
+        backbones = [found for _, found in frozen_backbones(trials, pairs, most_gb)]
+    except DataError:  # a finding of its own
+        return []
+    except StudyError as error:
+        return [Finding("problem", what, str(error), "correct what is named")]
+    room = free_disk(cache)
+    findings = [Finding("ok" if found.num_bytes else "warning", what, str(found)) for found in backbones]
+    if sum(found.num_bytes for found in backbones) > room:
+        remedy = "free some, set STUDY_CACHE to another folder, or lower resources.features_gb"
+        findings.append(Finding("problem", what, f"{size_text(room)} free at {cache}", remedy))
     return findings
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import mean
 from types import MappingProxyType
 
-from study.data.batches import MAX_RESIDENT
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
+from study.data.resident import MAX_RESIDENT
+from study.engine.forecast.features import Keeping, keeping
 from study.engine.forecast.generators import (
     Generating,
     GeneratorProbe,
@@ -19,9 +20,10 @@ from study.engine.forecast.generators import (
     num_training_samples,
     real_samples,
 )
-from study.engine.forecast.probe import Probe, ProbeKey, probe_key
+from study.engine.forecast.probe import FeatureProbe, Probe, ProbeKey, probe_key
+from study.engine.training.feature_plan import plan_features
 from study.spec.errors import ResourceError
-from study.spec.study_file import StudySpec
+from study.spec.study_file import FEATURES_GB, StudySpec
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import duration_text, size_text
 
@@ -48,6 +50,7 @@ class Forecast:
         cache_bytes: Bytes of the decoded images, on each machine.
         run_bytes: Bytes of the records.
         generating: What the generators take of these hours, and of the disk beside the decoded images.
+        keeping: What the features of frozen backbones take of these hours, and of the disk.
     """
 
     hours: float
@@ -60,13 +63,16 @@ class Forecast:
     cache_bytes: int
     run_bytes: int
     generating: Generating = field(default_factory=Generating)
+    keeping: Keeping = field(default_factory=Keeping)
 
     def rows(self) -> list[tuple[str, str]]:
         """Lines for the console: what is needed, and how much of it."""
         trial = " to ".join(dict.fromkeys(duration_text(seconds) for seconds in self.trial_s))
         total = f"at most {duration_text(self.hours * 3600)}"
         time = f"{total}: {trial} a trial, {self.concurrent} at a time, none stopped early"
-        disk = f"{size_text(self.cache_bytes)} of decoded images, {size_text(self.run_bytes)} of results"
+        kept = f"{size_text(self.keeping.num_bytes)} of features, " if self.keeping.set_bytes else ""
+        images = f"{size_text(self.cache_bytes)} of decoded images"
+        disk = f"{images}, {kept}{size_text(self.run_bytes)} of results"
         rows = [
             ("trials", ", ".join(f"{num} {kind}" for kind, num in self.trials.items() if num)),
             ("time", time),
@@ -75,6 +81,8 @@ class Forecast:
         ]
         if self.generating.trainings:
             rows.append(("generators", self._generators()))
+        if self.keeping.set_bytes:
+            rows.append(("features", self.keeping.text()))
         return rows
 
     def _memory(self) -> str:
@@ -104,7 +112,7 @@ class Forecast:
         """
         if self.host_bytes * self.concurrent > memory:
             raise self._too_little_memory(memory)
-        needs = {cache: self.cache_bytes + self.generating.num_bytes}
+        needs = {cache: self.cache_bytes + self.generating.num_bytes + self.keeping.num_bytes}
         if "://" not in storage:
             needs[Path(storage)] = self.run_bytes
         for folder, num_bytes in needs.items():
@@ -145,15 +153,18 @@ def forecast(
         generators: Probes of the generators, by `str`.
     """
     variants = spec.ablation_trainings()
-    search_s = _seconds(searched, pairs, probes)
-    ablation_s = _seconds(variants, pairs, probes)
-    repeat_s = mean(_seconds(_repeats(spec, searched), pairs, probes))
+    most_gb = spec.resources.features_gb
+    search_s = _seconds(searched, pairs, probes, most_gb)
+    ablation_s = _seconds(variants, pairs, probes, most_gb)
+    repeats = _repeats(spec, searched)
+    repeat_s = mean(_seconds(repeats, pairs, probes, most_gb))
+    kept = keeping([*searched, *variants], pairs, probes, most_gb)
     need = generating(spec, searched, variants, pairs, generators)
     num_trials = spec.num_trials + spec.num_repeats + len(variants)
     trials_s = spec.num_trials * mean(search_s) + spec.num_repeats * repeat_s + sum(ablation_s)
     at_a_time = min(concurrent, max(1, num_trials))
     return Forecast(
-        hours=(need.before_s + (trials_s + need.again_s) / at_a_time) / 3600,
+        hours=(need.before_s + kept.making_s + (trials_s + need.again_s) / at_a_time) / 3600,
         trials={SEARCHED: spec.num_trials, REPEATED: spec.num_repeats, ABLATED: len(variants)},
         trial_s=(min(search_s + ablation_s), max(search_s + ablation_s)),
         concurrent=concurrent,
@@ -163,6 +174,7 @@ def forecast(
         cache_bytes=sum(image_bytes([*searched, *variants], pairs)),
         run_bytes=_run_bytes(spec, num_trials, pairs, list(probes.values()), concurrent),
         generating=need,
+        keeping=kept,
     )
 
 
@@ -174,9 +186,11 @@ def _repeats(spec: StudySpec, searched: Sequence[TrialSpec]) -> Sequence[TrialSp
     return [trial.repeated(seed=0, fold=0, folds=confirm.folds) for trial in searched]
 
 
-def _seconds(trials: Sequence[TrialSpec], pairs: Pairs, probes: Mapping[ProbeKey, Probe]) -> list[float]:
+def _seconds(
+    trials: Sequence[TrialSpec], pairs: Pairs, probes: Mapping[ProbeKey, Probe], most_gb: float
+) -> list[float]:
     """Seconds of each trial."""
-    return [trial_seconds(trial, pairs, probes[probe_key(trial)]) for trial in trials]
+    return [trial_seconds(trial, pairs, probes[probe_key(trial)], most_gb) for trial in trials]
 
 
 def _run_bytes(
@@ -189,18 +203,21 @@ def _run_bytes(
     return num_trials * len(pairs) * row_bytes + (spec.keep_weights + 1) * weights + concurrent * checkpoint
 
 
-def trial_seconds(spec: TrialSpec, pairs: Pairs, probe: Probe) -> float:
+def trial_seconds(spec: TrialSpec, pairs: Pairs, probe: Probe, most_gb: float = FEATURES_GB) -> float:
     """Seconds of a trial that is never stopped.
 
     epochs · (n_train · step + n_val · pass) + n · pass + BESIDE_S. Generated samples count among n_train
-    and n.
+    and n. Step and pass are those from features where the trial works from them.
     """
+    times: Probe | FeatureProbe = probe
+    if probe.features is not None and plan_features(spec, pairs, most_gb) is not None:
+        times = probe.features
     real = real_samples(spec.data.split, len(pairs))
     num_val = spec.data.split.val * len(pairs)
     num_train = num_training_samples(real, spec.data.generated)
-    epoch_s = num_train * probe.train_s + num_val * probe.embed_s
+    epoch_s = num_train * times.train_s + num_val * times.embed_s
     num_samples = len(pairs) - real + num_train
-    return spec.training.epochs * epoch_s + num_samples * probe.embed_s + BESIDE_S
+    return spec.training.epochs * epoch_s + num_samples * times.embed_s + BESIDE_S
 
 
 def image_bytes(trials: Sequence[TrialSpec], pairs: Pairs) -> list[int]:
@@ -215,8 +232,8 @@ def gpu_share(probes: Sequence[Probe], images: Sequence[int]) -> float:
 
     Args:
         probes: One probe of each kind of trial.
-        images: Bytes of the decoded images in each setting, the largest first; a trial's process keeps the
-            images of some settings on the GPU.
+        images: Bytes of the decoded images in each setting and of each set of features, the largest first;
+            a trial's process keeps some of them on the GPU.
     """
     if not all(probe.device_bytes for probe in probes):
         return 1.0

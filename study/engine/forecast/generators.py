@@ -154,8 +154,7 @@ def _by_fold(variants: Sequence[TrialSpec], split: SplitSpec) -> list[list[Trial
 
 def real_samples(split: SplitSpec, num: int) -> float:
     """Training samples of a data set of `num`, by the shares of the split."""
-    test = 1 / split.folds if split.folds > 1 else split.test
-    return (1 - split.val - test) * num
+    return split.train_share * num
 
 
 def num_training_samples(real: float, wanted: GeneratedSpec | None) -> float:

@@ -3,6 +3,7 @@
 Both follow from a probe of each kind of trial.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from study.data.generated_images import check_generated
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.forecast.capacity import Node, arrange
+from study.engine.forecast.features import keeping
 from study.engine.forecast.forecast import Forecast, forecast, free_memory, gpu_share, image_bytes
 from study.engine.forecast.generators import MeasureGenerator, measure_generator, probe_generators
 from study.engine.forecast.probe import Measure, Probe, ProbeKey, heaviest
@@ -48,7 +50,7 @@ def preview(
         check_generated(pairs, np.arange(len(pairs)))
     generators = probe_generators(trials, pairs, measure_images)
     probes = probe_kinds(spec, pairs, nodes, measure)
-    share = gpu_share(list(probes.values()), image_bytes(searched, pairs))
+    share = gpu_share(list(probes.values()), _resident_bytes(spec, pairs, probes))
     concurrent = arrange(spec.resources, nodes, share).concurrent
     foreseen = forecast(spec, searched, pairs, probes, concurrent, generators)
     if spec.resources.address == "local":
@@ -62,7 +64,14 @@ def measured_share(spec: StudySpec, pairs: Pairs, nodes: list[Node], measure: Me
     if asked.gpus_per_worker is not None or asked.workers > 1 or not any(node.gpus for node in nodes):
         return 1.0
     probes = probe_kinds(spec, pairs, nodes, measure)
-    return gpu_share(list(probes.values()), image_bytes(spec.corners(), pairs))
+    return gpu_share(list(probes.values()), _resident_bytes(spec, pairs, probes))
+
+
+def _resident_bytes(spec: StudySpec, pairs: Pairs, probes: Mapping[ProbeKey, Probe]) -> list[int]:
+    """Bytes of what trials keep on a GPU, the largest first."""
+    trials = spec.corners()
+    kept = keeping(trials, pairs, probes, spec.resources.features_gb)
+    return sorted([*image_bytes(trials, pairs), *kept.set_bytes], reverse=True)
 
 
 def probe_kinds(spec: StudySpec, pairs: Pairs, nodes: list[Node], measure: Measure) -> dict[ProbeKey, Probe]:

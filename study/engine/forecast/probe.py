@@ -13,10 +13,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.siamese import SiameseNet
+from models.siamese import FromFeatures, SiameseNet
 from study.data.pairs import Pairs
+from study.engine.training.feature_plan import why_images, why_images_by_file
 from study.engine.training.fit import fit, use_bfloat16
-from study.engine.training.network import build_criterion, build_network, label_sets, without_weights
+from study.engine.training.network import (
+    Criterion,
+    build_criterion,
+    build_network,
+    label_sets,
+    without_weights,
+)
 from study.spec.errors import ResourceError
 from study.spec.trial_spec import TrialSpec
 
@@ -32,12 +39,29 @@ class ProbeKey(NamedTuple):
         drop_stages: Number of its last stages that are left out.
         image_px: Side of an image in pixels.
         batch_size: Samples of a batch.
+        frozen: What is frozen and run once for each image; empty where training runs the whole backbone.
     """
 
     backbone: str
     drop_stages: int
     image_px: int
     batch_size: int
+    frozen: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureProbe:
+    """What a trial with a frozen backbone takes where it works from features.
+
+    Attributes:
+        encode_s: Seconds of a pass of the frozen parts for one sample.
+        train_s: Seconds of a training step on features for one sample.
+        embed_s: Seconds of a forward pass from features in evaluation mode for one sample.
+    """
+
+    encode_s: float
+    train_s: float
+    embed_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +76,7 @@ class Probe:
         device_total: Memory of that GPU; 0 on a CPU.
         num_parameters: Number of parameters of the network.
         num_features: Length of an embedding.
+        features: The same times from features; None where the trial works from images.
     """
 
     train_s: float
@@ -61,6 +86,7 @@ class Probe:
     device_total: int
     num_parameters: int
     num_features: int
+    features: FeatureProbe | None = None
 
 
 Measure = Callable[[Sequence[TrialSpec], Pairs, int], list[Probe]]
@@ -70,7 +96,8 @@ Measure = Callable[[Sequence[TrialSpec], Pairs, int], list[Probe]]
 def probe_key(spec: TrialSpec) -> ProbeKey:
     """The key of a trial's probe."""
     backbone = spec.model.backbone
-    return ProbeKey(backbone.name, backbone.drop_stages, spec.data.image_px, spec.training.batch_size)
+    frozen = "" if why_images_by_file(spec) else str(backbone.freeze)
+    return ProbeKey(backbone.name, backbone.drop_stages, spec.data.image_px, spec.training.batch_size, frozen)
 
 
 def heaviest(trials: Sequence[TrialSpec], pairs: Pairs) -> dict[ProbeKey, TrialSpec]:
@@ -116,21 +143,18 @@ def measure_apart(specs: Sequence[TrialSpec], pairs: Pairs, threads: int) -> lis
 
 
 class _NoiseBatches:
-    """Batches of noise with real labels.
+    """Two batches of noise with real labels.
 
     Args:
-        spec: The trial, for the sizes of a batch and an image.
-        pairs: The data set, for its labels and views.
-        device: Where the batches lie.
-        num_batches: Number of batches of an epoch.
+        noise: Images, or features of images.
+        pairs: The data set, for its labels.
     """
 
-    def __init__(self, spec: TrialSpec, pairs: Pairs, device: torch.device, num_batches: int) -> None:
-        rows = torch.arange(spec.training.batch_size) % len(pairs)
-        images = _noise(len(rows), spec, pairs, device)
-        targets = torch.from_numpy(pairs.targets).float()[rows].to(device)
-        view_targets = torch.from_numpy(pairs.view_targets).float()[rows].to(device)
-        self._batches = [(images, targets, view_targets)] * num_batches
+    def __init__(self, noise: Tensor, pairs: Pairs) -> None:
+        rows = torch.arange(len(noise)) % len(pairs)
+        targets = torch.from_numpy(pairs.targets).float()[rows].to(noise.device)
+        view_targets = torch.from_numpy(pairs.view_targets).float()[rows].to(noise.device)
+        self._batches = [(noise, targets, view_targets)] * 2
 
     def set_epoch(self, epoch: int) -> None:
         """Does nothing: all epochs are alike."""
@@ -143,29 +167,31 @@ class _NoiseBatches:
 
 
 class _TimedEvaluation:
-    """An evaluation of one batch of noise.
+    """A pass over one batch of noise in evaluation mode.
 
     Attributes:
-        seconds: Seconds of the forward pass for one sample.
-        num_features: Length of an embedding.
+        seconds: Seconds of the pass for one sample.
+        found: What it gave, on the CPU.
+
+    Args:
+        run: What is run.
+        noise: Its input.
+        bfloat16: Whether it runs in bfloat16.
     """
 
-    def __init__(self, spec: TrialSpec, pairs: Pairs, device: torch.device) -> None:
-        self._spec, self._pairs, self._device = spec, pairs, device
-        self.seconds, self.num_features = 0.0, 0
+    def __init__(self, run: Callable[[Tensor], Tensor], noise: Tensor, *, bfloat16: bool) -> None:
+        self._run, self._noise, self._bfloat16 = run, noise, bfloat16
+        self.seconds, self.found = 0.0, torch.empty(0, 0)
 
     def __call__(self, net: nn.Module) -> tuple[float, float]:
-        images = _noise(EVALUATION_BATCH, self._spec, self._pairs, self._device)
-        bfloat16 = use_bfloat16(self._spec.training.precision, self._device)
         net.eval()
         began = time.perf_counter()
         with (
             torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16),
+            torch.autocast(self._noise.device.type, torch.bfloat16, enabled=self._bfloat16),
         ):
-            embedding = net(images).fused.float().cpu()  # the copy waits for the device
-        self.seconds = (time.perf_counter() - began) / EVALUATION_BATCH
-        self.num_features = embedding.shape[1]
+            self.found = self._run(self._noise).float().cpu()  # the copy waits for the device
+        self.seconds = (time.perf_counter() - began) / len(self._noise)
         return 0.0, 0.0
 
 
@@ -178,23 +204,57 @@ def _measure(spec: TrialSpec, pairs: Pairs, device: torch.device) -> Probe:
     targets = torch.from_numpy(pairs.targets).float()
     labelled = targets[(targets >= 0).all(1)]
     loss = build_criterion(spec, net, labelled).to(device)
-    evaluate = _TimedEvaluation(spec, pairs, device)
-    batches = _NoiseBatches(spec, pairs, device, num_batches=2)
-    training = spec.training.model_copy(update={"epochs": 2, "patience": 2, "warmup_epochs": 0})
     device_total = torch.cuda.get_device_properties(device).total_memory if on_gpu else 0
+    images = _noise(max(EVALUATION_BATCH, spec.training.batch_size), spec, pairs, device)
     try:
-        *_, last = fit(net, loss, batches, evaluate, spec.optimiser, training, device)
+        train_s, evaluated = _time(spec, net, loss, images, pairs)
+        features = _measure_features(spec, net, loss, images, pairs)
     except torch.cuda.OutOfMemoryError:
         raise _too_large(spec, device_total) from None
     return Probe(
-        train_s=1 / last.pairs_per_second,
-        embed_s=evaluate.seconds,
+        train_s=train_s,
+        embed_s=evaluated.seconds,
         host_bytes=_largest_memory(),
         device_bytes=torch.cuda.max_memory_reserved(device) + CUDA_CONTEXT if on_gpu else 0,
         device_total=device_total,
         num_parameters=_num_parameters(net),
-        num_features=evaluate.num_features,
+        num_features=evaluated.found.shape[1],
+        features=features,
     )
+
+
+def _time(
+    spec: TrialSpec, trained: nn.Module, loss: Criterion, noise: Tensor, pairs: Pairs
+) -> tuple[float, _TimedEvaluation]:
+    """Seconds of a training step for one sample, and a pass in evaluation mode.
+
+    Args:
+        spec: The trial.
+        trained: The network as it takes the noise.
+        loss: Its loss.
+        noise: Images, or features of images.
+        pairs: The data set, for its labels.
+    """
+    bfloat16 = use_bfloat16(spec.training.precision, noise.device)
+    evaluate = _TimedEvaluation(lambda x: trained(x).fused, noise[:EVALUATION_BATCH], bfloat16=bfloat16)
+    batches = _NoiseBatches(noise[: spec.training.batch_size], pairs)
+    training = spec.training.model_copy(update={"epochs": 2, "patience": 2, "warmup_epochs": 0})
+    *_, last = fit(trained, loss, batches, evaluate, spec.optimiser, training, noise.device)
+    return 1 / last.pairs_per_second, evaluate
+
+
+def _measure_features(
+    spec: TrialSpec, net: SiameseNet, loss: Criterion, images: Tensor, pairs: Pairs
+) -> FeatureProbe | None:
+    """The times of the trial where it works from features; None where it works from images."""
+    if why_images(spec, net):
+        return None
+    bfloat16 = use_bfloat16(spec.training.precision, images.device)
+    encode = _TimedEvaluation(net.features, images, bfloat16=bfloat16)
+    encode(net)
+    features = encode.found.to(images.device)
+    train_s, evaluated = _time(spec, FromFeatures(net), loss, features, pairs)
+    return FeatureProbe(encode_s=encode.seconds, train_s=train_s, embed_s=evaluated.seconds)
 
 
 def _largest_memory() -> int:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from study.evidence.records import Outcome, Role, State, TrialRecord
 from study.spec.holes import Scalar
+from study.spec.study_file import FEATURES_GB
 from study.spec.trial_spec import TrialSpec
 
 
@@ -67,6 +68,7 @@ class Site:
         split_hash: Hash that the split must have on each node.
         fold_hashes: The same for each fold of repeats and ablations, by `folds/fold`.
         time_limit_s: Seconds that a trial may take; None for no limit.
+        features_gb: Gigabytes of each node's disk that the features of a trial may take.
         device_kind: What trials train on, `cpu` or `cuda`.
         num_devices: CPU cores or GPUs of a trial; a part of one where several trials share it.
     """
@@ -81,6 +83,7 @@ class Site:
     num_devices: float = 1.0
     fold_hashes: Mapping[str, str] = field(default_factory=dict)
     time_limit_s: float | None = None
+    features_gb: float = FEATURES_GB
 
     def split_of(self, order: TrialOrder) -> str:
         """The hash that the split of an order must have."""

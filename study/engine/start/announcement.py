@@ -35,6 +35,8 @@ def announcement(resolved: Resolved, ready: Started) -> Table:
         table.add_row("generated", _generated(images))
     for sheet in dict.fromkeys(images.sheet for images in prepared.generated):
         table.add_row("", f"beside real ones in {escape(sheet)}")
+    for backbone in prepared.frozen:
+        table.add_row("frozen", escape(str(backbone)))
     done = sum(result.role is Role.SEARCH for result in ready.plan.finished.values())
     table.add_row("search", _search(spec, done))
     table.add_row("results", ready.store.where)

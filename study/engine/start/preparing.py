@@ -12,6 +12,7 @@ from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.engine.start.cautions import cautions
 from study.engine.start.identity import require_same_data
+from study.engine.start.keeping import FrozenBackbone, run_frozen_backbones
 from study.engine.training.checks import check_fits, check_suits
 from study.engine.training.judge import judge_of
 from study.engine.training.network import load_backbone
@@ -24,6 +25,10 @@ from study.spec.trial_spec import TrialSpec
 
 Progress = Callable[[int, int], None]
 """Takes what is done and the total."""
+
+
+def unseen(done: int, total: int) -> None:
+    """Takes progress that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,7 @@ class Prepared:
         cohort: The data at the first image setting.
         objectives: Each objective with whether smaller is better, the searched one first.
         generated: Images that generators have made.
+        frozen: Frozen backbones, and whether they run once for each image.
         cautions: What a reader must know of the pretrained weights, a sentence each.
     """
 
@@ -65,6 +71,7 @@ class Prepared:
     cohort: Cohort
     objectives: Mapping[str, bool]
     generated: Sequence[MadeImages]
+    frozen: Sequence[FrozenBackbone]
     cautions: Sequence[str]
 
     @property
@@ -78,7 +85,14 @@ class Prepared:
         return self.trials[0]
 
 
-def prepare(store: Store, spec: StudySpec, cache: Path, decoded: Progress, generating: Progress) -> Prepared:
+def prepare(
+    store: Store,
+    spec: StudySpec,
+    cache: Path,
+    decoded: Progress,
+    generating: Progress,
+    encoding: Progress = unseen,
+) -> Prepared:
     """Checks and prepares what all trials share.
 
     Args:
@@ -87,6 +101,7 @@ def prepare(store: Store, spec: StudySpec, cache: Path, decoded: Progress, gener
         cache: Folder of all image caches.
         decoded: Called with images done and their total while images are decoded.
         generating: Called with epochs done and their total while generators are trained.
+        encoding: Called with samples done and their total while frozen backbones run.
 
     Raises:
         StudyError: Whatever the user can have got wrong.
@@ -99,8 +114,16 @@ def prepare(store: Store, spec: StudySpec, cache: Path, decoded: Progress, gener
     check_trials(trials, pairs)
     fetch_backbones(trials)
     generated = make_images(trials, cohort, cache, decoded, generating)
+    frozen = run_frozen_backbones(trials, pairs, cache, spec.resources, encoding)
     lines = cautions(trials, None if pairs.synthetic else pairs.dataset)
-    return Prepared(trials=trials, cohort=cohort, objectives=objectives, generated=generated, cautions=lines)
+    return Prepared(
+        trials=trials,
+        cohort=cohort,
+        objectives=objectives,
+        generated=generated,
+        frozen=frozen,
+        cautions=lines,
+    )
 
 
 def _objectives(trial: TrialSpec, kind: LabelKind) -> dict[str, bool]:

@@ -15,7 +15,7 @@ from study.engine.search.plan import Plan, TrialResult
 from study.engine.start.class_prior import CLASS_PRIOR, publish_class_prior
 from study.engine.start.examples import example_rows
 from study.engine.start.identity import extensions, require_same_study
-from study.engine.start.preparing import Prepared, Progress, prepare
+from study.engine.start.preparing import Prepared, Progress, prepare, unseen
 from study.engine.start.study_row import write_study
 from study.evidence.records import FinishedTrial, Role, State, finished_trials, learning_curves
 from study.evidence.run_tables import write_run_table
@@ -82,6 +82,7 @@ def start(
     cache: Path,
     decoded: Progress,
     generating: Progress,
+    encoding: Progress = unseen,
     *,
     extend: bool = False,
 ) -> Started:
@@ -94,6 +95,7 @@ def start(
         cache: Folder of all image caches.
         decoded: Called with images done and their total while images are decoded.
         generating: Called with epochs done and their total while generators are trained.
+        encoding: Called with samples done and their total while frozen backbones run.
         extend: Accept that the study asks for more of the same than the run had.
 
     Raises:
@@ -102,7 +104,7 @@ def start(
     spec = resolved.spec
     accepted = require_same_study(store, spec, extend=extend)
     delete_partial_writes(store)
-    prepared = prepare(store, spec, cache, decoded, generating)
+    prepared = prepare(store, spec, cache, decoded, generating, encoding)
     write_study(store, resolved, prepared, extensions(store, accepted))
     if accepted or not store.exists(store.path("examples.parquet")):  # an extension may add settings
         write_run_table(store, "examples", example_rows(prepared.cohort, prepared.trials))
@@ -126,6 +128,7 @@ def _site(spec: StudySpec, store: Store, prepared: Prepared, provenance: str, ca
         split_hash=cohort.split_hash,
         fold_hashes=_fold_hashes(spec, prepared.any_trial, cache),
         time_limit_s=spec.resources.time_limit_s,
+        features_gb=spec.resources.features_gb,
     )
 
 

@@ -5,6 +5,7 @@ import torch
 from models.contracts import Head, LateFusion, Loss, MapBlock
 from models.siamese import SiameseNet
 from study.data.pairs import Pairs
+from study.engine.training.feature_plan import why_images, why_images_by_file
 from study.engine.training.network import (
     build_criterion,
     build_head,
@@ -16,14 +17,17 @@ from study.spec import components
 from study.spec.errors import SpecError
 from study.spec.trial_spec import TrialSpec
 
+BANK_NEEDS = "`training.feature_bank`: needs a frozen backbone, and training images that are real"
+
 
 def check_suits(spec: TrialSpec, pairs: Pairs) -> None:
     """Refuses settings that make no sense for these samples.
 
     Raises:
         SpecError: Eyes of single images are to be aligned, batches of multilabel samples are to be balanced
-            by class, a network is to learn from eyes that it cannot judge one by one, or labels are to be
-            mixed for a loss or head that needs whole labels.
+            by class, a network is to learn from eyes that it cannot judge one by one, a bank of features is
+            wanted of a backbone that is trained, or labels are to be mixed for a loss or head that needs
+            whole labels.
     """
     data, training = spec.data, spec.training
     if data.align != "none" and pairs.num_views == 1:
@@ -38,6 +42,8 @@ def check_suits(spec: TrialSpec, pairs: Pairs) -> None:
         )
     if training.supervision == "eyes":
         _require_single_eyes(spec, pairs)
+    if training.feature_bank and (reason := why_images_by_file(spec)):
+        raise SpecError(f"{BANK_NEEDS}, got a trial in which {reason}. Set it to 0.")
     if data.augmentation.cutmix.probability > 0 and not _takes_shares(spec):
         _require_whole_labels(spec, pairs)
 
@@ -134,6 +140,8 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     with torch.device("meta"):
         net = build_network(without_weights(spec), num_labels, pairs.num_views, sets).eval()
         _require_depths(spec, net)
+        if spec.training.feature_bank and (reason := why_images(spec, net)):
+            raise SpecError(f"{BANK_NEEDS}, got a network in which {reason}. Set it to 0.")
         images = torch.empty(2, pairs.num_views, 3, image_px, image_px)
         try:
             net(images)

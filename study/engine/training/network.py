@@ -104,6 +104,8 @@ def _assemble(
     if model.attention_at != "last" and last.name != "none":
         backbone.attend(lambda channels: build_attention(model.attention, channels), model.attention_at)
         last = Component(name="none")
+    if model.backbone.reduce:
+        backbone.reduce(model.backbone.reduce)
     context: Context = components.build("context", model.context, backbone.out_channels)
     channels = context.out_channels
     pooling: Pooling = components.build("pooling", model.pooling, channels)

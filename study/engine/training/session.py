@@ -1,25 +1,32 @@
 """What the training of one trial needs: its data, network and loss on a device."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
-from models.siamese import SiameseNet
+from models.siamese import FromFeatures, SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
+from study.data.cache import ImageCache
 from study.data.cohort import Cohort, open_cohort, with_generated_images
 from study.data.cutmix import CutMix
 from study.engine.training.checks import check_suits
-from study.engine.training.fit import use_bfloat16
+from study.engine.training.features import FeatureMaker, TrialFeatures, encode
+from study.engine.training.fit import TrainingBatches, use_bfloat16
 from study.engine.training.judge import judge_of
 from study.engine.training.network import Criterion, build_criterion, build_network, label_sets
+from study.engine.training.principal import set_components, spread
 from study.engine.training.workers import WorkerGroup
 from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
 from study.evidence.objective import Judge
 from study.evidence.predictions import NETWORK, Embeddings, Predictions
+from study.spec.study_file import FEATURES_GB
 from study.spec.trial_spec import TrialSpec
 
 EVALUATION_BATCH = 32
@@ -35,6 +42,8 @@ class TrainingSession:
         net: The network on the device.
         loss: The loss on the device.
         device: Device of network and loss.
+        features: What the frozen parts of the network give for all images; None where training and
+            evaluation work from images.
     """
 
     spec: TrialSpec
@@ -42,15 +51,25 @@ class TrainingSession:
     net: SiameseNet
     loss: Criterion
     device: torch.device
+    features: TrialFeatures | None
 
     @classmethod
-    def from_spec(cls, spec: TrialSpec, cache: Path, device: torch.device) -> Self:
+    def from_spec(
+        cls,
+        spec: TrialSpec,
+        cache: Path,
+        device: torch.device,
+        features_gb: float = FEATURES_GB,
+        encoding: Callable[[int, int], None] | None = None,
+    ) -> Self:
         """Opens the data, and builds network and loss with the seed of the trial.
 
         Args:
             spec: The trial.
             cache: Folder of all image caches.
             device: Device of network and loss.
+            features_gb: Gigabytes of disk that features of a frozen network may take.
+            encoding: Called with the samples done and their total while features are made.
 
         Raises:
             StudyError: The trial does not suit the data, or its components do not suit each other.
@@ -62,13 +81,22 @@ class TrainingSession:
         train_targets = torch.from_numpy(cohort.images_of("train").targets).float()
         net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(train_targets))
         loss = build_criterion(spec, net, train_targets)
-        return cls(
+        net = net.to(device).to(memory_format=torch.channels_last)
+        bfloat16 = use_bfloat16(spec.training.precision, device)
+        maker = FeatureMaker(
+            spec=spec, net=net, cohort=cohort, device=device, bfloat16=bfloat16, progress=encoding
+        )
+        session = cls(
             spec=spec,
             cohort=cohort,
-            net=net.to(device).to(memory_format=torch.channels_last),
+            net=net,
             loss=loss.to(device),
             device=device,
+            features=maker.open(features_gb),
         )
+        if net.backbone.components is not None:
+            set_components(net.backbone.components, session._maps(), whiten=spec.model.backbone.whiten)
+        return session
 
     @property
     def bfloat16(self) -> bool:
@@ -80,8 +108,19 @@ class TrainingSession:
         """Finds the value that epochs and trials are chosen by."""
         return judge_of(self.spec, self.cohort.pairs.kind, trains_head=self.loss.trains_head)
 
-    def training_batches(self, group: WorkerGroup) -> Batches:
-        """Augmented batches of the training split, drawn as the specification says."""
+    @property
+    def trained(self) -> nn.Module:
+        """The network as it takes what `training_batches` gives."""
+        return self.net if self.features is None else FromFeatures(self.net)
+
+    def training_batches(self, group: WorkerGroup) -> TrainingBatches:
+        """Batches of the training split, drawn as the specification says: of features where there are any."""
+        if self.features is None:
+            return self.image_batches(group)
+        return self.features.training_batches(self.cohort.rows("train"), group)
+
+    def image_batches(self, group: WorkerGroup) -> Batches:
+        """Augmented images of the training split, drawn as the specification says."""
         samples = self.cohort.images_of("train")
         data, training = self.spec.data, self.spec.training
         return Batches(
@@ -100,6 +139,27 @@ class TrainingSession:
             resident=True,
         )
 
+    def _maps(self) -> Iterator[Tensor]:
+        """Maps "n c h w" of training images as they are, before their principal components are taken."""
+        rows = spread(self.cohort.rows("train"))
+        if self.features is not None:
+            for features, *_ in self.features.evaluation_batches(rows, EVALUATION_BATCH, exchange=False):
+                yield features.flatten(0, 2)
+        else:
+            for images, *_ in self._plain_images(self.cohort.cache, rows):
+                yield encode(self.net, images, bfloat16=self.bfloat16).flatten(0, 2)
+
+    def _plain_images(self, images: ImageCache, rows: Int[np.ndarray, " n"]) -> Batches:
+        return Batches(
+            images,
+            rows,
+            batch_size=EVALUATION_BATCH,
+            device=self.device,
+            normalise=self.spec.data.normalise,
+            align=self.spec.data.align,
+            resident=True,
+        )
+
     def embed(self, split: str, net: SiameseNet | None = None, *, exchange: bool = False) -> EmbeddedSamples:
         """What the network in evaluation mode gives for every sample of a split.
 
@@ -108,19 +168,16 @@ class TrainingSession:
             net: Network to use; the session's own when left out.
             exchange: Whether to take the mirror image of each patient, with the eyes exchanged.
         """
+        net = net or self.net
+        if self.features is not None:
+            rows = self.cohort.rows(split)
+            kept = self.features.evaluation_batches(rows, EVALUATION_BATCH, exchange=exchange)
+            return embed(net, kept, self.device, bfloat16=self.bfloat16, from_features=True)
         samples = self.cohort.images_of(split)
-        batches = Batches(
-            samples.images,
-            samples.rows,
-            batch_size=EVALUATION_BATCH,
-            device=self.device,
-            normalise=self.spec.data.normalise,
-            align=self.spec.data.align,
-            resident=True,
-        )
+        batches = self._plain_images(samples.images, samples.rows)
         aligned = self.spec.data.align != "none"
         seen = with_eyes_exchanged(batches, aligned=aligned) if exchange else batches
-        return embed(net or self.net, seen, self.device, bfloat16=self.bfloat16)
+        return embed(net, seen, self.device, bfloat16=self.bfloat16)
 
     def predictions(self, trial: str, split: str, embedded: EmbeddedSamples) -> Predictions:
         """The predictions of the network's own head for a split, with the names of the samples.

@@ -96,11 +96,11 @@ def _run(
     if is_published(store, order.key):  # by a process that died before it could say so
         record = store.read("trial", [order.key]).iloc[0]
         return _complete(json.loads(record["objectives"]), record["collapsed"])
-    session = TrainingSession.from_spec(spec, site.cache_folder, device)
+    session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb)
     _require_same_data(session.cohort, site.split_of(order))
     progress = Progress(order.key, synthetic=session.cohort.pairs.synthetic)
     if order.trains:
-        net = wrap(session.net)
+        net = wrap(session.trained)
         if _train(net, session, progress, PendingOrders(store), site.time_limit_s, report, group):
             return EndMessage(Ending.PRUNED)
         session.net.load_state_dict(progress.weights)

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from models.siamese import FromFeatures
+
 Shared = TypeVar("Shared")
 
 
@@ -46,5 +48,6 @@ ALONE = WorkerGroup()
 
 
 def bare(net: nn.Module) -> nn.Module:
-    """The network inside a data-parallel wrapper, or the network itself."""
-    return net.module if isinstance(net, nn.parallel.DistributedDataParallel) else net
+    """The network inside its wrappers, for data parallelism and for training on features, or the network."""
+    net = net.module if isinstance(net, nn.parallel.DistributedDataParallel) else net
+    return net.net if isinstance(net, FromFeatures) else net

@@ -9,11 +9,12 @@ import torch
 import yaml
 
 from study import run
-from study.data.batches import MAX_RESIDENT
 from study.data.pairs import Pairs
+from study.data.resident import MAX_RESIDENT
 from study.data.source import open_dataset
 from study.engine.cluster import nodes
 from study.engine.forecast.capacity import Node
+from study.engine.forecast.features import Keeping
 from study.engine.forecast.forecast import (
     BESIDE_S,
     SPARE,
@@ -24,7 +25,7 @@ from study.engine.forecast.forecast import (
     trial_seconds,
 )
 from study.engine.forecast.preview import measured_share, preview
-from study.engine.forecast.probe import Probe, heaviest, measure, probe_key
+from study.engine.forecast.probe import FeatureProbe, Probe, heaviest, measure, probe_key
 from study.engine.training.fit import fit
 from study.spec.errors import ResourceError
 from study.spec.study_file import StudySpec
@@ -139,6 +140,50 @@ def test_a_probe_runs_the_real_training_steps(pairs: Pairs, monkeypatch: pytest.
     assert probe.host_bytes > 50 * 2**20
     assert (probe.device_bytes, probe.device_total) == (0, 0)
     assert probe.num_parameters > 100_000
+
+
+STILL = {"rotate_deg": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0}
+FROZEN: dict[str, Any] = {
+    "data": {**STUDY["data"], "augmentation": STILL},
+    "model": {"backbone": {"name": "tiny", "freeze": "all"}, "fusion": "casfm"},
+    "ablations": {},
+}
+
+
+def test_a_frozen_backbone_is_probed_from_images_and_from_features(pairs: Pairs) -> None:
+    trial = study(**FROZEN).corners()[0]
+    threads = torch.get_num_threads()
+    try:
+        (probe,) = measure([trial], pairs, threads=1)
+    finally:
+        torch.set_num_threads(threads)
+    assert probe.features is not None
+    assert min(probe.features.encode_s, probe.features.train_s, probe.features.embed_s) > 0
+    trained = study().corners()[0]
+    assert probe_key(trial)._replace(frozen="") == probe_key(trained)
+
+
+def test_trials_from_features_take_their_time_and_share_their_disk(pairs: Pairs) -> None:
+    fast = replace(PROBE, features=FeatureProbe(encode_s=0.5, train_s=0.001, embed_s=0.0002))
+    spec = study(**FROZEN)
+    trials = spec.corners()
+    assert len(trials) == 2  # two sizes of a batch share the features
+    found = forecast(spec, trials, pairs, {probe_key(f): fast for f in trials}, concurrent=1)
+    num_bytes = 2 * len(pairs) * 2 * 96 * 2 * 2 * 2  # turns, samples, views, channels, height, width, bytes
+    assert found.keeping.set_bytes == (num_bytes,)
+    assert found.keeping.making_s == pytest.approx(2 * len(pairs) * 0.5)
+    one = trial_seconds(trials[0], pairs, fast)
+    assert one == pytest.approx(0.1 * trial_seconds(trials[0], pairs, PROBE), rel=0.2, abs=BESIDE_S)
+    assert found.hours == pytest.approx((10 * one + found.keeping.making_s) / 3600)
+    rows = dict(found.rows())
+    assert "of features, " in rows["disk"]
+    assert "1 set of frozen backbones" in rows["features"]
+    with pytest.raises(ResourceError, match="must have room for"):
+        replace(found, cache_bytes=0, keeping=Keeping((2**60,))).require_fit(GIB, Path("/tmp"), "s3://b/r")
+    none = study(**FROZEN, resources={"features_gb": 0})
+    slow = forecast(none, trials, pairs, {probe_key(f): fast for f in trials}, concurrent=1)
+    assert slow.keeping.set_bytes == ()
+    assert slow.hours == pytest.approx(10 * trial_seconds(trials[0], pairs, PROBE) / 3600)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def cutmix(kind: str, **more: float) -> dict[str, Any]:
 
 LATE = {"backbone": "tiny", "fusion": "late"}
 EYES = {"supervision": "eyes"}
+FROZEN = {"backbone": {"name": "tiny", "freeze": "all"}}
 POWERSET = {"backbone": "tiny", "head": "powerset"}
 
 
@@ -97,6 +98,17 @@ POWERSET = {"backbone": "tiny", "head": "powerset"}
             PAIRS,
             "`eyes` needs `training.eye_weight` to be 0",
         ),
+        (
+            spec(training={"feature_bank": 8}),
+            PAIRS,
+            "`training.feature_bank`: needs a frozen backbone, and training images that are real, "
+            "got a trial in which no leading stage of the backbone is frozen. Set it to 0.",
+        ),
+        (
+            spec({"generated": {}}, training={"feature_bank": 8}, model=FROZEN),
+            GRADES,
+            "got a trial in which `data.generated` makes training images",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(trial: TrialSpec, pairs: Pairs, message: str) -> None:
@@ -117,6 +129,7 @@ def test_what_makes_no_sense_is_refused(trial: TrialSpec, pairs: Pairs, message:
         (spec(cutmix("same_label"), loss="focal"), PAIRS),
         (spec(cutmix("same_label"), training={"eye_weight": 0.5}), PAIRS),
         (spec(cutmix("same_label"), model=LATE, training=EYES), PAIRS),
+        (spec(cutmix("same_label"), training={"feature_bank": 8}, model=FROZEN), PAIRS),
         (spec(cutmix("same_label"), loss="focal", training={"eye_weight": 0.5}), SINGLES),
     ],
 )

@@ -84,7 +84,7 @@ def test_training_sees_aligned_eyes_after_all_other_changes(cache: Path) -> None
         session = TrainingSession.from_spec(
             TrialSpec.read({**ALL, "data": {**ALL["data"], "align": align}}), cache, CPU
         )
-        batches.append(next(iter(session.training_batches(WorkerGroup()))))
+        batches.append(next(iter(session.image_batches(WorkerGroup()))))
     plain, aligned = batches
     assert torch.equal(aligned.images, torch.stack([plain.images[:, 0], plain.images[:, 1].flip(-1)], dim=1))
     assert torch.equal(aligned.targets, plain.targets)
@@ -143,7 +143,7 @@ def test_a_training_never_shows_a_pixel_of_validation_or_test(kind: str, tmp_pat
     }
     spec = TrialSpec.read({"data": data, "model": {"backbone": "tiny"}})
     session = TrainingSession.from_spec(spec, tmp_path / "cache", CPU)
-    batches = session.training_batches(WorkerGroup())
+    batches = session.image_batches(WorkerGroup())
     seen: set[int] = set()
     mixed = 0
     for epoch in range(12):

@@ -154,6 +154,14 @@ def test_an_attention_stands_where_it_is_asked_for() -> None:
             PAIRS,
             r"`backbone.freeze`: must be none, all, or up to",
         ),
+        (
+            {
+                "model": {"backbone": {"name": "timm/resnet10t", "freeze": 2}},
+                "training": {"feature_bank": 8},
+            },
+            PAIRS,
+            r"`training.feature_bank`: .* no leading part of the network is frozen whole",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_training(
