@@ -21,7 +21,7 @@ from study.engine.training.fit import fit
 from study.engine.training.scoring import score_splits
 from study.engine.training.session import TrainingSession
 from study.engine.training.workers import ALONE
-from study.spec.study_file import FEATURES_GB
+from study.spec.resources import FEATURES_GB
 from study.spec.trial_spec import TrialSpec
 
 NETWORKS: dict[str, dict[str, Any]] = {

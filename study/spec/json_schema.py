@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from study.spec import components
 from study.spec.holes import HOLE_KEYS
-from study.spec.study_file import SHARED_KEYS, StudySpec
+from study.spec.sharing import SHARED_KEYS
+from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 
 Schema: TypeAlias = dict[str, Any]

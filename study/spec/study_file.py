@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import reduce
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -16,54 +15,14 @@ from study.spec.grid import combinations, grid_size
 from study.spec.holes import Hole, Plain, Preset, Scalar, corners, fill, find_holes
 from study.spec.holes import Sampler as HoleSampler
 from study.spec.reading import override
+from study.spec.resources import ResourcesSpec
 from study.spec.searching import SearchSpec, check_search, enqueued_params
 from study.spec.section import Section
+from study.spec.sharing import SHARED_KEYS, refuse_holes, require_shared, shared_values
 from study.spec.trial_spec import TrialSpec
 
-_SHARED_DATA_KEYS = ("dataset", "root", "phantom_patients", "unit", "split", "missing_eye", "on_bad_image")
-SHARED_KEYS = (
-    *(f"data.{key}" for key in _SHARED_DATA_KEYS),
-    *("task", "heads", "objective", "more_objectives", "thresholds", "weights"),
-)
-"""Dotted keys of the template that all trials of a study share."""
-ONE_EYE_HINT = (
-    "A network that sees one eye at a time stands beside the others with `model.fusion: late` and "
-    "`training.supervision: eyes`."
-)
 PATH_KEYS = ("template.data.root", "template.data.split.file")
 """Keys of the identity that say where something lies; what lies there is compared instead."""
-FEATURES_GB = 20.0
-"""Gigabytes that the features of a trial may take, where the study says nothing."""
-
-
-class ResourcesSpec(Section):
-    """What a trial gets and where Ray is.
-
-    None of this changes a result, except that it can end a trial or divide its batches.
-
-    Attributes:
-        address: `local` starts Ray on this machine, `auto` or `host:port` joins a cluster.
-        workers: number of devices of one trial; above 1 they train it together (DDP).
-        cpus_per_worker: number of CPU cores of one worker; null shares the machine's cores between the
-            concurrent trials.
-        gpus_per_worker: number of GPUs of one worker, which may be a fraction; null takes one where the
-            cluster has any.
-        concurrent: number of trials at a time; null for as many as fit.
-        time_limit_s: seconds after which a trial is ended as failed; null for no limit.
-        on_out_of_memory: `halve` tries a trial again with its batches worked on in halves, whose gradients
-            are added; `fail` ends it as failed.
-        features_gb: gigabytes of each machine's disk that the features of a frozen backbone may take, for a
-            trial; one that needs more runs the backbone in every epoch. 0 keeps no features.
-    """
-
-    address: str = "local"
-    workers: Annotated[int, Field(ge=1)] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0)] | None = None
-    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
-    concurrent: Annotated[int, Field(ge=1)] | None = None
-    time_limit_s: Annotated[float, Field(gt=0)] | None = None
-    on_out_of_memory: Literal["halve", "fail"] = "halve"
-    features_gb: Annotated[float, Field(ge=0)] = FEATURES_GB
 
 
 class StudySpec(Section):
@@ -106,7 +65,7 @@ class StudySpec(Section):
             raise SpecError(f"`{key}`: unknown key. {suggest(str(key), known)}")
         template = {key: value for key, value in data.items() if key in in_template}
         outside = {key: value for key, value in data.items() if key not in in_template}
-        _refuse_holes(outside, template)
+        refuse_holes(outside, template)
         check_bundles(template, SHARED_KEYS)
         tables = outside.get("ablations")
         if isinstance(tables, Mapping):  # a profile leaves a table out by null
@@ -121,18 +80,12 @@ class StudySpec(Section):
     def _check_search_and_variants(self) -> None:
         num_objectives = 1 + len(self.corners()[0].more_objectives)
         check_search(self.search, self.template, self.holes(), num_objectives, self.resources.concurrent)
-        shared = _shared_values(self.preset({}))
+        shared = shared_values(self.preset({}))
         for table, ablation in self.ablations.items():
-            for variant, settings in ablation.variants.items():
-                for key in settings:
-                    if key.startswith(SHARED_KEYS):
-                        raise SpecError(
-                            f"`ablations.{table}.variants.{variant}.{key}`: must not be set for a variant, "
-                            "since all trials share it. Set it outside, or run another study."
-                        )
+            for variant in ablation.variants:
                 try:
                     trial = self.variant(table, variant, ablation.seeds[0], {})
-                    _require_shared(shared, _shared_values(trial))
+                    require_shared(shared, shared_values(trial))
                 except SpecError as error:
                     raise SpecError(f"`ablations.{table}.variants.{variant}`: {error}") from None
             self._check_tuning(table, ablation)
@@ -282,45 +235,6 @@ class StudySpec(Section):
             kept["search"]["concurrent"] = self.resources.concurrent
         flat = _flat(json.loads(json.dumps(kept, default=str)))
         return {key: value for key, value in flat.items() if key not in PATH_KEYS}
-
-
-def _shared_values(trial: TrialSpec) -> dict[str, object]:
-    """What all trials of a study share, by dotted key."""
-    return {key: reduce(getattr, key.split("."), trial) for key in SHARED_KEYS}
-
-
-def _require_shared(study: Mapping[str, object], variant: Mapping[str, object]) -> None:
-    """Passes where a variant differs from the study in nothing that makes their numbers comparable.
-
-    Raises:
-        SpecError: It differs.
-    """
-    for key, value in study.items():
-        if variant[key] == value:
-            continue
-        hint = ONE_EYE_HINT if key == "data.unit" else ""
-        raise SpecError(
-            f"`{key}`: must be that of the study, whose trials are compared on the same patients by the same "
-            f"measures, got another one. {hint or 'Set it for the whole study, or write a study of its own.'}"
-        )
-
-
-def _refuse_holes(outside: Mapping[str, Plain], template: Mapping[str, Plain]) -> None:
-    """A hole may stand only where a trial can differ from another on the same data and split."""
-    shared = {key: value for key, value in outside.items() if key not in ("profiles", "ablations")}
-    holes = dict(find_holes(template))
-    places = [*dict(find_holes(shared)), *(path for path in holes if path.startswith(SHARED_KEYS))]
-    if places:
-        raise SpecError(
-            f"`{places[0]}`: must be one value, since all trials share it, got a hole. "
-            "Holes may stand in model, loss, optimiser, training and the image settings of data."
-        )
-    for path, hole in holes.items():
-        if "data.generated." in path and hole.choices is None and not path.endswith(".share"):
-            raise SpecError(
-                f"`{path}`: must be one value or a list of choices, since generators are trained anew for "
-                "each, got a range. Write {type: categorical, choices: [...]}."
-            )
 
 
 def _flat(value: Plain, where: str = "") -> dict[str, Plain]:

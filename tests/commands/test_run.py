@@ -104,15 +104,19 @@ def test_a_small_study_runs_from_its_file_to_its_report(
     assert run.main([path, "--set", "training.batch_size=8"]) == 2
     assert "training.batch_size" in capsys.readouterr().err
 
-    assert predict.main([str(tmp_path / "runs" / "small"), "--data", "odir5k"]) == 0
+    _apply(tmp_path / "runs" / "small", odir(tmp_path / "odir", 8) / "Training Images", capsys)
+
+
+def _apply(run_folder: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The chosen trial on the study's own data, and on a patient that it has never seen."""
+    assert predict.main([str(run_folder), "--data", "odir5k"]) == 0
     assert "macro_average_precision" in capsys.readouterr().out
-    images = odir(tmp_path / "odir", 8) / "Training Images"
     pair = ["--left", str(images / "1_left.jpg"), "--right", str(images / "1_right.jpg")]
-    assert predict.main([str(tmp_path / "runs" / "small"), *pair, "--similar", "5"]) == 0
+    assert predict.main([str(run_folder), *pair, "--similar", "5"]) == 0
     said = capsys.readouterr().out
     assert "probability" in said
     assert "Most similar training samples" in said
-    assert (tmp_path / "runs" / "small" / "predictions" / "1_left.similar.png").is_file()
+    assert (run_folder / "predictions" / "1_left.similar.png").is_file()
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:

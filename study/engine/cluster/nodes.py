@@ -16,7 +16,7 @@ from study.data.pairs import Pairs
 from study.engine.cluster.connection import Say, alive, wait_until
 from study.engine.forecast.capacity import Node, Slots, arrange, this_machine
 from study.engine.forecast.probe import Measure, Probe, measure, measure_apart
-from study.spec.study_file import ResourcesSpec
+from study.spec.resources import ResourcesSpec
 from study.spec.trial_spec import TrialSpec
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves the cluster file on the head

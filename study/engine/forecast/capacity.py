@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from study.spec.errors import ClusterError
-from study.spec.study_file import ResourcesSpec
+from study.spec.resources import ResourcesSpec
 
 CPU_OF_DRIVER = 0.1  # a trial of several workers has a small process of its own beside them
 

@@ -23,7 +23,8 @@ from study.engine.forecast.generators import (
 from study.engine.forecast.probe import FeatureProbe, Probe, ProbeKey, probe_key
 from study.engine.training.feature_plan import plan_features
 from study.spec.errors import ResourceError
-from study.spec.study_file import FEATURES_GB, StudySpec
+from study.spec.resources import FEATURES_GB
+from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import duration_text, size_text
 

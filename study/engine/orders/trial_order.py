@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from study.evidence.records import Outcome, Role, State, TrialRecord
 from study.spec.holes import Scalar
-from study.spec.study_file import FEATURES_GB
+from study.spec.resources import FEATURES_GB
 from study.spec.trial_spec import TrialSpec
 
 

@@ -15,7 +15,7 @@ from study.engine.training.feature_plan import (
     why_images_by_file,
 )
 from study.engine.training.session import TrainingSession
-from study.spec.study_file import ResourcesSpec
+from study.spec.resources import ResourcesSpec
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import size_text
 

@@ -26,7 +26,7 @@ from study.engine.training.workers import WorkerGroup
 from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
 from study.evidence.objective import Judge
 from study.evidence.predictions import NETWORK, Embeddings, Predictions
-from study.spec.study_file import FEATURES_GB
+from study.spec.resources import FEATURES_GB
 from study.spec.trial_spec import TrialSpec
 
 EVALUATION_BATCH = 32

@@ -6,7 +6,7 @@ import pytest
 
 from study.engine.forecast.capacity import Node, arrange, trials_on
 from study.spec.errors import ClusterError
-from study.spec.study_file import ResourcesSpec
+from study.spec.resources import ResourcesSpec
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from study.engine.start.keeping import run_frozen_backbones
 from study.engine.start.start import open_store, start
 from study.spec.errors import ResourceError
 from study.spec.resolve import resolve
-from study.spec.study_file import ResourcesSpec, StudySpec
+from study.spec.resources import ResourcesSpec
+from study.spec.study_file import StudySpec
 
 STILL = {"rotate_deg": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0}
 STUDY: dict[str, Any] = {
