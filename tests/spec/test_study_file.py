@@ -86,7 +86,7 @@ def test_a_trial_is_read_back_as_it_was_written() -> None:
         ),
         (
             {"ablations.t": {"variants": {"a": {"thresholds": "half"}}}},
-            r"`ablations.t.variants.a.thresholds`: must not be set for a variant, since all trials share it",
+            r"`ablations.t.variants.a`: `thresholds`: must be that of the study",
         ),
     ],
 )
