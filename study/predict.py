@@ -16,6 +16,7 @@ from study.command import run_command
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.applying.apply import chosen_trial, pair_of_files, predict, thresholds_of, with_labels
+from study.engine.applying.ensemble import chosen_ensemble, predict_by_members
 from study.evidence.arrow_tables import list_column
 from study.evidence.decisions import decide
 from study.evidence.metrics import metric_values, metrics_of
@@ -47,7 +48,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m study.predict", description="Apply a run's chosen trial to new samples."
     )
     cli.add_argument("run", metavar="RUN", help="folder or URI of a run")
-    cli.add_argument("--trial", help="a trial's key; left out, the search's best")
+    which = cli.add_mutually_exclusive_group()
+    which.add_argument("--trial", help="a trial's key; left out, the search's best")
+    which.add_argument(
+        "--ensemble", action="store_true", help="the run's ensemble, whose members need their weights"
+    )
     cli.add_argument(
         "--data", help="a data set, by name or as YAML, for instance '{name: table, labels: []}'"
     )
@@ -73,7 +78,11 @@ def _parser() -> argparse.ArgumentParser:
 def _predict(args: argparse.Namespace, console: Console) -> int:
     store = Store(args.run)
     study = store.read_study()
-    trial = chosen_trial(store, args.trial)
+    trial, members = chosen_ensemble(store) if args.ensemble else (chosen_trial(store, args.trial), {})
+    if args.ensemble and args.similar is not None:
+        raise SpecError(
+            "`--similar`: needs the embedding of one trial, got --ensemble. Leave one of them out."
+        )
     labels = tuple(study["labels"])
     known = None if args.similar is None else cases_to_search(store, trial.key, args.similar)
     pairs = with_labels(_pairs(args, trial.spec, study["kind"], labels), labels)
@@ -82,12 +91,15 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
             f"`--data`: must have {study['num_views']} images of each sample, as the run's data have, "
             f"got {pairs.num_views}. Name another data set."
         )
-    predictions, embeddings, pairs = predict(store, trial, pairs, CACHE)
+    if members:
+        predictions, pairs = predict_by_members(store, trial, members, pairs, CACHE)
+    else:
+        predictions, embeddings, pairs = predict(store, trial, pairs, CACHE)
     thresholds = np.broadcast_to(thresholds_of(store, trial, pairs.kind), len(labels))
     decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
-    for line in _cautions(store, trial.key, pairs):
+    for line in _cautions(store, next(iter(members), trial.key), pairs):
         console.print(line)
     for reason, names in pairs.skipped.items():
         console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
