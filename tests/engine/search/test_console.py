@@ -47,4 +47,4 @@ def test_a_collapsed_trial_says_so_beside_its_configuration(tmp_path: Path) -> N
     live.ended(order, State.COMPLETE, [0.1], "collapsed: not better than the class prior", [])
     line = shown.getvalue()
     assert "complete" in line
-    assert "collapsed: not better than the class prior, lr " in line
+    assert "collapsed: not better than the class prior, attention none, lr " in line
