@@ -13,7 +13,9 @@ import torch
 from study import heatmaps, report
 from study.engine.applying import heatmap_run as engine
 from study.evidence.heatmap_tables import ATTENTION, GRAD_CAM, HeatMaps, read_heatmaps
+from study.evidence.predictions import predictions_of
 from study.evidence.records import Role
+from study.evidence.score import tuned_thresholds
 from study.evidence.store import WEIGHTS, Store
 from study.spec.trial_spec import TrialSpec
 from tests.engine.one_trial import order_of, train_whole
@@ -79,11 +81,14 @@ def stored(run: Path) -> HeatMaps:
 
 
 def require_stored_scores(run: Path, key: str, head: str, samples: pd.DataFrame) -> None:
-    """The scores that are shown are those that the trial's head gave."""
-    stored = Store(run).read("predictions", [key], filters={"split": "test", "head": head})
-    scores = dict(zip(stored["sample"], stored["score"], strict=True))
-    for sample, score in zip(samples["sample"], samples["score"], strict=True):
+    """The scores that are shown are those that the trial's head gave, decided at its own thresholds."""
+    table = Store(run).read_table("predictions", [key], filters={"head": head})
+    val, test = sorted(predictions_of(table), key=lambda part: part.split, reverse=True)
+    scores = dict(zip(test.sample, test.score, strict=True))
+    thresholds = tuned_thresholds(val, "f1")
+    for sample, score, decided in samples[["sample", "score", "decided"]].itertuples(index=False):
         assert np.array_equal(score, scores[sample])
+        assert np.array_equal(decided, scores[sample] > thresholds)
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

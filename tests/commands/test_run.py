@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import openpyxl
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
 
 from study import predict, run
 from study.evidence.case_pictures import read_pictures
+from study.evidence.predictions import predictions_of
+from study.evidence.score import tuned_thresholds
 from study.evidence.store import Store
 
 STUDY: dict[str, Any] = {
@@ -110,13 +113,37 @@ def test_a_small_study_runs_from_its_file_to_its_report(
 def _apply(run_folder: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The chosen trial on the study's own data, and on a patient that it has never seen."""
     assert predict.main([str(run_folder), "--data", "odir5k"]) == 0
-    assert "macro_average_precision" in capsys.readouterr().out
+    require_decided(run_folder, capsys.readouterr().out)
     pair = ["--left", str(images / "1_left.jpg"), "--right", str(images / "1_right.jpg")]
     assert predict.main([str(run_folder), *pair, "--similar", "5"]) == 0
     said = capsys.readouterr().out
-    assert "probability" in said
+    require_one_patient(said)
     assert "Most similar training samples" in said
     assert (run_folder / "predictions" / "1_left.similar.png").is_file()
+
+
+def require_one_patient(said: str) -> None:
+    """Each label has its probability, its threshold and what follows from them."""
+    words = said.partition("probability")[2].split()
+    rows = np.array(words[2:34]).reshape(8, 4)
+    assert words[:2] == ["threshold", "decided"]
+    assert sorted(rows[:, 0]) == sorted("NDGCAHMO")
+    for _, score, threshold, decided in rows:
+        assert score == threshold or (float(score) > float(threshold)) == (decided == "yes")
+
+
+def require_decided(folder: Path, said: str) -> None:
+    """What is written is decided at the trial's own thresholds, and so is the printed exact match."""
+    assert "decided at thresholds chosen for each label on validation (greatest F1)" in said
+    store, key = Store(folder), said.split(",")[0]
+    written = pq.read_table(folder / "predictions" / "phantom.parquet")
+    head = written["head"][0].as_py()
+    (val,) = predictions_of(store.read_table("predictions", [key], filters={"split": "val", "head": head}))
+    thresholds = tuned_thresholds(val, "f1")
+    called = np.stack(written["score"].to_numpy()) > thresholds
+    assert (np.stack(written["decided"].to_numpy()) == called).all()
+    exact = (called == (np.stack(written["target"].to_numpy()) > 0)).all(axis=1).mean()
+    assert f"exact_match {exact:.3f}" in " ".join(said.split())
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:

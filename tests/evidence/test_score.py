@@ -62,15 +62,15 @@ def test_the_rule_of_the_study_decides_the_tuned_rows(rule: ThresholdRule) -> No
 
 def test_the_class_prior_is_decided_at_its_own_thresholds() -> None:
     """Its best F1 on validation calls every label; at one half it calls none that is rare."""
-    target = fake_predictions(split="test").target
-    names = [f"p{i}" for i in range(len(target))]
+    samples = fake_predictions(split="test")
+    target = samples.target
     splits = [
         prior_predictions(
             trial="baseline-prior",
             train_target=target,
             split=split,
-            sample=names,
-            patient=names,
+            sample=samples.sample,
+            patient=samples.patient,
             target=target,
             synthetic=False,
         )

@@ -61,13 +61,13 @@ class FakeRun:
         synthetic: bool = False,
         kind: LabelKind = "multilabel",
         seed: int = 0,
-        thresholds: ThresholdRule = "f1",
     ) -> None:
         self.store = Store(folder)
         self._fitted: FittedHeads | None = None
         self.folder, self.patients, self.synthetic, self.kind = folder, patients, synthetic, kind
-        self.labels, self.thresholds = LABELS[kind], thresholds
+        self.labels = LABELS[kind]
         self.objective = DEFAULT_OBJECTIVE[kind]
+        self.thresholds: ThresholdRule = "f1"
         self.random = np.random.default_rng(seed)
         self.truth = {split: self._truth(patients) for split in ("train", "val", "test")}
         self.noise = {split: self.random.normal(size=(patients, len(self.labels))) for split in self.truth}
@@ -175,9 +175,8 @@ class FakeRun:
             score["value"]
             for score in scores
             if score["split"] == "val" and score["metric"] == self.objective and not score["label"]
-            if score["decision"] != "half"
         ]
-        value = float(values[0] if values else 0.3)
+        value = float(values[-1] if values else 0.3)  # the first is that at one half, if any
         head = predicted[0].head if state == "complete" else ""
         trial = {**self._trial_row(key), "role": role, "state": state, "value": value, "head": head, **row}
         tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, value), "scores": scores}
@@ -240,9 +239,8 @@ class FakeRun:
         """Nearest neighbours on those embeddings; computed once, since they never change."""
         if self._fitted is None:
             train, *queries = self.embeddings(key)
-            self._fitted = fit_heads(
-                train, queries, self.kind, self.labels, ("knn",), self.objective, self.thresholds
-            )
+            rules = self.objective, self.thresholds
+            self._fitted = fit_heads(train, queries, self.kind, self.labels, ("knn",), *rules)
         found = self._fitted
         neighbours = found.neighbours.set_column(0, "trial", pa.repeat(pa.scalar(key), len(found.neighbours)))
         rows = [{**row, "trial": key} for row in found.scores]
@@ -268,10 +266,7 @@ class FakeRun:
 def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **options: Any) -> Path:
     """A whole run: a search with every outcome, an ablation with two seeds each, and both baselines."""
     run = FakeRun(folder, **options)
-    if hostile:
-        run.study(title=HOSTILE, profile_changes=json.dumps({HOSTILE: HOSTILE}))
-    else:
-        run.study()
+    run.study(**{"title": HOSTILE, "profile_changes": json.dumps({HOSTILE: HOSTILE})} if hostile else {})
     _search(run, num_search, hostile=hostile)
     for variant, strength in TABLE3.items():
         for seed in (0, 1):

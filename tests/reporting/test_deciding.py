@@ -31,8 +31,8 @@ class Uncalibrated(FakeRun):
 
 def uncalibrated(folder: Path, rule: ThresholdRule, objective: str = "macro_average_precision") -> Run:
     """A search of two trials, an ablation of two variants and both baselines."""
-    fake = Uncalibrated(folder, patients=60, thresholds=rule)
-    fake.objective = objective
+    fake = Uncalibrated(folder, patients=60)
+    fake.objective, fake.thresholds = objective, rule
     fake.study(ablations="{}")
     for number, strength in enumerate((0.6, 1.5)):
         key = f"search-{number:05d}"

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.evidence.score import tuned_thresholds
 from study.reporting.assembly import build_tables
+from study.reporting.deciding import decided
 from study.reporting.page import SECTIONS
 from study.reporting.papers import published_names
 from study.reporting.registry import build_table, section_of, table_entries, table_names
@@ -240,11 +240,9 @@ def test_errors_are_the_greatest_losses_first(run: Run) -> None:
     table = build("errors", run)
     losses = [value(table, row.key, "loss").value for row in table.rows]
     assert losses == sorted(losses, reverse=True)
-    found, val = (run.predictions(str(run.best), split=split) for split in ("test", "val"))
-    assert found is not None
-    assert val is not None
-    wrong = ((found.score > tuned_thresholds(val, "f1")) != (found.target > 0)).any(axis=1)
-    assert f"{wrong.sum()} of 50 samples have at least one wrong label, decided at thr" in table.caption
+    judged = decided(run, str(run.best))
+    assert judged is not None
+    found, wrong = judged.predictions, (judged.decision != (judged.predictions.target > 0)).any(axis=1)
     assert len(losses) == min(24, wrong.sum())
     assert {row.key for row in table.rows} <= set(np.array(found.sample)[wrong])
     first = list(found.sample).index(table.rows[0].key)
