@@ -104,7 +104,8 @@ def _at_setting(run: Run, found: RowTrials, rule: NeighbourRule, key: str) -> Ro
     head, setting = HEAD_OF_TIES[rule.ties], rule.setting(key)
     if any(run.predictions(trial, head=head, setting=setting) is None for trial in found.trials):
         return RowTrials(status=Text("no embeddings, or too few training samples for K", quiet=True))
-    return replace(found, head=head, setting=setting)
+    words = ", ".join(filter(None, (setting, _mean(found.trials))))
+    return replace(found, head=head, setting=setting, words=words)
 
 
 def _chosen_setting(run: Run, trial: str, head: str) -> str:
@@ -122,9 +123,14 @@ def of_variant(run: Run, ablation: str, variant: str) -> RowTrials:
     lost = f"{num_lost} of {len(trials)} seeds or folds failed and are left out."
     return RowTrials(
         trials=tuple(map(str, complete.index)),
-        words=f"mean of {len(complete)}" if len(complete) > 1 else "",
+        words=_mean(list(complete.index)),
         notes=(lost,) if num_lost else (),
     )
+
+
+def _mean(trials: Sequence[str]) -> str:
+    """How many trainings a number is the mean of; empty for a single one."""
+    return f"mean of {len(trials)}" if len(trials) > 1 else ""
 
 
 def _of_baseline(run: Run, paper: PaperTable, key: str) -> RowTrials:

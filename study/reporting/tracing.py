@@ -94,7 +94,7 @@ def explain_origin(run: Run, origin: Origin) -> list[str]:
 def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
     row = run.trials.loc[trial]
     head = origin.head or run.own_head(trial)
-    head_words, file = head_name(head, origin.setting), "predictions"
+    head_words, file = head_name(head, origin.setting), "embeddings" if origin.setting else "predictions"
     if is_retrieval(origin.measure):
         head_words, file = RETRIEVAL, "embeddings"
     found = run.predictions(trial, split=origin.split, head=head, setting=origin.setting)
