@@ -9,6 +9,7 @@ import io
 import re
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any, Protocol
 
 import matplotlib
@@ -102,6 +103,11 @@ class Drawing:
 def sheet(width: float = WIDTH, height: float = 2.6) -> Figure:
     """An empty drawing of that size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def in_lines(words: str, letters: int) -> list[str]:
+    """The words in lines of so many letters, broken after blanks and underscores where that is possible."""
+    return [line.replace("_ ", "_") for line in wrap(words.replace("_", "_ "), letters)]
 
 
 def draw(name: str, run: Run) -> Drawing | None:

@@ -195,12 +195,12 @@ def _caption(run: Run, paper: PaperTable) -> str:
 
 def _neighbours(rule: NeighbourRule) -> str:
     """How the neighbours of ours are found, and what the line beside them is."""
-    number = f"{rule.k} nearest neighbours" if rule.k else "as many nearest neighbours as the row says"
+    number = f"the {rule.k} nearest" if rule.k else "as many of the nearest as the row says"
     ties = {"first": "the first class wins", "distance": "the smaller summed distance wins"}[rule.ties]
     return (
-        f"Where nearest neighbours decide, ours are {number} by {rule.distance} distance with {rule.votes} "
-        f"votes; of equal votes {ties}. The line “K chosen” has the number, distance and votes that were "
-        "best on validation."
+        f"Where the paper decides by nearest neighbours, ours are {number}, by {rule.distance} distance with "
+        f"{rule.votes} votes; of equal votes {ties}. The line “K chosen” has the number, distance and votes "
+        "that were best on validation."
     )
 
 

@@ -115,7 +115,8 @@ def _at_setting(run: Run, found: RowTrials, rule: NeighbourRule, key: str) -> Ro
     head, setting = HEAD_OF_TIES[rule.ties], rule.setting(key)
     if any(run.predictions(trial, head=head, setting=setting) is None for trial in found.trials):
         return RowTrials(status=Text("no embeddings, or too few training samples for K", quiet=True))
-    return replace(found, head=head, setting=setting)
+    words = ", ".join(filter(None, (setting, _mean(found.trials))))
+    return replace(found, head=head, setting=setting, words=words)
 
 
 def _chosen_setting(run: Run, trial: str, head: str) -> str:
@@ -131,12 +132,17 @@ def of_variant(run: Run, ablation: str, variant: str) -> RowTrials:
         return RowTrials(status=NOT_RUN if trials.empty else failed(trials))
     num_lost = len(trials) - len(complete)
     lost = f"{num_lost} of {len(trials)} seeds or folds failed and are left out."
-    mean = f"mean of {len(complete)}" if len(complete) > 1 else ""
+    words = _mean(list(complete.index)), tuned_choice(run, str(complete.index[0]))
     return RowTrials(
         trials=tuple(map(str, complete.index)),
-        words=", ".join(filter(None, (mean, tuned_choice(run, str(complete.index[0]))))),
+        words=", ".join(filter(None, words)),
         notes=(lost,) if num_lost else (),
     )
+
+
+def _mean(trials: Sequence[str]) -> str:
+    """How many trainings a number is the mean of; empty for a single one."""
+    return f"mean of {len(trials)}" if len(trials) > 1 else ""
 
 
 def _of_baseline(run: Run, paper: PaperTable, key: str) -> RowTrials:

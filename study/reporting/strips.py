@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from study.reporting.figure import GREY, INK
+from study.reporting.figure import GREY, INK, in_lines
 from study.reporting.overlays import GAP, Canvas, Photo, RunHeatMaps, heat_over
 
 MAP_SIZE = 0.62  # inches
@@ -38,7 +37,7 @@ class HeatMap:
     @property
     def lines(self) -> list[str]:
         """The title in lines."""
-        return wrap(self.title, LETTERS_PER_LINE)
+        return in_lines(self.title, LETTERS_PER_LINE)
 
 
 @dataclass(frozen=True, eq=False)

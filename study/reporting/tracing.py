@@ -106,7 +106,7 @@ def _decisions(run: Run, origin: Origin) -> str:
 def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
     row = run.trials.loc[trial]
     head = origin.head or run.own_head(trial)
-    head_words, file = head_name(head, origin.setting), "predictions"
+    head_words, file = head_name(head, origin.setting), "embeddings" if origin.setting else "predictions"
     if is_retrieval(origin.measure):
         head_words, file = RETRIEVAL, "embeddings"
     found = estimates_of(run).predictions(origin, trial)

@@ -9,6 +9,7 @@ STRENGTHS = {
     "svkma_figure16": {"svk": 0.4, "svk_ma": 0.8},
     "svkma_table8": {"vgg16": 0.5, "svk_ma": 0.8, "mine": 0.6},
 }
+SPEC = {"data": {"dataset": "phantom"}, "model": {"backbone": "tiny"}}
 BY_OWN_HEAD = ("vgg16", "mine")  # trained as plain classifiers
 
 
@@ -17,7 +18,8 @@ def svk_run(folder: Path, *, patients: int = 40) -> Path:
     run = FakeRun(folder, kind="classes", patients=patients)
     run.study(ablations=json.dumps({table: list(rows) for table, rows in STRENGTHS.items()}))
     for i in range(4):
-        run.trial(f"search-{i:05d}", run.predictions(f"search-{i:05d}", 1.0), number=i)
+        key = f"search-{i:05d}"
+        run.trial(key, run.predictions(key, 1.0), number=i, spec=json.dumps(SPEC))
     for table, rows in STRENGTHS.items():
         for variant, strength in rows.items():
             for seed in (1, 0):
@@ -31,5 +33,6 @@ def svk_run(folder: Path, *, patients: int = 40) -> Path:
                     variant=variant,
                     seed=seed,
                     head=head,
+                    spec=json.dumps(SPEC),
                 )
     return folder

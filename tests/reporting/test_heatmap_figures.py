@@ -3,18 +3,21 @@
 import io
 import subprocess
 import sys
-from itertools import product
+from dataclasses import replace
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from study.evidence.heatmap_tables import ATTENTION, GRAD_CAM, write_heatmaps
 from study.reporting.assembly import build_report, figure_names, files
 from study.reporting.figure import draw
-from study.reporting.overlays import FIGURES, heat_over, heatmaps_of, share_words
+from study.reporting.overlays import FIGURES, RunHeatMaps, heat_over, heatmaps_of, share_words
 from study.reporting.run import Run, load_run
 from study.reporting.strips import some_samples
 from study.spec import components
@@ -116,6 +119,32 @@ def test_some_samples_are_half_right_and_half_wrong(shown: Run) -> None:
         False,
     ]
     assert [heatmaps.is_right(TRIALS[1], sample) for sample in some_samples(heatmaps)] == [True] * 4
+
+
+def test_seven_networks_stand_side_by_side_each_with_its_own_line(tmp_path: Path) -> None:
+    run = load_run(str(fake_run(tmp_path / "single", num_search=3, patients=20)))
+    stored(run, num_views=1)
+    heatmaps = heatmaps_of(run)
+    assert heatmaps is not None
+    maps, names = heatmaps.maps, [f"a_rather_long_name_{i}" for i in range(7)]
+
+    def seven(table: pd.DataFrame) -> pd.DataFrame:
+        first = table[table["trial"] == TRIALS[0]]
+        return pd.concat([first.assign(trial=name) for name in names], ignore_index=True)
+
+    many = replace(maps, samples=seven(maps.samples), maps=seven(maps.maps), checks=seven(maps.checks))
+    data = RunHeatMaps(many, heatmaps.labels, {name: name for name in names})
+    (checks, _) = components.load("figure", "heatmaps_check")().draw(data).axes
+    lines = [line for line in checks.lines if len(line.get_xdata()) > 2]
+    looks = {(line.get_color(), line.get_linestyle()) for line in lines}
+    assert [line.get_label() for line in lines] == names
+    assert len(looks) == 7
+    figure = components.load("figure", "heatmaps_samples")().draw(data)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    words = [text for text in figure.axes[0].texts if text.get_text() in names]
+    places = [text.get_window_extent(renderer) for text in words]
+    assert len(words) == 7
+    assert all(left.x1 < right.x0 for left, right in pairwise(places))
 
 
 def test_the_check_warns_of_maps_that_stay(shown: Run, tmp_path: Path) -> None:

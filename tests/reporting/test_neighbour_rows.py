@@ -50,7 +50,8 @@ def test_a_row_is_decided_by_two_neighbours_and_shows_the_chosen_ones_beside_it(
     assert value(table, "svk_ma.chosen").value == pytest.approx(sum(chosen) / 2)
     setting = next(choice.setting for choice in run.heads(SVK_MA) if choice.head == "knn")
     assert table.cell("svk_ma.chosen", "line").text == f"ours, K chosen: {setting}"
-    assert any("2 nearest neighbours by euclidean distance with uniform votes" in r for r in table.remarks)
+    assert table.cell("svk_ma", "line").text == f"ours, {RULE}, mean of 2"
+    assert any("the 2 nearest, by euclidean distance with uniform votes" in r for r in table.remarks)
     assert next(row.key for row in table.rows if row.key.startswith("svk.")) == "svk.chosen"
 
 
@@ -74,6 +75,7 @@ def test_the_tables_of_k_and_of_classifiers_stand_on_the_papers_network(run: Run
         expected = accuracy(run, SVK_MA, f"k={k}, euclidean, uniform")
         assert value(neighbours, f"k{k}").value == pytest.approx(expected)
     assert value(heads, "knn").value == value(neighbours, "k2").value
+    assert heads.cell("knn", "line").text == f"ours, {RULE}"
     assert heads.cell("svm", "line").text == "ours: not run"
     for table in (neighbours, heads):
         assert (

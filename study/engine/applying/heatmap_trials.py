@@ -1,9 +1,11 @@
 """The trials whose heat maps are shown side by side."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool
 
 from study.engine.applying.apply import ChosenTrial, chosen_trial, stored_predictions, thresholds_of
@@ -65,7 +67,7 @@ def trials_to_show(store: Store, keys: Sequence[str]) -> list[ShownTrial]:
 
 
 def _default_trials(store: Store) -> list[ChosenTrial]:
-    """The search's best trial, and the best one of each ablation variant.
+    """The search's best trial, and the best one of each ablation variant, in the order of the study file.
 
     A variant without weights, or with other test samples than the best trial, is left out.
     """
@@ -77,8 +79,21 @@ def _default_trials(store: Store) -> list[ChosenTrial]:
     has_weights = np.array([_kept_weights(store, key) for key in ranked["trial"]], dtype=bool)
     keys = ranked[has_weights].drop_duplicates(["table", "variant"])["trial"]
     samples = _samples(store, best.key)
-    comparable = [key for key in keys if _samples(store, key) == samples]
-    return [best, *(chosen_trial(store, key) for key in comparable[: MOST_TRIALS - 1])]
+    comparable = [key for key in keys if _samples(store, key) == samples][: MOST_TRIALS - 1]
+    in_order = _in_file_order(store, comparable, variants.set_index("trial"))
+    return [best, *(chosen_trial(store, key) for key in in_order)]
+
+
+def _in_file_order(store: Store, keys: Sequence[str], variants: pd.DataFrame) -> list[str]:
+    """The keys by ablation and variant as the study file lists them."""
+    ablations: dict[str, list[str]] = json.loads(store.read_study()["ablations"])
+    listed = [(table, variant) for table, names in ablations.items() for variant in names]
+
+    def place(key: str) -> int:
+        pair = (variants.at[key, "table"], variants.at[key, "variant"])
+        return listed.index(pair) if pair in listed else len(listed)
+
+    return sorted(keys, key=place)
 
 
 def _kept_weights(store: Store, key: str) -> bool:

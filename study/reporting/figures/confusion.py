@@ -5,7 +5,6 @@ Differs: nothing. Where a sample may have several labels, each label has its own
 """
 
 from dataclasses import dataclass
-from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Int
@@ -14,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from study.reporting.deciding import decided, threshold_words
-from study.reporting.figure import BLUE, INK, WIDTH, sheet
+from study.reporting.figure import BLUE, INK, WIDTH, in_lines, sheet
 from study.reporting.run import Run
 
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", BLUE])
@@ -119,17 +118,12 @@ def matrix(
     for (row, column), number in np.ndenumerate(counts):
         colour = "white" if share[row, column] > DARK_SHADE else INK
         axes.text(column, row, f"{number:,}", ha="center", va="center", color=colour, size=8)
-    in_lines = list(map(_in_lines, names))
-    axes.set_xticks(range(len(names)), in_lines)
-    axes.set_yticks(range(len(names)), in_lines if first else [""] * len(names))
+    shown = ["\n".join(in_lines(name, LETTERS_PER_LINE)) for name in names]
+    axes.set_xticks(range(len(names)), shown)
+    axes.set_yticks(range(len(names)), shown if first else [""] * len(names))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title)
     if first:
         axes.set_ylabel("true")
     axes.set_xlabel("called")
-
-
-def _in_lines(name: str) -> str:
-    """The name of a class, broken after blanks and underscores where it is long."""
-    return "\n".join(line.replace("_ ", "_") for line in wrap(name.replace("_", "_ "), LETTERS_PER_LINE))

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from study.reporting.figure import BLUE, INK, ORANGE, PALETTE, SKY, WIDTH, sheet
+from study.reporting.figure import BLUE, ORANGE, PALETTE, SKY, WIDTH, sheet
 from study.reporting.run import Run
 from study.reporting.tables.split import SPLIT_NAMES
 
@@ -58,16 +58,14 @@ class Distribution:
         left, right = figure.subplots(1, 2, sharey=True)
         places = range(len(data.labels))
         shares = [100 * total / data.samples for total in data.totals]
-        left.barh(places, shares, color=BLUE, height=0.6)
+        bars = left.barh(places, shares, color=BLUE, height=0.6)
         start = [0] * len(data.labels)
         for i, (split, counts) in enumerate(data.counts.items()):
             look: Any = {"color": COLOURS.get(split, PALETTE[i % len(PALETTE)]), "height": 0.6}
-            right.barh(places, counts, left=start, label=SPLIT_NAMES.get(split, split), **look)
+            parts = right.barh(places, counts, left=start, label=SPLIT_NAMES.get(split, split), **look)
             start = [before + count for before, count in zip(start, counts, strict=True)]
-        for place, (share, total) in enumerate(zip(shares, data.totals, strict=True)):
-            words: Any = {"va": "center", "color": INK, "size": 8}
-            left.text(share, place, f" {share:.1f} %", **words)
-            right.text(total, place, f" {total:,}", **words)
+        left.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3, size=8)
+        right.bar_label(parts, [f"{total:,}" for total in data.totals], padding=3, size=8)
         for axes, title in ((left, "Share of all samples, %"), (right, "Number of samples")):
             axes.set_title(title)
             axes.margins(x=0.14)

@@ -5,6 +5,8 @@ randomisation).
 Differs: nothing.
 """
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -36,16 +38,18 @@ class HeatMapsCheck:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, (column, title) in zip(panels, LIKENESS.items(), strict=True):
             axes.axhline(0, color=PALE, linewidth=0.8)
-            for colour, trial in zip(PALETTE, data.maps.trials, strict=False):
+            for i, trial in enumerate(data.maps.trials):
                 mine = _checks(data, trial)
                 places = [0, *(steps.index(step) for step in mine["step"])]
                 values = [1.0, *mine[column]]
-                axes.plot(places, values, marker="o", markersize=3, color=colour, label=data.names[trial])
+                look: Any = {"color": PALETTE[i % len(PALETTE)], "marker": "o", "markersize": 3}
+                style = "solid" if i < len(PALETTE) else "dashed"
+                axes.plot(places, values, linestyle=style, label=data.names[trial], **look)
             axes.set_title(title)
             axes.set_xticks(range(len(steps)), steps, rotation=40, ha="right", rotation_mode="anchor")
             axes.set_xlabel("random from the head down to", color=GREY)
         figure.axes[0].set_ylabel("likeness to the trained map")
-        figure.axes[-1].legend()
+        figure.axes[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
         return figure
 
     def caption(self, data: RunHeatMaps) -> str:

@@ -23,8 +23,9 @@ from study.reporting.run import Run
 
 STEP = PHOTO_SIZE + GAP  # from one eye to the next, in inches
 HEADING_HEIGHT = 0.42  # above the first row
-WORDS_HEIGHT = 0.34  # above the photographs of a row
+WORDS_HEIGHT = 0.48  # above the photographs of a row
 ROW_HEIGHT = WORDS_HEIGHT + PHOTO_SIZE + 0.32
+NAME_SIZE, INCHES_PER_LETTER = 8.5, 0.077  # of a model's name, in points, and of a letter of that size
 
 
 class HeatMapsSamples:
@@ -43,7 +44,8 @@ class HeatMapsSamples:
         group = data.num_views * STEP + 0.14
         canvas = Canvas(max(group * (1 + len(trials)), 3.4), HEADING_HEIGHT + ROW_HEIGHT * len(samples))
         for place, name in enumerate(["", *(data.names[trial] for trial in trials)]):
-            canvas.text(place * group, 0.14, name, bold=True, size=8.5)
+            fitting = (group - GAP) / (INCHES_PER_LETTER * max(len(name), 1))
+            canvas.text(place * group, 0.14, name, bold=True, size=NAME_SIZE * min(1, fitting))
             for view, eye in enumerate(EYES if data.num_views == 2 else ()):
                 canvas.text(place * group + view * STEP, 0.32, eye, colour=GREY)
         for row, sample in enumerate(samples):
@@ -76,7 +78,7 @@ def _draw_words(canvas: Canvas, heatmaps: RunHeatMaps, sample: str, y: float) ->
     canvas.verdict(0, y + 0.12, right=heatmaps.is_right(heatmaps.maps.trials[0], sample))
     canvas.text(0.42, y + 0.12, f"{sample}: {heatmaps.heading(sample)}")
     presence = "present" if heatmaps.carries(sample, label) else "absent"
-    canvas.text(0, y + 0.28, f"{label} {presence}", colour=GREY)
+    canvas.text(0, y + 0.27, f"maps of {label}, which is {presence}", colour=GREY)
 
 
 def _draw_heat(canvas: Canvas, heatmaps: RunHeatMaps, trial: str, sample: str, x: float, y: float) -> None:
@@ -85,8 +87,7 @@ def _draw_heat(canvas: Canvas, heatmaps: RunHeatMaps, trial: str, sample: str, x
     heat = heatmaps.maps.of(trial, sample, GRAD_CAM, label)
     greatest = max(float(m.max()) for m in heat.values())
     colour = GREEN if heatmaps.is_right(trial, sample, label) else RED
-    words = f"{label} {heatmaps.score(trial, sample, label):.2f}"
-    canvas.text(x, y + 0.28, words, bold=True, colour=colour)
+    canvas.text(x, y + 0.43, f"{heatmaps.score(trial, sample, label):.2f}", bold=True, colour=colour)
     shares = share_words(heat)
     for view, photo in enumerate(heatmaps.photos(trial, sample)):
         left = x + view * STEP
