@@ -110,8 +110,7 @@ def test_a_small_study_runs_from_its_file_to_its_report(
     pair = ["--left", str(images / "1_left.jpg"), "--right", str(images / "1_right.jpg")]
     assert predict.main([str(tmp_path / "runs" / "small"), *pair, "--similar", "5"]) == 0
     said = capsys.readouterr().out
-    assert "probability" in said
-    assert "Most similar training samples" in said
+    assert all(words in said for words in ("probability", "Most similar training samples"))
     assert (tmp_path / "runs" / "small" / "predictions" / "1_left.similar.png").is_file()
 
 
