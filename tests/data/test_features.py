@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from study.data import feature_batches, resident
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
 from study.data.cache import ImageCache
@@ -102,6 +103,21 @@ def test_turned_features_are_those_of_turned_images(
             assert torch.equal(ours.targets, theirs.targets)
             assert torch.equal(ours.view_targets, theirs.view_targets)
             assert torch.equal(ours.rows, theirs.rows)
+
+
+def test_features_on_the_device_are_those_of_the_disk(
+    images: ImageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = (Turn(), Turn(across=True))
+    found = kept(images, tmp_path, turns)
+    views = TurnedViews(turns=turns, num_views=2, flip=True)
+    rows = np.arange(23)
+    mapped = list(FeatureBatches(found, rows, views, batch_size=8, device=CPU))
+    monkeypatch.setattr(feature_batches, "fits", lambda array, device: True)
+    monkeypatch.setattr(resident, "BYTES_AT_A_TIME", 5000)
+    on_device = list(FeatureBatches(found, rows, views, batch_size=8, device=CPU))
+    assert all(torch.equal(a.features, b.features) for a, b in zip(mapped, on_device, strict=True))
+    assert not torch.equal(mapped[0].features, mapped[1].features)
 
 
 def test_a_drawn_pass_is_one_for_all_views_of_a_sample() -> None:

@@ -252,7 +252,7 @@ def _measure_features(
     bfloat16 = use_bfloat16(spec.training.precision, images.device)
     encode = _TimedEvaluation(net.features, images, bfloat16=bfloat16)
     encode(net)
-    features = encode.found.to(images.device)
+    features = encode.found.to(images.device).clone()  # a tensor of inference mode cannot be trained on
     train_s, evaluated = _time(spec, FromFeatures(net), loss, features, pairs)
     return FeatureProbe(encode_s=encode.seconds, train_s=train_s, embed_s=evaluated.seconds)
 

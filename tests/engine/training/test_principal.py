@@ -20,7 +20,7 @@ from study.spec.trial_spec import TrialSpec
 from tests.engine.one_trial import order_of, train_whole
 
 CPU = torch.device("cpu")
-STILL = {"rotate_deg": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0}
+STILL: dict[str, float] = {"rotate_deg": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0}
 
 
 @pytest.fixture(scope="module")
