@@ -115,7 +115,7 @@ def _at_setting(run: Run, found: RowTrials, rule: NeighbourRule, key: str) -> Ro
     head, setting = HEAD_OF_TIES[rule.ties], rule.setting(key)
     if any(run.predictions(trial, head=head, setting=setting) is None for trial in found.trials):
         return RowTrials(status=Text("no embeddings, or too few training samples for K", quiet=True))
-    words = ", ".join(filter(None, (setting, _mean(found.trials))))
+    words = ", ".join(filter(None, (setting, found.words or _mean(found.trials))))
     return replace(found, head=head, setting=setting, words=words)
 
 

@@ -133,7 +133,7 @@ def test_seven_networks_stand_side_by_side_each_with_its_own_line(tmp_path: Path
         return pd.concat([first.assign(trial=name) for name in names], ignore_index=True)
 
     many = replace(maps, samples=seven(maps.samples), maps=seven(maps.maps), checks=seven(maps.checks))
-    data = RunHeatMaps(many, heatmaps.labels, {name: name for name in names})
+    data = RunHeatMaps(many, heatmaps.labels, {name: name for name in names}, "")
     (checks, _) = components.load("figure", "heatmaps_check")().draw(data).axes
     lines = [line for line in checks.lines if len(line.get_xdata()) > 2]
     looks = {(line.get_color(), line.get_linestyle()) for line in lines}
