@@ -134,7 +134,7 @@ def chosen_params(run: Run, trial: str) -> dict[str, object]:
 def parameter_names(run: Run) -> dict[str, str]:
     """The name of each searched parameter, as short as it can be without being another one's."""
     keys = dict.fromkeys(run.study["search_space"])
-    for params in run.trials["params"]:
+    for params in run.trials.loc[run.trials["role"] != "ensemble", "params"]:  # whose members stand there
         keys |= dict.fromkeys(params)
     return shortest_names(list(keys))
 

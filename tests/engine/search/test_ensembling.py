@@ -12,6 +12,7 @@ from study.engine.orders.trial_order import Site
 from study.engine.search.ensembling import publish_ensemble
 from study.engine.training.judge import judge_of
 from study.evidence.store import Store
+from study.reporting.results import parameter_names
 from study.reporting.run import load_run
 from study.reporting.table import Text, Value
 from study.reporting.tables.leaderboard import Leaderboard
@@ -61,6 +62,7 @@ def test_the_ensemble_stands_below_the_trials_with_its_members(tmp_path: Path) -
     np.testing.assert_allclose(own.score, mean, atol=1e-6)
     table = Leaderboard().build(run)
     assert table is not None
+    assert not any(name.startswith("search-") for name in parameter_names(run))
     title = table.cell(key, "configuration")
     assert isinstance(title, Text)
     assert all(trial in title.text for trial in weights)
