@@ -10,7 +10,7 @@ from jaxtyping import Num, Shaped
 from study.evidence.schema import HEATMAPS, OF_RUN, SIMILAR, STUDY, TABLES
 
 Rows = Sequence[Mapping[str, Any]]
-_SCHEMAS = {"study": STUDY, "similar": SIMILAR, **TABLES, **OF_RUN, **HEATMAPS}
+_SCHEMAS = {"study": STUDY, **TABLES, **OF_RUN, **HEATMAPS, "similar": SIMILAR}
 
 
 def schema_table(name: str, data: Rows | pa.Table) -> pa.Table:

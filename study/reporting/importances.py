@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import pandas as pd
 
-from study.evidence.statistics.importance import COLUMNS, importance
+from study.evidence.statistics.importance import importance
 from study.evidence.statistics.settings import TRIALS, setting_importance
+from study.evidence.statistics.shares import COLUMNS
 from study.reporting.neighbour_settings import NAMES, neighbour_settings_of
 from study.reporting.run import Run
 

@@ -63,7 +63,8 @@ def row_trials(run: Run, paper: PaperTable, key: str) -> RowTrials:
         return _of_baseline(run, paper, key)
     found = _before_neighbours(run, paper, key)
     if found.trials and paper.neighbours and _are_neighbours(run, paper, key, found.trials):
-        return _at_setting(run, found, paper.neighbours, key)
+        words = found.words if paper.rows_are == "variants" else _mean(found.trials)
+        return _at_setting(run, replace(found, words=words), paper.neighbours, key)
     return found
 
 
@@ -115,7 +116,7 @@ def _at_setting(run: Run, found: RowTrials, rule: NeighbourRule, key: str) -> Ro
     head, setting = HEAD_OF_TIES[rule.ties], rule.setting(key)
     if any(run.predictions(trial, head=head, setting=setting) is None for trial in found.trials):
         return RowTrials(status=Text("no embeddings, or too few training samples for K", quiet=True))
-    words = ", ".join(filter(None, (setting, found.words or _mean(found.trials))))
+    words = ", ".join(filter(None, (setting, found.words)))
     return replace(found, head=head, setting=setting, words=words)
 
 

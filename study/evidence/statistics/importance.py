@@ -18,11 +18,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
 from study.evidence.statistics.bootstrap import interval
+from study.evidence.statistics.shares import COLUMNS, MIN_TRIALS, NOISE_LEVEL
 
 DUMMY = "dummy (no effect)"
-COLUMNS = ["parameter", "importance", "low", "high", "noise", "above_noise"]
-MIN_TRIALS = 10  # with fewer, the best tenth is no whole trial
-NOISE_LEVEL = 0.95
 _MAX_EVALUATED = 40_000  # trials times resamples: about ten seconds
 
 

@@ -19,7 +19,7 @@ from study.evidence.decisions import decide_validation
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
 from study.evidence.statistics.bootstrap import DecidedPredictions, interval, resampled_values
-from study.evidence.statistics.importance import COLUMNS, MIN_TRIALS, NOISE_LEVEL
+from study.evidence.statistics.shares import COLUMNS, MIN_TRIALS, NOISE_LEVEL
 from study.spec.task import LabelKind, ThresholdRule
 
 TRIALS = "trials"  # row of `setting_importance` for all that differs between trials

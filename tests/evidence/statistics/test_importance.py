@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.evidence.statistics.importance import DUMMY, MIN_TRIALS, importance
+from study.evidence.statistics.importance import DUMMY, importance
+from study.evidence.statistics.shares import MIN_TRIALS
 
 SPACE: dict[str, dict[str, Any]] = {
     "lr": {"type": "float", "low": 1e-5, "high": 1e-2, "step": None, "log": True},

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from study.evidence.metrics import metrics_of
-from study.evidence.statistics.importance import MIN_TRIALS
 from study.evidence.statistics.settings import TRIALS, setting_importance, setting_wins
+from study.evidence.statistics.shares import MIN_TRIALS
 from tests.evidence.fakes import fake_predictions
 
 NAMES = ["k", "distance", "vote"]
