@@ -235,6 +235,7 @@ def test_two_workers_train_one_network(tmp_path: Path) -> None:
     process = start(tmp_path, "resources.workers=2", "resources.cpus_per_worker=0.9", "search.trials=2")
     assert end_of(process, tmp_path, 1500) == 0, said(tmp_path)
     trials = Store(tmp_path / "runs" / "small").read("trial")
+    trials = trials[trials["role"] != "ensemble"]  # two trials may be better together
     assert sorted(trials["trial"]) == ["baseline-prior", "baseline-untrained", "search-00000", "search-00001"]
     assert set(trials["state"]) == {"complete"}
     assert left_behind(tmp_path) == []

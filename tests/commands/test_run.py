@@ -81,7 +81,8 @@ def test_a_small_study_runs_from_its_file_to_its_report(
     assert "SYNTHETIC" in said
     store = Store(tmp_path / "runs" / "small")
     trials = store.read("trial")
-    assert sorted(trials["role"]) == ["ablation", "baseline", "baseline", "search", "search", "search"]
+    roles = sorted(trials.loc[trials["role"] != "ensemble", "role"])  # trials may be better together
+    assert roles == ["ablation", "baseline", "baseline", "search", "search", "search"]
     assert set(trials["state"]) <= {"complete", "pruned"}
     assert trials["synthetic"].all()
     page = (tmp_path / "runs" / "small" / "report" / "index.html").read_text()
