@@ -247,11 +247,14 @@ class Store(RunFolder):
         row: dict[str, Any] = rows.to_pylist()[0]
         return row
 
+    def has_weights(self, key: str) -> bool:
+        """Whether the trial still has its weights."""
+        return self.exists(self.path("trials", key, WEIGHTS))
+
     def delete_weights(self, key: str) -> None:
         """Deletes the trial's weights, if it has some."""
-        path = self.path("trials", key, WEIGHTS)
-        if self.exists(path):
-            self.filesystem.delete_file(path)
+        if self.has_weights(key):
+            self.filesystem.delete_file(self.path("trials", key, WEIGHTS))
 
     def fetch(self, key: str, name: str, folder: Path) -> Path:
         """Copies a file of a trial into a local folder and gives its path there.

@@ -9,7 +9,7 @@ from study.reporting.deciding import paper_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.paper_rows import published_cell
 from study.reporting.papers import NeighbourRule, PaperMetric, PaperTable
-from study.reporting.results import row_collapse_words
+from study.reporting.results import paired_difference, row_collapse_words
 from study.reporting.row_trials import CHOSEN, RowTrials, base_trials, chosen_neighbours, row_trials
 from study.reporting.run import Run
 from study.reporting.significance import with_bold
@@ -160,20 +160,9 @@ def _comparable(run: Run, paper: PaperTable) -> bool:
 
 def _against(run: Run, mine: Cell, reference: Cell) -> Cell:
     """The paired difference from the reference row."""
-    if not isinstance(mine, Value) or not isinstance(reference, Value):
+    if not isinstance(reference, Value) or reference.origin is None:
         return NOTHING
-    if mine.origin is None or reference.origin is None:
-        return NOTHING
-    found = estimates_of(run).compared(mine.origin, reference.origin)
-    if found is None:
-        return NOTHING
-    return Value(
-        value=found.difference,
-        low=found.low,
-        high=found.high,
-        signed=True,
-        origin=replace(mine.origin, minus=reference.origin),
-    )
+    return paired_difference(run, mine, reference.origin)
 
 
 def _help(metric: PaperMetric) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import pandas as pd
@@ -11,7 +12,7 @@ from study.reporting.estimates import estimates_of
 from study.reporting.neighbour_settings import NAMES, own_setting
 from study.reporting.redaction import without_folders
 from study.reporting.run import Run
-from study.reporting.table import Cell, Origin, Row, Text, Value
+from study.reporting.table import NOTHING, Cell, Origin, Row, Text, Value
 from study.spec.wording import configuration_text, setting_text, shortest_names
 
 HEAD_NAMES = {
@@ -63,6 +64,22 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
         spread=float(values.groupby(run.trials["seed"]).mean().std()),
         notes=notes,
         origin=origin,
+    )
+
+
+def paired_difference(run: Run, cell: Cell, reference: Origin) -> Cell:
+    """The paired difference of a number from that of a reference; nothing where they cannot be compared."""
+    if not isinstance(cell, Value) or cell.origin is None:
+        return NOTHING
+    found = estimates_of(run).compared(cell.origin, reference)
+    if found is None:
+        return NOTHING
+    return Value(
+        value=found.difference,
+        low=found.low,
+        high=found.high,
+        signed=True,
+        origin=replace(cell.origin, minus=reference),
     )
 
 

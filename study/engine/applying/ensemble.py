@@ -8,7 +8,7 @@ from study.engine.applying.apply import ChosenTrial, chosen_trial, predict
 from study.evidence.ensemble import mean_predictions
 from study.evidence.predictions import Predictions
 from study.evidence.records import Role
-from study.evidence.store import WEIGHTS, Store
+from study.evidence.store import Store
 from study.spec.errors import SpecError
 
 Members = dict[str, float]
@@ -30,7 +30,7 @@ def chosen_ensemble(store: Store) -> tuple[ChosenTrial, Members]:
         )
     row = {str(name): value for name, value in found.iloc[-1].items()}
     members: Members = json.loads(str(row["params"]))
-    lost = [key for key in members if not store.exists(store.path("trials", key, WEIGHTS))]
+    lost = [key for key in members if not store.has_weights(key)]
     if lost:
         raise SpecError(
             f"`--ensemble`: every member must have kept its weights, got none of {', '.join(lost)}. Run the "

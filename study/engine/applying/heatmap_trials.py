@@ -12,7 +12,7 @@ from study.engine.applying.apply import ChosenTrial, chosen_trial, stored_predic
 from study.evidence.decisions import decide
 from study.evidence.predictions import NETWORK, Predictions
 from study.evidence.records import Role, State
-from study.evidence.store import WEIGHTS, Store
+from study.evidence.store import Store
 from study.spec.errors import SpecError, StorageError
 
 MOST_TRIALS = 7  # side by side on a page: the chosen one and the six networks of SVK_MA's figure 18
@@ -53,10 +53,10 @@ def trials_to_show(store: Store, keys: Sequence[str]) -> list[ShownTrial]:
             f"`--trial`: must be at most {MOST_TRIALS} trials side by side, got {len(set(keys))}. Show fewer."
         )
     chosen = [chosen_trial(store, key) for key in dict.fromkeys(keys)] or _default_trials(store)
-    without_weights = [trial.key for trial in chosen if not _kept_weights(store, trial.key)]
+    without_weights = [trial.key for trial in chosen if not store.has_weights(trial.key)]
     if without_weights:
         all_keys = store.read("trial", columns=["trial"])["trial"]
-        others = [key for key in all_keys if _kept_weights(store, key)]
+        others = [key for key in all_keys if store.has_weights(key)]
         raise StorageError(
             f"`{without_weights[0]}`: must have its weights, but only the best trials keep them. "
             f"Those that have: {', '.join(others) or 'none'}. "
@@ -76,7 +76,7 @@ def _default_trials(store: Store) -> list[ChosenTrial]:
     complete = (trials["role"] == Role.ABLATION) & (trials["state"] == State.COMPLETE)
     variants = trials[complete & (trials["trial"] != best.key)]
     ranked = variants.sort_values("value", ascending=False, kind="stable")
-    has_weights = np.array([_kept_weights(store, key) for key in ranked["trial"]], dtype=bool)
+    has_weights = np.array([store.has_weights(key) for key in ranked["trial"]], dtype=bool)
     keys = ranked[has_weights].drop_duplicates(["table", "variant"])["trial"]
     samples = _samples(store, best.key)
     comparable = [key for key in keys if _samples(store, key) == samples][: MOST_TRIALS - 1]
@@ -94,10 +94,6 @@ def _in_file_order(store: Store, keys: Sequence[str], variants: pd.DataFrame) ->
         return listed.index(pair) if pair in listed else len(listed)
 
     return sorted(keys, key=place)
-
-
-def _kept_weights(store: Store, key: str) -> bool:
-    return store.exists(store.path("trials", key, WEIGHTS))
 
 
 def _samples(store: Store, key: str) -> set[str]:

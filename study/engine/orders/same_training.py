@@ -15,11 +15,6 @@ from study.evidence.schema import TABLES
 from study.evidence.store import WEIGHTS, Store
 
 
-def has_weights(store: Store, key: str) -> bool:
-    """Whether a trial still has its weights."""
-    return store.exists(store.path("trials", key, WEIGHTS))
-
-
 def publish_same(store: Store, order: TrialOrder, source: str) -> Mapping[str, float] | None:
     """Publishes an order with the results of a complete trial that is the same training.
 
@@ -60,7 +55,7 @@ def publish_same(store: Store, order: TrialOrder, source: str) -> Mapping[str, f
     }
     with tempfile.TemporaryDirectory() as folder:
         files = {}
-        if has_weights(store, source):
+        if store.has_weights(source):
             files[WEIGHTS] = store.fetch(source, WEIGHTS, Path(folder))
         publish_once(store, order.key, {"trial": [row], **tables}, files)
     objectives: Mapping[str, float] = json.loads(row["objectives"])

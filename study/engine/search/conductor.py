@@ -13,7 +13,7 @@ from typing import Protocol
 from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import publish_once, retry_write
-from study.engine.orders.same_training import has_weights, publish_same, same_training_text
+from study.engine.orders.same_training import publish_same, same_training_text
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.search.plan import Plan
 from study.evidence.records import (
@@ -113,7 +113,7 @@ class Conductor:
     def _done_before(self, order: TrialOrder) -> bool:
         """Whether a complete trial is the same training, whose results this order then has, too."""
         source = self.plan.same_training(order)
-        if source is None or (order.key in self._kept_variants() and not has_weights(self.store, source)):
+        if source is None or (order.key in self._kept_variants() and not self.store.has_weights(source)):
             return False
         found: list[Mapping[str, float] | None] = []
 

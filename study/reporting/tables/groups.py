@@ -15,7 +15,7 @@ from study.reporting.estimates import SHARES_OF_RIGHT_SAMPLES, estimates_of
 from study.reporting.measures import full_name, short_name
 from study.reporting.papers import published, published_names
 from study.reporting.patient_groups import PatientGroup, patient_groups
-from study.reporting.results import measured
+from study.reporting.results import measured, paired_difference
 from study.reporting.row_trials import variants_by_group
 from study.reporting.run import Run
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value, count
@@ -110,7 +110,7 @@ def _rows(run: Run, group: PatientGroup, models: Sequence[_Model], tests: Sequen
         line = _Line.of(run, origins[0])
         cells = [line.cell(run, origin) for origin in origins]
         if len(models) > 2:
-            cells.append(_against(run, cells[0], reference) if place > 1 else NOTHING)
+            cells.append(paired_difference(run, cells[0], reference) if place > 1 else NOTHING)
         names = (Text("" if place else group.title), Text(model.title))
         counts = (count(line.patients), count(line.carried))
         yield Row(f"{group.key or 'all'}.{model.key}", (*names, *counts, *cells), lead=place == 0)
@@ -158,22 +158,6 @@ class _Line:
 
 def _dash(reason: str) -> Text:
     return Text(MISSING, notes=(reason,), quiet=True)
-
-
-def _against(run: Run, cell: Cell, reference: Origin) -> Cell:
-    """The paired difference of a number from that of the reference."""
-    if not isinstance(cell, Value) or cell.origin is None:
-        return NOTHING
-    found = estimates_of(run).compared(cell.origin, reference)
-    if found is None:
-        return NOTHING
-    return Value(
-        value=found.difference,
-        low=found.low,
-        high=found.high,
-        signed=True,
-        origin=replace(cell.origin, minus=reference),
-    )
 
 
 def _remarks(run: Run, models: Sequence[_Model]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from study.engine.orders.same_training import has_weights
 from study.evidence.arrow_tables import Rows
 from study.evidence.store import WEIGHTS, Store
 from tests.engine.fake_study import conduct, require_whole, run, train
@@ -147,8 +146,8 @@ def test_a_variant_that_keeps_its_weights_gets_those_of_the_same_training(tmp_pa
     messages = {row["trial"]: row["message"] for row in rows_of(store, "ablation")}
     assert messages["ablation-u-b-s0"] == ""  # what keeps weights comes first
     assert messages["ablation-t-a-s0"] == "same training as ablation-u-b-s0"
-    assert has_weights(store, "ablation-u-b-s0")
-    assert not has_weights(store, "ablation-t-a-s0")
+    assert store.has_weights("ablation-u-b-s0")
+    assert not store.has_weights("ablation-t-a-s0")
 
 
 def test_each_fold_is_the_test_set_once(tmp_path: Path) -> None:
