@@ -46,7 +46,7 @@ TRIAL = pa.schema(
         ("outcome", pa.string()),  # empty unless failed: error | non_finite_loss | out_of_memory | time_limit
         ("message", pa.string()),  # what the error said, and what happened to the trial on its way
         ("collapsed", pa.string()),  # why a complete training is worth nothing: empty, or the reason in words
-        ("params", pa.string()),  # JSON {parameter: value} as the sampler suggested it
+        ("params", pa.string()),  # JSON {parameter: value} as suggested; of an ensemble {trial: weight}
         ("spec", pa.string()),  # JSON of the TrialSpec
         ("fingerprint", pa.string()),  # hash of the TrialSpec: trials with one fingerprint are one training
         ("objective", pa.string()),  # name of the first objective
