@@ -25,11 +25,12 @@ from study.data.feature_batches import Choose, FeatureBatches
 from study.data.features import Encode, FeatureSet, Shape
 from study.data.turns import DrawnPass, OnePass, TurnedViews
 from study.engine.training.feature_plan import FeaturePlan
+from study.engine.training.heap import kept_heap
 from study.engine.training.principal import keep_components, spread
 from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
-ENCODED_AT_A_TIME = 32  # samples, so that one pass over any number of images takes little memory
+ENCODED_AT_A_TIME = 16  # samples, so that one pass over any number of images takes little memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,7 +178,7 @@ class FeatureMaker:
         key = [*self._key, *wanted.changes, *self._condensed_key]
         kept = FeatureSet.named(self._folder, key, shape)
         if maps is None:
-            return kept.make(wanted.batches, partial(self._encode, self.net.features), shape, self.progress)
+            return self._run_backbone(kept, wanted, self.net.features, shape)
         rows = np.arange(wanted.num_samples)
         passes = (
             FeatureBatches(
@@ -187,14 +188,21 @@ class FeatureMaker:
         )
         return kept.make(passes, partial(self._encode, self.net.condense), shape)
 
+    def _run_backbone(
+        self, kept: FeatureSet, wanted: "_Passes", function: Encode, shape: Shape
+    ) -> FeatureSet:
+        """Makes features from images, where they do not exist."""
+        if kept.exists:
+            return kept
+        with kept_heap():
+            return kept.make(wanted.batches, partial(self._encode, function), shape, self.progress)
+
     def _maps(self, plan: FeaturePlan, wanted: "_Passes") -> FeatureSet | None:
         """What the frozen parts give; None where this trial needs none and no other one has made it."""
         shape = Shape(wanted.num, wanted.num_samples, plan.num_views, plan.of_map)
         kept = FeatureSet.named(self._folder, [*self._key, *wanted.changes], shape)
         if plan.keeps_maps:
-            return kept.make(
-                wanted.batches, partial(self._encode, self.net.frozen_maps), shape, self.progress
-            )
+            return self._run_backbone(kept, wanted, self.net.frozen_maps, shape)
         return kept if kept.exists else None
 
     def _kept_maps(
