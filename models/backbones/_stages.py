@@ -44,6 +44,10 @@ class StagedBackbone(Backbone):
         self.components: nn.Conv2d | None = None
         self._frozen: tuple[nn.Module, ...] = ()
 
+    def shared(self) -> "StagedBackbone":
+        """Another backbone around the same network, frozen whole and without components."""
+        return StagedBackbone(self.net, self.out_channels, self.stages, self.stage_channels).freeze("all")
+
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The last map of each image."""
         y: Tensor = self.net(x)

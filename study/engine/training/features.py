@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from models.contracts import Backbone
 from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
@@ -254,7 +256,7 @@ class FeatureMaker:
             len(net.backbone.frozen_parts),
             net.image_flips,
             "bfloat16" if self.bfloat16 else "float32",
-            weights_hash(net.backbone.frozen_parts),
+            _hash_of(net.backbone),
         ]
 
     @property
@@ -285,6 +287,18 @@ class _Passes:
     batches: Iterable[Batches]
     num: int
     num_samples: int
+
+
+_HASHES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def _hash_of(backbone: Backbone) -> str:
+    """`weights_hash` of the frozen parts; found once for a whole network that several trials share."""
+    if len(backbone.later_parts) > (backbone.components is not None):
+        return weights_hash(backbone.frozen_parts)
+    if backbone.net not in _HASHES:
+        _HASHES[backbone.net] = weights_hash(backbone.frozen_parts)
+    return _HASHES[backbone.net]
 
 
 def weights_hash(net: nn.Module) -> str:
