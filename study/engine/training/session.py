@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import nn
+from torch import Tensor, nn
 
 from models.siamese import FromFeatures, SiameseNet
 from study.data.augmentation import Augmentation
