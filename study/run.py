@@ -213,7 +213,7 @@ def _finish(ready: Started, console: Console) -> int:
     if complete:
         _add_ensemble(ready)
         page = _current_page(ready.store) or _report(ready.store, console)
-        best = number_text(plan.best[0] if plan.best else None)
+        best = number_text(plan.best_value)
         console.print(f"best {ready.prepared.objective} on validation: {best}")
         console.print(f"report: {page}", soft_wrap=True)
     if plan.stopped:

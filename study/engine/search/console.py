@@ -90,7 +90,7 @@ class Live:
         now = f"{self.plan.running} running"
         counts = {state: states.count(state) for state in (State.PRUNED, State.FAILED)}
         ended = [f"{count} {state}" for state, count in counts.items() if count]
-        best = number_text(self.plan.best[0] if self.plan.best else None)
+        best = number_text(self.plan.best_value)
         left = f"{self._time_left()} left"
         running = ", ".join(f"{short(key)} {epoch}" for key, epoch in self.epochs.items() if epoch)
         whole = " · ".join([done, now, *ended, f"best {self.objective} {best}", left])

@@ -226,11 +226,15 @@ class FeatureMaker:
             yield self._encode(self.net.frozen_maps, images).flatten(0, 2)
 
     def _set_components(self, maps: Iterator[Float[Tensor, "n c h w"]]) -> None:
-        """Gives the network its principal components, where it wants some; they are found once."""
-        if self.net.backbone.components is not None:
+        """Gives the network its principal components, where it wants some; they are found once.
+
+        Those that are trained have come with the weights of another trial.
+        """
+        components = self.net.backbone.components
+        if components is not None and not components.weight.requires_grad:
             key = [*self._key, self.spec.data.align, *self._components_key]
             whiten = self.spec.model.backbone.whiten
-            keep_components(self._folder, key, self.net.backbone.components, maps, whiten=whiten)
+            keep_components(self._folder, key, components, maps, whiten=whiten)
 
     def _encode(self, function: Encode, inputs: Float[Tensor, "b v *i"]) -> Float[Tensor, "b v f *s"]:
         with (

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from study.data.cohort import Cohort
 from study.engine.orders.messages import Ending, EndMessage, EpochMessage
@@ -31,7 +31,7 @@ from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
 from study.evidence.store import WEIGHTS, Store
-from study.spec.errors import DataError, StorageError
+from study.spec.errors import DataError, StorageError, WeightsError
 
 ReportEpoch = Callable[[EpochMessage], bool]
 
@@ -96,7 +96,9 @@ def _run(
     if is_published(store, order.key):  # by a process that died before it could say so
         record = store.read("trial", [order.key]).iloc[0]
         return _complete(json.loads(record["objectives"]), record["collapsed"])
-    session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb)
+    start = start_weights(store, order)
+    session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb, start=start)
+    del start
     _require_same_data(session.cohort, site.split_of(order))
     progress = Progress(order.key, synthetic=session.cohort.pairs.synthetic)
     if order.trains:
@@ -111,6 +113,24 @@ def _run(
         progress.value = session.evaluate(session.net)[0]
     timing = _Timing(started=started, clock=clock, training_s=training_s)
     return _publish(store, order, site, session, progress, timing)
+
+
+def start_weights(store: Store, order: TrialOrder) -> dict[str, Tensor] | None:
+    """The weights of the trial that an order goes on from; None where it begins anew.
+
+    Raises:
+        WeightsError: That trial has not kept its weights.
+    """
+    if not order.start:
+        return None
+    if not store.has_weights(order.start):
+        raise WeightsError(
+            f"`{order.start}`: must have its weights to be fine-tuned, but it has not kept them. "
+            "Ask for `search.finetune` or a larger `keep_weights` before the search, and run it --fresh."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        weights: dict[str, Tensor] = load_file(store.fetch(order.start, WEIGHTS, Path(folder)))
+        return weights
 
 
 def _train(
