@@ -211,7 +211,7 @@ def _groups_with(metadata: pq.FileMetaData, column: int, keys: Collection[str]) 
 
 def _by_trial(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each trial, which stand one after the other."""
-    runs = pc.run_end_encode(table["trial"].combine_chunks())
+    runs = pc.call_function("run_end_encode", [table["trial"].combine_chunks()])
     start = 0
     for key, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         yield key, table.slice(start, end - start)

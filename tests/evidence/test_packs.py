@@ -21,7 +21,7 @@ WITH_WEIGHTS = "t-1"
 ENDLESS = -1
 
 
-class _Mortal(fs.FileSystem):
+class _Mortal(fs.FileSystem):  # type: ignore[misc]  # Arrow's classes have no types
     """A storage that kills its process before its n-th change, a half-written file included."""
 
     left: int
@@ -58,7 +58,7 @@ class _Mortal(fs.FileSystem):
         return super().open_output_stream(path, **options)
 
 
-class _MortalDisk(_Mortal, fs.LocalFileSystem):  # type: ignore[misc]  # Arrow's classes have no types
+class _MortalDisk(_Mortal, fs.LocalFileSystem):  # type: ignore[misc]
     pass
 
 
