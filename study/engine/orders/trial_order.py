@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +44,11 @@ class TrialOrder:
 
     def trial_spec(self) -> TrialSpec:
         """The checked specification."""
+        return self._trial_spec
+
+    @cached_property
+    def _trial_spec(self) -> TrialSpec:
+        """Read once: driver and trial ask for it several times, and each reading takes milliseconds."""
         return TrialSpec.read(self.spec)
 
     @property

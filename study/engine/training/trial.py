@@ -21,7 +21,7 @@ from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import is_published, publish_once, retry_write
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.collapse import collapse_of
-from study.engine.training.cost import multiply_adds
+from study.engine.training.cost import multiply_adds_once
 from study.engine.training.fit import fit
 from study.engine.training.outcomes import TimedBatches, outcome_of
 from study.engine.training.progress import Progress
@@ -205,7 +205,7 @@ def _publish(
     found = score_splits(order.key, session)
     collapsed = _collapse(session, progress.value, found) if order.trains else ""
     num_parameters = sum(p.numel() for p in session.net.parameters())
-    operations = multiply_adds(session.net, session.cohort.pairs.num_views, session.spec.data.image_px)
+    operations = multiply_adds_once(session.spec, session.net, session.cohort.pairs.num_views)
     further = further_values(
         session.spec.more_objectives,
         {"num_parameters": num_parameters, "multiply_adds": operations},
