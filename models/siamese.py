@@ -184,7 +184,9 @@ class FromFeatures(nn.Module):
         return self.net.forward_features(features)
 
 
-def _of_samples(x: Float[Tensor, "n c *s"], num_samples: int, num_views: int) -> Float[Tensor, "b v f *s"]:
+def _of_samples(
+    x: Float[Tensor, "n c *places"], num_samples: int, num_views: int
+) -> Float[Tensor, "b v f c *places"]:
     """Takes apart a batch of all views, and of their flips behind them, by sample, view and flip."""
     return torch.unflatten(x, 0, (-1, num_samples, num_views)).movedim(0, 2)
 

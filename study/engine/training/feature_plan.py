@@ -1,7 +1,6 @@
 """Which features a trial with a frozen backbone works from, and why a trial works from images."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from typing import Self
@@ -13,7 +12,7 @@ from study.data.features import Shape
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.turns import Turn
-from study.engine.training.network import build_network, label_sets, without_weights
+from study.engine.training.network import build_network, label_sets, without_numbers, without_weights
 from study.spec.data_section import AugmentationSpec
 from study.spec.errors import ResourceError
 from study.spec.trial_spec import TrialSpec
@@ -60,7 +59,7 @@ class FeaturePlan:
         flips, bank = spec.data.augmentation, spec.training.feature_bank
         across = (False, True) if num_views == 2 or (flips.flip and not bank) else (False,)
         down = (False, True) if flips.flip_vertical and not bank else (False,)
-        px, shapes = spec.data.image_px, deepcopy(net).to("meta").eval()
+        px, shapes = spec.data.image_px, without_numbers(net)
         with torch.no_grad():
             maps = shapes.frozen_maps(torch.empty(1, num_views, 3, px, px, device="meta"))
             features = shapes.condense(maps)
