@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from study.data import feature_batches, resident
+from study.data import resident
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
 from study.data.cache import ImageCache
@@ -113,7 +113,7 @@ def test_features_on_the_device_are_those_of_the_disk(
     views = TurnedViews(turns=turns, num_views=2, flip=True)
     rows = np.arange(23)
     mapped = list(FeatureBatches(found, rows, views, batch_size=8, device=CPU))
-    monkeypatch.setattr(feature_batches, "fits", lambda array, device: True)
+    monkeypatch.setattr(resident, "fits", lambda array, device: True)
     monkeypatch.setattr(resident, "BYTES_AT_A_TIME", 5000)
     on_device = list(FeatureBatches(found, rows, views, batch_size=8, device=CPU))
     assert all(torch.equal(a.features, b.features) for a, b in zip(mapped, on_device, strict=True))

@@ -86,6 +86,7 @@ class Site:
         fold_hashes: The same for each fold of repeats and ablations, by `folds/fold`.
         time_limit_s: Seconds that a trial may take; None for no limit.
         features_gb: Gigabytes of each node's disk that the features of a trial may take.
+        compile: Whether training compiles the network.
         device_kind: What trials train on, `cpu` or `cuda`.
         num_devices: CPU cores or GPUs of a trial; a part of one where several trials share it.
     """
@@ -101,6 +102,7 @@ class Site:
     fold_hashes: Mapping[str, str] = field(default_factory=dict)
     time_limit_s: float | None = None
     features_gb: float = FEATURES_GB
+    compile: bool = False
 
     def split_of(self, order: TrialOrder) -> str:
         """The hash that the split of an order must have."""

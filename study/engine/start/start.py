@@ -130,6 +130,7 @@ def _site(spec: StudySpec, store: Store, prepared: Prepared, provenance: str, ca
         fold_hashes=_fold_hashes(spec, prepared.any_trial, cache),
         time_limit_s=spec.resources.time_limit_s,
         features_gb=spec.resources.features_gb,
+        compile=spec.resources.compile,
     )
 
 

@@ -1,7 +1,6 @@
 """Which features a trial with a frozen backbone works from, and why a trial works from images."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from typing import Self
@@ -110,7 +109,7 @@ def _sizes_of_map(spec: TrialSpec, net: SiameseNet) -> tuple[int, ...]:
     num_frozen = len(net.backbone.frozen_parts)
     key = backbone.name, backbone.drop_stages, num_frozen, spec.model.attention_at, net.image_flips, px
     if key not in _SIZES:
-        shapes = deepcopy(net).to("meta").eval()
+        shapes = without_numbers(net)
         with torch.no_grad():
             maps = shapes.frozen_maps(torch.empty(1, 1, 3, px, px, device="meta"))
         _SIZES[key] = tuple(maps.shape[2:])

@@ -33,6 +33,7 @@ from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
 ENCODED_AT_A_TIME = 16  # samples, so that one pass over any number of images takes little memory
+IMAGES_AT_A_TIME = 32  # that the network sees together, flipped ones included
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -237,11 +238,14 @@ class FeatureMaker:
             keep_components(self._folder, key, components, maps, whiten=whiten)
 
     def _encode(self, function: Encode, inputs: Float[Tensor, "b v *i"]) -> Float[Tensor, "b v f *s"]:
+        """What the function gives; few samples at a time, so that a ViT-L needs little beside its weights."""
+        of_sample = inputs.shape[1] * (3 if self.net.image_flips else 1)
+        parts = inputs.split(max(1, IMAGES_AT_A_TIME // of_sample))
         with (
             torch.inference_mode(),
             torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bfloat16),
         ):
-            return function(inputs)
+            return torch.cat([function(part) for part in parts])
 
     @property
     def _folder(self) -> Path:

@@ -1,6 +1,7 @@
 """Builds the network and the criterion of a trial."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -225,6 +226,14 @@ def build_criterion(spec: TrialSpec, net: SiameseNet, targets: Tensor) -> Criter
         raise SpecError(str(error)) from None
     training = spec.training
     return Criterion(loss, net.head, training.eye_weight, eyes_alone=training.supervision == "eyes")
+
+
+def without_numbers(net: SiameseNet) -> SiameseNet:
+    """A copy in evaluation mode with shapes but no numbers: nothing is computed, and it takes no memory."""
+    shapes: dict[int, object] = {id(buffer): buffer.to("meta") for buffer in net.buffers()}
+    for parameter in net.parameters():
+        shapes[id(parameter)] = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+    return deepcopy(net, shapes).eval()
 
 
 def without_weights(spec: TrialSpec) -> TrialSpec:

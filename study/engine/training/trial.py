@@ -21,12 +21,14 @@ from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import is_published, publish_once, retry_write
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.collapse import collapse_of
+from study.engine.training.compiling import Compiled
 from study.engine.training.cost import multiply_adds_once
 from study.engine.training.fit import fit
 from study.engine.training.outcomes import TimedBatches, outcome_of
 from study.engine.training.progress import Progress
 from study.engine.training.scoring import ScoredSplits, score_splits
 from study.engine.training.session import TrainingSession
+from study.engine.training.trained_state import load_trained_state
 from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
@@ -102,10 +104,10 @@ def _run(
     _require_same_data(session.cohort, site.split_of(order))
     progress = Progress(order.key, synthetic=session.cohort.pairs.synthetic)
     if order.trains:
-        net = wrap(session.trained)
+        net = wrap(Compiled(session.trained) if site.compile else session.trained)
         if _train(net, session, progress, PendingOrders(store), site.time_limit_s, report, group):
             return EndMessage(Ending.PRUNED)
-        session.net.load_state_dict(progress.weights)
+        load_trained_state(session.net, progress.weights)
     training_s = time.perf_counter() - clock
     if group.rank > 0:
         return EndMessage(Ending.COMPLETE)
@@ -257,9 +259,13 @@ def _complete(objectives: Mapping[str, float], collapsed: str) -> EndMessage:
 
 def _save_weights(net: nn.Module, folder: Path) -> Path:
     """Writes the weights into a file of the folder; tensors that share their memory are copied apart."""
-    own = {
-        name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in net.state_dict().items()
-    }
+    own: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in net.state_dict().items():
+        own[name] = tensor.contiguous()
+        if own[name].untyped_storage().data_ptr() in places:
+            own[name] = own[name].clone()
+        places.add(own[name].untyped_storage().data_ptr())
     save_file(own, folder / WEIGHTS)
     return folder / WEIGHTS
 
