@@ -12,7 +12,7 @@ from study.data.features import Shape
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.turns import Turn
-from study.engine.training.network import build_network, label_sets, without_weights
+from study.engine.training.network import build_network, label_sets, without_numbers, without_weights
 from study.spec.data_section import AugmentationSpec
 from study.spec.errors import ResourceError
 from study.spec.trial_spec import TrialSpec
