@@ -65,7 +65,7 @@ class Cohort:
         shape = (self.case.patients, self.case.eyes, len(PREVALENCE))
         of_patient = self._rng.standard_normal((shape[0], 1, shape[2]))
         mixed = np.sqrt(shared) * of_patient + np.sqrt(1 - shared) * self._rng.standard_normal(shape)
-        return mixed.reshape(-1, shape[2])
+        return np.asarray(mixed.reshape(-1, shape[2]))
 
     def network(self, correlation: float = 0.8, stronger: float = 0.0) -> DecidedPredictions:
         """A network's predictions.

@@ -86,6 +86,21 @@ class Estimate:
         return float(np.sqrt(self.within + np.nan_to_num(self.between)))
 
 
+@dataclass(frozen=True)
+class _People:
+    """Who is behind some trainings.
+
+    Attributes:
+        num: Number of patients.
+        carriers: Number of patients with a sample that carries each label.
+        others: Number of patients with a sample that does not.
+    """
+
+    num: int
+    carriers: Int[np.ndarray, " l"]
+    others: Int[np.ndarray, " l"]
+
+
 def estimate(
     metrics: Sequence[Metric], trainings: Sequence[DecidedPredictions], left_out: LeftOut
 ) -> dict[str, list[Estimate]]:
@@ -104,12 +119,12 @@ def estimate(
         resampled_values(metrics, training, left_out.weights(training.predictions.patient))
         for training in trainings
     ]
-    seeds = np.array([training.seed for training in trainings])
+    seeds, people = np.array([training.seed for training in trainings]), _people_of(trainings)
     found: dict[str, list[Estimate]] = {}
     for metric in metrics:
         points = np.stack([np.atleast_2d(metric.compute(evaluation))[:, 0] for evaluation in evaluations])
         values = np.stack([of_training[metric.name] for of_training in without])
-        supports = _supports(metric, trainings, evaluations)
+        supports = _supports(metric, trainings, evaluations, people)
         found[metric.name] = [
             combined(points[:, row], values[:, row], seeds, support) for row, support in enumerate(supports)
         ]
@@ -202,29 +217,29 @@ def _logit_ends(centre: float, error: float, reach: float) -> Interval:
 
 
 def _supports(
-    metric: Metric, trainings: Sequence[DecidedPredictions], evaluations: Sequence[Evaluation]
+    metric: Metric,
+    trainings: Sequence[DecidedPredictions],
+    evaluations: Sequence[Evaluation],
+    people: _People,
 ) -> list[Support]:
     """What each row of the metric rests on: numbers over the folds of a seed, as a mean over seeds."""
     num_seeds = len({training.seed for training in trainings})
-    carriers, others = _patients_by_label(trainings)
     samples = sum(float(e.total[0]) for e in evaluations) / num_seeds
-    patients = len({patient for t in trainings for patient in t.predictions.patient})
-    cluster = max(1.0, samples / patients)
+    cluster = max(1.0, samples / people.num)
     if not metric.per_label:
-        labels = tuple(map(int, carriers)) if metric.of_labels else ()
-        count = samples if metric.share_of == "samples" else 0.0
-        return [
-            Support(
-                lowest=metric.lowest,
-                count=count,
-                cluster=cluster,
-                carriers=labels,
-                min_carriers=MIN_CARRIERS_OF_MEAN,
-            )
-        ]
-    needed = np.minimum(carriers, others) if metric.share_of == "pairs" else carriers
+        whole = Support(
+            lowest=metric.lowest,
+            count=samples if metric.share_of == "samples" else 0.0,
+            cluster=cluster,
+            carriers=tuple(map(int, people.carriers)) if metric.of_labels else (),
+            min_carriers=MIN_CARRIERS_OF_MEAN,
+        )
+        return [whole]
+    needed = people.carriers
+    if metric.share_of == "pairs":
+        needed = np.minimum(needed, people.others)
     is_count = metric.share_of in ("carriers found", "others")
-    counts = sum(_counts(metric, e) for e in evaluations) / num_seeds
+    counts = np.sum([_counts(metric, e) for e in evaluations], axis=0) / num_seeds
     return [
         Support(
             lowest=metric.lowest,
@@ -233,33 +248,36 @@ def _supports(
             carriers=(int(num),),
             min_carriers=0 if is_count else MIN_CARRIERS,
         )
-        for count, num in zip(np.broadcast_to(counts, carriers.shape), needed, strict=True)
+        for count, num in zip(counts, needed, strict=True)
     ]
 
 
-def _patients_by_label(
-    trainings: Sequence[DecidedPredictions],
-) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
-    """Number of patients with a sample that carries each label, and with one that does not."""
-    patient = np.array([p for t in trainings for p in t.predictions.patient])
-    target = np.concatenate([t.predictions.target for t in trainings]) > 0
-    return tuple(  # type: ignore[return-value]
+def _people_of(trainings: Sequence[DecidedPredictions]) -> _People:
+    names = [p for training in trainings for p in training.predictions.patient]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    patient = np.array([number[name] for name in names])
+    target = np.concatenate([training.predictions.target for training in trainings]) > 0
+    carriers, others = (
         np.array([len(np.unique(patient[column])) for column in rows.T]) for rows in (target, ~target)
     )
+    return _People(len(number), carriers, others)
 
 
 def _counts(metric: Metric, evaluation: Evaluation) -> Float[np.ndarray, " l"]:
     """How many samples each label's number is a share of at most; 0 for what is no share."""
     carriers = evaluation.positives[:, 0]
     others = evaluation.total[0] - carriers
+    counts = np.zeros(len(carriers))
     if metric.share_of == "pairs":
         auc = np.abs(metric.compute(evaluation)[:, 0] - 0.5) + 0.5  # as if the better side were called
         rest = (carriers + others) / 2 - 1
-        return np.nan_to_num(carriers * others / (1 + rest * ((1 - auc) / (2 - auc) + auc / (1 + auc))))
-    if metric.share_of == "others":
-        return others
-    if metric.share_of == "decided":
-        return evaluation.decided[:, 0]
-    if metric.share_of == "carriers and decided":
-        return carriers + evaluation.decided[:, 0]
-    return carriers if metric.share_of else np.zeros(len(carriers))
+        counts = carriers * others / (1 + rest * ((1 - auc) / (2 - auc) + auc / (1 + auc)))
+    elif metric.share_of == "others":
+        counts = others
+    elif metric.share_of == "decided":
+        counts = evaluation.decided[:, 0]
+    elif metric.share_of == "carriers and decided":
+        counts = carriers + evaluation.decided[:, 0]
+    elif metric.share_of:
+        counts = carriers
+    return np.asarray(np.nan_to_num(counts))

@@ -16,7 +16,7 @@ import optuna
 import pandas as pd
 from jaxtyping import Float, Int
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
 from study.evidence.statistics.bootstrap import interval
@@ -134,7 +134,7 @@ def _importances(
         with warnings.catch_warnings():
             # Optuna warns of branches with few trials; here they have wide intervals.
             warnings.filterwarnings("ignore", message="Some regimes for parameter")
-            found = get_param_importances(study, evaluator=evaluator, normalize=False)
+            found = evaluator.evaluate(study)
     finally:
         optuna.logging.set_verbosity(level)
     return np.array([found.get(name, 0.0) for name in names])
