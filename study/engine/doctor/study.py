@@ -51,7 +51,7 @@ def check_frozen(trials: Sequence[TrialSpec], most_gb: float, cache: Path) -> li
     what = "frozen backbone"
     try:
         pairs = open_dataset(trials[0].data)
-        backbones = [found for _, found in frozen_backbones(trials, pairs, most_gb)]
+        backbones = frozen_backbones(trials, pairs, most_gb)
     except DataError:  # a finding of its own
         return []
     except StudyError as error:

@@ -1,6 +1,6 @@
 """What the training of one trial needs: its data, network and loss on a device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import nn
 
 from models.siamese import FromFeatures, SiameseNet
 from study.data.augmentation import Augmentation
@@ -17,11 +17,10 @@ from study.data.cache import ImageCache
 from study.data.cohort import Cohort, open_cohort, with_generated_images
 from study.data.cutmix import CutMix
 from study.engine.training.checks import check_suits
-from study.engine.training.features import FeatureMaker, TrialFeatures, encode
+from study.engine.training.features import FeatureMaker, TrialFeatures
 from study.engine.training.fit import TrainingBatches, use_bfloat16
 from study.engine.training.judge import judge_of
 from study.engine.training.network import Criterion, build_criterion, build_network, label_sets
-from study.engine.training.principal import set_components, spread
 from study.engine.training.workers import WorkerGroup
 from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
 from study.evidence.objective import Judge
@@ -86,17 +85,8 @@ class TrainingSession:
         maker = FeatureMaker(
             spec=spec, net=net, cohort=cohort, device=device, bfloat16=bfloat16, progress=encoding
         )
-        session = cls(
-            spec=spec,
-            cohort=cohort,
-            net=net,
-            loss=loss.to(device),
-            device=device,
-            features=maker.open(features_gb),
-        )
-        if net.backbone.components is not None:
-            set_components(net.backbone.components, session._maps(), whiten=spec.model.backbone.whiten)
-        return session
+        features = maker.open(features_gb)
+        return cls(spec=spec, cohort=cohort, net=net, loss=loss.to(device), device=device, features=features)
 
     @property
     def bfloat16(self) -> bool:
@@ -138,16 +128,6 @@ class TrainingSession:
             world_size=group.size,
             resident=True,
         )
-
-    def _maps(self) -> Iterator[Tensor]:
-        """Maps "n c h w" of training images as they are, before their principal components are taken."""
-        rows = spread(self.cohort.rows("train"))
-        if self.features is not None:
-            for features, *_ in self.features.evaluation_batches(rows, EVALUATION_BATCH, exchange=False):
-                yield features.flatten(0, 2)
-        else:
-            for images, *_ in self._plain_images(self.cohort.cache, rows):
-                yield encode(self.net, images, bfloat16=self.bfloat16).flatten(0, 2)
 
     def _plain_images(self, images: ImageCache, rows: Int[np.ndarray, " n"]) -> Batches:
         return Batches(

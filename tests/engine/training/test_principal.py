@@ -57,7 +57,7 @@ def test_components_are_those_of_the_training_split(
     plain = session._plain_images(session.cohort.cache, session.cohort.rows("train"))
     images = torch.cat([batch.images for batch in plain])
     with torch.no_grad():
-        maps = session.net.features(images).flatten(0, 2)
+        maps = session.net.frozen_maps(images).flatten(0, 2)
         projected = components(maps).movedim(1, -1).flatten(0, 2).numpy()
     x = maps.movedim(1, -1).flatten(0, 2).double().numpy()
     expected = PCA(8, whiten="whiten" in backbone).fit(x).transform(x)
