@@ -11,6 +11,7 @@ from study.evidence.decisions import tune_thresholds
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import metrics_of
 from study.evidence.run_tables import write_run_table
+from study.evidence.score import tuned_thresholds
 from study.evidence.statistics.bootstrap import DecidedPredictions
 from study.evidence.statistics.estimate import estimate
 from study.evidence.statistics.jackknife import LeftOut
@@ -112,7 +113,9 @@ def test_its_interval_is_from_the_same_groups_of_all_patients(known: Run, table:
         found = known.predictions(key)
         assert found is not None
         among = found.among({name for name, row in zip(found.sample, rows, strict=True) if row})
-        trainings.append(DecidedPredictions(among, among.score >= 0.5, seed=seed))
+        val = known.predictions(key, split="val")
+        assert val is not None
+        trainings.append(DecidedPredictions(among, among.score > tuned_thresholds(val, "f1"), seed=seed))
     groups = LeftOut(f"test-patient-{i}" for i in range(PATIENTS))
     expected = estimate([known.measures["exact_match"]], trainings, groups)["exact_match"][0]
     cell = value(table, "asymmetric.variant_osim", "exact_match")
