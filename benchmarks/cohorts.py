@@ -23,7 +23,13 @@ from study.evidence.statistics.verdict import TOLERANCE, verdict_on
 
 PER_LABEL = ("auc", "average_precision", "f1", "recall", "specificity")
 AGGREGATES = (*(f"macro_{name}" for name in PER_LABEL), *POOLED)
-BANDS = ((1, 5), (5, 10), (10, 20), (20, 50), (50, 10**6))  # carriers from, to less than
+BANDS = {  # carriers from, to less than
+    "1 to 4": (1, 5),
+    "5 to 9": (5, 10),
+    "10 to 19": (10, 20),
+    "20 to 49": (20, 50),
+    "50 or more": (50, 10**6),
+}
 MIN_INTERVALS = 20  # of fewer, no coverage is said
 Hits = dict[str, list[tuple[bool, bool, float]]]  # by name: too high, too low, width
 
@@ -41,7 +47,7 @@ def coverage(case: Case, num_cohorts: int) -> tuple[Hits, dict[str, int]]:
             _add(hits, without, name, found[name][0], true_value(name, carriers))
         for name in PER_LABEL:
             for place, num in enumerate(carriers):
-                band = next((f"{low} to {high - 1}" for low, high in BANDS if low <= num < high), "")
+                band = next((name for name, (low, high) in BANDS.items() if low <= num < high), "")
                 if band:
                     _add(hits, without, f"{name}, {band} carriers", found[name][place], truth()[name][place])
     return hits, without

@@ -23,9 +23,8 @@ DEFAULT_OBJECTIVE: Mapping[LabelKind, str] = {
     "grades": "quadratic_kappa",
 }
 
-ShareOf = Literal[
-    "", "samples", "carriers", "carriers found", "others", "decided", "carriers and decided", "pairs"
-]
+Decided = Literal["decided", "carriers and decided"]
+ShareOf = Literal["", "samples", "carriers", "carriers found", "others", "pairs"] | Decided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Metric:
         greater_is_better: False for errors and losses.
         per_label: True when `compute` gives one row for each label.
         lowest: Least possible value, where the greatest is 1; NaN for other bounds.
-        share_of: What the number is a share of, or is bounded by as a share would be; empty for no share.
+        share_of: What the number is a share of or bounded by; empty for no share.
         of_labels: True for an aggregate that is a mean over the labels.
         description: One line for tables and the console.
         compute: Gives the values under each weighting of an evaluation.
