@@ -117,9 +117,10 @@ def _luck(run: Run) -> list[str]:
     if stability is None or math.isnan(stability.selection.corrected):
         return []
     found = stability.selection
+    interval = "" if math.isnan(found.low) else f" ({found.low:.3f} to {found.high:.3f})"
     return [
         f"Its validation value of {found.naive:.3f} is the best of {len(run.ranked)} and therefore too good; "
-        f"corrected for the choice it is {found.corrected:.3f} ({found.low:.3f} to {found.high:.3f})."
+        f"corrected for the choice it is {found.corrected:.3f}{interval}."
     ]
 
 

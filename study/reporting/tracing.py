@@ -49,10 +49,22 @@ def why(report: Report, address: str) -> list[str]:
     if isinstance(cell, Published):
         lines.append(f"Published; see the remarks of {table.name} for its source.")
     elif isinstance(cell, Value) and cell.origin:
-        lines += explain_origin(report.run, cell.origin)
+        lines += [*explain_origin(report.run, cell.origin), *_explain_test(cell)]
     else:
         lines.append("Words or a count from the run's records; no predictions stand behind it.")
     return lines
+
+
+def _explain_test(cell: Value) -> list[str]:
+    """The test of a number against its table's reference; nothing where there is none."""
+    if cell.tested is None:
+        return []
+    of = cell.tested
+    return [
+        f"tested     against {of.against} by {of.test}",
+        f"           p = {of.p_value:.3g}; {of.adjusted:.3g} after Holm's correction over "
+        f"{of.num_comparisons} comparisons",
+    ]
 
 
 def _find(report: Report, address: str) -> tuple[Table, str, str]:
