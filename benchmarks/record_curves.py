@@ -148,7 +148,9 @@ class Recorder:
                 x = torch.from_numpy(maps_of[i : i + 256].astype(np.float32) * scale[i : i + 256])
                 parts.append(convolution(x.flatten(0, 1)).unflatten(0, x.shape[:2]).numpy())
         np.save(folder / FEATURES, np.concatenate(parts).astype(np.float16))
-        np.savez(folder / LABELS, **{**labels, "scale": np.ones_like(labels["scale"])})
+        targets, view_targets = labels["targets"], labels["view_targets"]
+        ones = np.ones_like(labels["scale"])
+        np.savez(folder / LABELS, scale=ones, targets=targets, view_targets=view_targets)
         return replace(session, features=replace(whole, turned=FeatureSet(folder=folder)))
 
 

@@ -88,7 +88,7 @@ class Replay:
 
     def curve(self, params: Params) -> Float[np.ndarray, " e"]:
         """Mean value by epoch."""
-        return self._curves(self._process(self._coordinates(params)[None]))[0]
+        return self._curves(self._process(self._coordinates(params)[None])).reshape(-1)
 
     def seconds(self, params: Params) -> float:
         """Seconds of CPU time of an epoch."""
@@ -97,10 +97,11 @@ class Replay:
     def noise(self, params: Params, rng: np.random.Generator) -> Float[np.ndarray, " e"]:
         """What a recorded seed adds to the mean curve."""
         gaps = self._process.gaps(self._coordinates(params)[None], self._repeated)[0]
-        return self._noise[rng.choice(np.argsort(gaps)[:NEIGHBOURS])]
+        lent: Float[np.ndarray, " e"] = self._noise[rng.choice(np.argsort(gaps)[:NEIGHBOURS])]
+        return lent
 
     def _curves(self, outputs: Float[np.ndarray, "n o"]) -> Float[np.ndarray, "n e"]:
-        return self._mean + outputs[:, :COMPONENTS] @ self._directions
+        return np.asarray(self._mean + outputs[:, :COMPONENTS] @ self._directions)
 
     def _seeds_apart(
         self, curves: Float[np.ndarray, "n e"]
@@ -149,13 +150,13 @@ class Process:
         self._points, self._owner = points, owner
         self._shift, self._size = outputs.mean(0), outputs.std(0)
         scaled = (outputs - self._shift) / self._size
-        self._settings = self._fit(scaled) if like is None else like._settings
+        self._settings: Float[np.ndarray, " p"] = self._fit(scaled) if like is None else like._settings
         self._weights = cho_solve(self._factor(self._settings), scaled)
 
     def __call__(self, points: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m o"]:
         """The mean of each output at each point."""
         near = np.exp(-0.5 * self.gaps(points, self._points))
-        return self._shift + self._size * (near @ self._weights)
+        return np.asarray(self._shift + self._size * (near @ self._weights))
 
     def gaps(
         self, points: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"]
@@ -166,10 +167,14 @@ class Process:
     def _factor(self, settings: Float[np.ndarray, " p"]) -> tuple[Float[np.ndarray, "n n"], bool]:
         kernel = np.exp(-0.5 * _gaps(self._points, self._points, settings, self._owner))
         kernel[np.diag_indices_from(kernel)] += np.exp(settings[-1])
-        return cho_factor(kernel, lower=True)
+        factor: tuple[Float[np.ndarray, "n n"], bool] = cho_factor(kernel, lower=True)
+        return factor
 
     def _fit(self, scaled: Float[np.ndarray, "n o"]) -> Float[np.ndarray, " p"]:
-        """Logarithms of the length scales, and last of the noise's variance."""
+        """Logarithms of the length scales, and last of the noise's variance.
+
+        The logarithms of the length scales have a standard normal prior.
+        """
 
         def loss(settings: Float[np.ndarray, " p"]) -> float:
             factor = self._factor(settings)
@@ -190,4 +195,4 @@ def _gaps(
 ) -> Float[np.ndarray, "m n"]:
     scales = np.exp(settings[:-1])[owner]
     a, b = points / scales, others / scales
-    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)
+    return np.asarray(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0))

@@ -28,8 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -37,110 +36,15 @@ import optuna
 from jaxtyping import Float
 from recorded_space import EPOCHS, STUDY  # a script finds the files beside it
 from replay import Params, Replay
+from search_methods import MANY, METHODS, SLOTS, STOCK, Method
 
-from study.engine.search.following import search_key
-from study.engine.search.plan import Plan
 from study.engine.search.suggestions import PastTrial, Suggestions
 from study.evidence.records import State
-from study.spec.holes import Scalar
 from study.spec.reading import override
 from study.spec.study_file import StudySpec
 
 RESULT = Path(__file__).parent / "results" / "search.md"
-SLOTS = 4  # trials at a time
-MANY = 100_000  # trials that a plan has to give, more than any size
-STOCK = "Ray's OptunaSearch + its ASHA"
 RESAMPLES = 2000
-
-
-class Method(Protocol):
-    """A searcher with its scheduler."""
-
-    def suggest(self, number: int) -> Params | None:
-        """Parameters of a new trial; None while the method waits for another trial to end."""
-
-    def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Takes the value of an epoch; True when the trial is to be stopped."""
-
-    def end(self, number: int, best: float, last: float, *, complete: bool) -> None:
-        """Takes how a trial ended: its best value, its last value, and whether it was never stopped."""
-
-
-class OurSearch:
-    """The plan of this project."""
-
-    def __init__(self, seed: int, **search: Any) -> None:
-        settings = {f"search.{key}": value for key, value in search.items()}
-        settings |= {"search.seed": seed, "search.trials": MANY, "resources.concurrent": SLOTS}
-        self.plan = Plan(StudySpec.read(override(STUDY, settings)), [], {}, [])
-
-    def suggest(self, number: int) -> Params | None:
-        """Parameters of the plan's next order."""
-        order = self.plan.next()
-        return None if order is None else dict(order.params)
-
-    def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the plan's pruner stops the trial."""
-        return self.plan.report(search_key(number), epoch, value)
-
-    def end(self, number: int, best: float, last: float, *, complete: bool) -> None:
-        """Tells the plan."""
-        self.plan.finish(search_key(number), State.COMPLETE if complete else State.PRUNED, [best])
-
-
-class TuneSearch:
-    """Ray Tune's own searcher and scheduler, called as its controller calls them."""
-
-    def __init__(self, seed: int, grace_period: int = 3) -> None:
-        from ray.tune.schedulers import AsyncHyperBandScheduler
-        from ray.tune.search.optuna import OptunaSearch
-
-        spec = StudySpec.read(STUDY)
-
-        def define(trial: optuna.Trial) -> None:
-            spec.fill(trial)
-
-        # Both are typed for Ray's own callers, and get here neither its controller nor its class of trials.
-        self.search: Any = OptunaSearch(space=define, metric="value", mode="max", seed=seed)
-        self.scheduler: Any = AsyncHyperBandScheduler(
-            time_attr="epoch",
-            metric="value",
-            mode="max",
-            max_t=EPOCHS,
-            grace_period=grace_period,
-            reduction_factor=3,
-        )
-        self.trials: dict[int, SimpleNamespace] = {}
-
-    def suggest(self, number: int) -> Params:
-        """Parameters that OptunaSearch suggests."""
-        params: dict[str, Scalar] = self.search.suggest(str(number))
-        self.trials[number] = SimpleNamespace(trial_id=str(number), config=params)
-        self.scheduler.on_trial_add(None, self.trials[number])
-        return dict(params)
-
-    def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the scheduler stops the trial."""
-        row = {"value": value, "epoch": epoch, "training_iteration": epoch}
-        self.search.on_trial_result(str(number), row)
-        decision = self.scheduler.on_trial_result(None, self.trials[number], row)
-        return bool(decision == "STOP" and epoch < EPOCHS)
-
-    def end(self, number: int, best: float, last: float, *, complete: bool) -> None:
-        """Tells OptunaSearch, which takes every trial as complete."""
-        row = {"value": last, "epoch": EPOCHS, "training_iteration": EPOCHS}
-        self.search.on_trial_complete(str(number), row)
-
-
-METHODS: dict[str, Callable[[int], Method]] = {
-    STOCK: TuneSearch,
-    f"{STOCK} from epoch 1": lambda seed: TuneSearch(seed, grace_period=1),
-    "random, never stopped": lambda seed: OurSearch(seed, sampler="random", pruner="none"),
-    "random + ASHA": lambda seed: OurSearch(seed, sampler="random"),
-    "random + ASHA from epoch 1": lambda seed: OurSearch(seed, sampler="random", min_epochs=1),
-    "tpe + ASHA": lambda seed: OurSearch(seed, sampler="tpe"),
-    "tpe + ASHA from epoch 1": lambda seed: OurSearch(seed, sampler="tpe", min_epochs=1),
-}
 
 
 class Choice(NamedTuple):
@@ -326,29 +230,12 @@ def cost(world: World, sizes: Sequence[int]) -> list[str]:
     return [*rows, "| (the sampler rebuilt from the records) | " + " | ".join(rebuilt) + " |"]
 
 
-def main() -> None:
-    cli = argparse.ArgumentParser()
-    cli.add_argument("--trials", type=int, default=60)
-    cli.add_argument("--seeds", type=int, default=20)
-    cli.add_argument("--sizes", default="100,250,1000,10000")
-    cli.add_argument("--out", type=Path, default=RESULT)
-    args = cli.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore")
-    began = time.perf_counter()
-    replay = Replay()
+def page(replay: Replay, args: argparse.Namespace) -> list[str]:
+    """What is found, in the form of the result file."""
     by_epochs, by_seconds = (quality(replay, args.trials, args.seeds, timed=timed) for timed in (False, True))
-    costs = cost(World(replay, 0, timed=False), [int(n) for n in args.sizes.split(",")])
-    minutes = (time.perf_counter() - began) / 60
-    command = f"--trials {args.trials} --seeds {args.seeds} --sizes {args.sizes}"
-    text = [
-        "# Search: what it finds and what it costs",
-        "",
-        f"`uv run python benchmarks/search.py {command}`, one run of {minutes:.1f} minutes with "
-        f"optuna {optuna.__version__} on {platform.machine()}, Python {platform.python_version()}.",
-        "",
+    return [
         f"{replay.num_trainings} recorded trainings of {EPOCHS} epochs, of {replay.num_configurations} "
-        f"configurations on ODIR-5K; the process that is fitted to them explains "
+        "configurations on ODIR-5K; the process that is fitted to them explains "
         f"{replay.explained:.2f} of the variance of the best value of a training that it was not fitted to. "
         f"{SLOTS} trials at a time, {args.seeds} seeds. Macro average precision on validation of the mean "
         "curve of the configuration that the search would choose, with its standard error over the seeds. "
@@ -364,8 +251,31 @@ def main() -> None:
         "",
         "CPU seconds of one suggestion when so many trials are known, with its pruning rule and its result.",
         "",
-        *costs,
+        *cost(World(replay, 0, timed=False), [int(n) for n in args.sizes.split(",")]),
         "",
+    ]
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser()
+    cli.add_argument("--trials", type=int, default=60)
+    cli.add_argument("--seeds", type=int, default=20)
+    cli.add_argument("--sizes", default="100,250,1000,10000")
+    cli.add_argument("--out", type=Path, default=RESULT)
+    args = cli.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    began = time.perf_counter()
+    found = page(Replay(), args)
+    minutes = (time.perf_counter() - began) / 60
+    command = f"--trials {args.trials} --seeds {args.seeds} --sizes {args.sizes}"
+    text = [
+        "# Search: what it finds and what it costs",
+        "",
+        f"`uv run python benchmarks/search.py {command}`, one run of {minutes:.1f} minutes with "
+        f"optuna {optuna.__version__} on {platform.machine()}, Python {platform.python_version()}.",
+        "",
+        *found,
     ]
     args.out.write_text("\n".join(text))
     print(f"{minutes:.1f} min, written to {args.out}")
