@@ -39,7 +39,7 @@ def kept(images: ImageCache, folder: Path, turns: tuple[Turn, ...]) -> FeatureSe
         for turn in turns
     ]
     shape = Shape(len(turns), len(rows), 2, (1, 3, PX, PX))
-    return FeatureSet.build(folder, ["a", *turns], passes, lambda x: x.unsqueeze(2), shape)
+    return FeatureSet.named(folder, ["a", *turns], shape).make(passes, lambda x: x.unsqueeze(2), shape)
 
 
 @given(st.floats(1e-30, 1e37), st.integers(0, 5))
@@ -141,5 +141,5 @@ def test_a_disk_without_room_is_named_before_the_work(
 
     passes = [Batches(images, np.arange(5), batch_size=5, device=CPU, normalise="half")]
     with pytest.raises(StorageError, match=r"features of a frozen network needs 0.00 GB.*features_gb"):
-        FeatureSet.build(tmp_path, [], passes, encode, shape._replace(samples=5000))
+        FeatureSet.named(tmp_path, [], shape).make(passes, encode, shape._replace(samples=5000))
     assert encoded == []
