@@ -28,7 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -88,14 +88,20 @@ class World:
         return self._replay.seconds(params) if self._timed else 1.0
 
 
-def simulate(method: Method, world: World, trials: int, epochs: int) -> list[Choice]:
-    """Plays a search of so many trials or epochs, whichever end first; the choice after each trial's end."""
+def simulate(
+    method: Method, world: World, *, trials: int = MANY, epochs: float = math.inf, until: float = math.inf
+) -> list[Choice]:
+    """Plays a search until so many trials have ended, or so many epochs, or so much time has passed.
+
+    Returns:
+        The choice after the end of each trial.
+    """
     chosen: list[Choice] = []
     running: dict[int, tuple[Params, list[float], float]] = {}
     to_come: list[tuple[float, int, int]] = []  # (time of its end, trial, epoch), the earliest first
     started = done = 0
     clock, best = 0.0, (-math.inf, math.nan)  # the value that the method saw, and that of the mean curve
-    while done < epochs and (started < trials or to_come):
+    while done < epochs and clock < until and (started < trials or to_come):
         while len(to_come) < SLOTS and started < trials:
             params = method.suggest(started)
             if params is None:
@@ -121,20 +127,19 @@ def simulate(method: Method, world: World, trials: int, epochs: int) -> list[Cho
 def quality(replay: Replay, trials: int, seeds: int, *, timed: bool) -> list[str]:
     """The table of the first part."""
 
-    def play(make: Callable[[int], Method], trials: int, epochs: int) -> list[list[Choice]]:
-        return [
-            simulate(make(seed), World(replay, seed, timed=timed), trials, epochs) for seed in range(seeds)
-        ]
+    def play(make: Callable[[int], Method], **limits: Any) -> list[list[Choice]]:
+        worlds = (World(replay, seed, timed=timed) for seed in range(seeds))
+        return [simulate(make(seed), world, **limits) for seed, world in enumerate(worlds)]
 
-    stock = play(METHODS[STOCK], trials, MANY)
-    budget = round(statistics.mean(choices[-1].epochs for choices in stock))
     at = "clock" if timed else "epochs"
-    # TuneSearch goes on until every seed has had the mean of the epochs
-    found = {name: play(make, MANY, budget + EPOCHS * SLOTS) for name, make in METHODS.items()}
-    end = statistics.mean(choices[-1].clock for choices in stock) if timed else float(budget)
+    stock = [choices[-1] for choices in play(METHODS[STOCK], trials=trials)]
+    end = statistics.mean(getattr(choice, at) for choice in stock)
+    found = {
+        name: play(make, until=end) if timed else play(make, epochs=end) for name, make in METHODS.items()
+    }
     places = np.linspace(0, end, 401)
     curves = {name: np.stack([values_at(c, at, places) for c in runs]) for name, runs in found.items()}
-    unit = f"{end:,.0f} s" if timed else f"{budget} epochs"
+    unit = f"{end:,.0f} s" if timed else f"{end:,.0f} epochs"
     rows = [
         f"| method | after a quarter | after half | after {unit} | share until as good as stock | trials |",
         "|---|---|---|---|---|---|",
