@@ -26,6 +26,8 @@ class SiameseNet(nn.Module):
             attention.
         keeps_vectors: Whether `features` are pooled already, since nothing is trained before the pooling and
             nothing else reads the maps.
+        condenses: Whether `features` are less than the maps of the frozen parts: principal components of
+            them, or vectors.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class SiameseNet(nn.Module):
         self.image_flips = context.image_flips or attention.image_flips
         pools_fixed = pooling is None or not list(pooling.parameters())
         passed_on = isinstance(context, NoContext) and isinstance(attention, NoAttention)
-        whole_backbone = len(backbone.later_parts) == 0
+        reduced = backbone.components is not None
+        whole_backbone = len(backbone.later_parts) == int(reduced)
         self.keeps_vectors = whole_backbone and passed_on and pools_fixed and fusion.pools_first
+        self.condenses = self.keeps_vectors or (whole_backbone and reduced)
 
     def forward(self, images: Float[Tensor, "b v c h w"]) -> Output:
         """Logits and embeddings of every sample.
@@ -97,21 +101,34 @@ class SiameseNet(nn.Module):
         return self._behind_backbone(maps, images.shape[1], self._pool)
 
     def features(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v f *s"]:
-        """What the frozen parts of the backbone give for each image, in evaluation mode.
+        """What all that is fixed in the network gives for each image, in evaluation mode.
 
         Args:
             images: As in `forward`.
 
         Returns:
             Maps (tokens, inside a transformer) of the image, and of its flips where `image_flips` wants them,
-            so that f is 1 or 3; vectors where `keeps_vectors`.
+            so that f is 1 or 3; principal components of them, or vectors, where `condenses`.
         """
+        return self.condense(self.frozen_maps(images))
+
+    def frozen_maps(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v f *s"]:
+        """What the frozen parts of the backbone give for each image."""
         x = self._with_flips(images)
         for part in self.backbone.frozen_parts:
             x = part(x)
+        return _of_samples(x, images.shape[0], images.shape[1])
+
+    def condense(self, maps: Float[Tensor, "b v f *s"]) -> Float[Tensor, "b v f *t"]:
+        """`features` from the maps of the frozen parts."""
+        if not self.condenses:
+            return maps
+        x = maps.movedim(2, 0).flatten(0, 2)
+        if self.backbone.components is not None:
+            x = self.backbone.components(x)
         if self.keeps_vectors:
             x = self._pool(x)
-        return torch.unflatten(x, 0, (-1, *images.shape[:2])).movedim(0, 2)
+        return _of_samples(x, maps.shape[0], maps.shape[1])
 
     def forward_features(self, features: Float[Tensor, "b v f *s"]) -> Output:
         """What `forward` gives for the images of these features."""
@@ -119,7 +136,7 @@ class SiameseNet(nn.Module):
         x = features.movedim(2, 0).flatten(0, 2)
         if self.keeps_vectors:
             return self._behind_backbone(x[:, :, None, None], num_views, _only_position)
-        for part in self.backbone.later_parts:
+        for part in () if self.condenses else self.backbone.later_parts:
             x = part(x)
         return self._behind_backbone(x, num_views, self._pool)
 
@@ -165,6 +182,13 @@ class FromFeatures(nn.Module):
     def forward(self, features: Float[Tensor, "b v f *s"]) -> Output:
         """As `SiameseNet.forward_features`."""
         return self.net.forward_features(features)
+
+
+def _of_samples(
+    x: Float[Tensor, "n c *places"], num_samples: int, num_views: int
+) -> Float[Tensor, "b v f c *places"]:
+    """Takes apart a batch of all views, and of their flips behind them, by sample, view and flip."""
+    return torch.unflatten(x, 0, (-1, num_samples, num_views)).movedim(0, 2)
 
 
 def _only_position(maps: Float[Tensor, "n c 1 1"]) -> Float[Tensor, "n c"]:

@@ -50,6 +50,7 @@ def build_torchvision(name: str, weights: str, image_px: int) -> StagedBackbone:
     if weights != "none":
         state = _imagenet(name) if weights == "imagenet" else read_weights(weights)
         if isinstance(net, VisionTransformer) and "encoder.pos_embedding" in state:
+            state["encoder.pos_embedding"] = state["encoder.pos_embedding"].float()
             state = dict(interpolate_embeddings(image_px, net.patch_size, OrderedDict(state)))
         copy_weights(net, backbone, state, weights)
     return backbone

@@ -3,6 +3,7 @@
 from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -16,9 +17,10 @@ NESTS = ("state_dict", "model", "teacher", "model_state_dict")
 
 
 def read_weights(file: str) -> State:
-    """The tensors of a .safetensors file or of a state dict saved by torch; half precision becomes float32.
+    """The tensors of a .safetensors file or of a state dict saved by torch.
 
-    No code from the file is run (`weights_only=True`).
+    They are mapped into memory, so that only what is used is read, and weights that nobody changes are not
+    kept twice. No code from the file is run (`weights_only=True`).
 
     Raises:
         ValueError: There is no such file, it has another format, or it cannot be read.
@@ -42,8 +44,7 @@ def read_weights(file: str) -> State:
             f"`backbone.weights`: {path} must hold a state dict, got {type(state).__name__}. "
             "Save `net.state_dict()`."
         )
-    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _read(path: Path) -> object:
@@ -51,7 +52,7 @@ def _read(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         first = (str(error) or "the file ends too early").splitlines()[0]
         raise ValueError(
@@ -61,7 +62,9 @@ def _read(path: Path) -> object:
 
 
 def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> None:
-    """Copies a state dict with the names of `net` into those of its tensors that `trunk` uses.
+    """Gives the tensors of `net` that `trunk` uses the values of a state dict with the names of `net`.
+
+    They take over the memory of the state dict, where its precision is theirs.
 
     What `trunk` does not use (classifier, auxiliary heads) may be missing or of another shape, and the file
     may hold more than the network has. A prefix of all names in the file (`module.`, `backbone.`) is taken
@@ -88,9 +91,8 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
             f"`backbone.weights`: {file} does not fit the network: {shown}. "
             "Name the backbone that the file was made for."
         )
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(state[name])
+    for name, tensor in wanted.items():
+        tensor.data = state[name].to(tensor).contiguous()
 
 
 def _used_tensors(net: nn.Module, trunk: nn.Module) -> State:

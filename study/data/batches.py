@@ -5,14 +5,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64, UInt8
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
+from study.data.ahead import made_ahead
 from study.data.cache import IMAGES, ImageCache
 from study.data.class_balance import Order
 from study.data.cutmix import CutMix, Partners, mix
 from study.data.preprocessing import NORMALISE
-from study.data.resident import fits, resident_array
+from study.data.resident import CachedRows
 from study.data.sample_order import SampleOrder
 
 Change = Callable[
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
     """Samples of one step.
 
     Attributes:
-        images: Normalised images of all views.
+        images: Normalised images of all views; in memory the channels of a pixel lie side by side.
         targets: Labels of the samples, 0 to 1, -1 where unknown; between 0 and 1 only where labels were
             mixed.
         view_targets: Labels of each image. They follow the pixels: exchanged with the eyes and mixed by area.
@@ -94,9 +95,7 @@ class Batches:
         self._partners: Partners | None = None
         if cutmix.kind != "none":
             self._partners = Partners(rows, cutmix.groups(cache.pairs.targets[rows]))
-        self._resident: UInt8[Tensor, "m px px 3"] | None = None
-        if resident and fits(cache.images, device):
-            self._resident = resident_array(cache.folder / IMAGES, str(device))
+        self._pixels = CachedRows(cache.folder / IMAGES, device, resident=resident)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the changes of the next pass."""
@@ -109,8 +108,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """One pass over this process's share."""
         generator = self._order.generator()
-        for rows in self._order:
-            yield self._batch(rows, generator)
+        return made_ahead((self._batch(rows, generator) for rows in self._order), self.device)
 
     def _batch(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> Batch:
         batch = self._samples(rows, generator)
@@ -126,12 +124,13 @@ class Batches:
     def _samples(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> Batch:
         """Samples, each augmented by itself and not yet mixed with others."""
         index = torch.from_numpy(rows.astype(np.int64)).to(self.device)
-        images = self._pixels(rows).permute(0, 1, 4, 2, 3).contiguous().float().div_(255)
+        images = self._pixels(self.cache.index[rows]).permute(0, 1, 4, 2, 3).contiguous().float().div_(255)
         view_targets = self._view_targets[index]
         if self.augmentation is not None:
             images, swapped = self.augmentation(images, generator)
             view_targets = torch.where(swapped[:, None, None], view_targets.flip(1), view_targets)
-        return Batch(images.mul_(self._scale).add_(self._shift), self._targets[index], view_targets, index)
+        images = _channels_last(images.mul_(self._scale).add_(self._shift))
+        return Batch(images, self._targets[index], view_targets, index)
 
     def _paste(
         self, batch: Batch, chosen: Int64[Tensor, " m"], partners: Batch, generator: torch.Generator
@@ -144,8 +143,8 @@ class Batches:
         if self.cutmix.kind == "standard":
             batch.targets[chosen] = mix(batch.targets[chosen], partners.targets, area.mean(dim=1))
 
-    def _pixels(self, rows: Int[np.ndarray, " b"]) -> UInt8[Tensor, "b v h w 3"]:
-        wanted = self.cache.index[rows]
-        if self._resident is not None:
-            return self._resident[torch.from_numpy(wanted).to(self.device)]
-        return torch.from_numpy(self.cache.images[wanted]).to(self.device)
+
+def _channels_last(images: Float[Tensor, "b v c h w"]) -> Float[Tensor, "b v c h w"]:
+    """The same images, in the memory format in which networks are trained."""
+    flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return torch.unflatten(flat, 0, images.shape[:2])

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from study.data.ahead import made_ahead
 from study.data.class_balance import Order
 from study.data.features import FEATURES, FeatureSet
-from study.data.resident import fits, resident_array
+from study.data.resident import CachedRows
 from study.data.sample_order import SampleOrder
 
 Choose = Callable[[int, torch.Generator], tuple[Int64[np.ndarray, "b v"], Int64[np.ndarray, "b v"]]]
@@ -71,9 +72,7 @@ class FeatureBatches:
             rank=rank,
             world_size=world_size,
         )
-        self._resident: Tensor | None = None
-        if fits(kept.features, device):
-            self._resident = resident_array(kept.folder / FEATURES, str(device))
+        self._features = CachedRows(kept.folder / FEATURES, device, resident=True)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the changes of the next pass."""
@@ -86,28 +85,16 @@ class FeatureBatches:
     def __iter__(self) -> Iterator[FeatureBatch]:
         """One pass over this process's share."""
         generator = self._order.generator()
-        for rows in self._order:
-            passes, views = self._choose(len(rows), generator)
-            yield self._batch(rows, passes, views)
+        return made_ahead((self._batch(rows, generator) for rows in self._order), self._device)
 
-    def _batch(
-        self,
-        rows: Int[np.ndarray, " b"],
-        passes: Int64[np.ndarray, "b v"],
-        views: Int64[np.ndarray, "b v"],
-    ) -> FeatureBatch:
+    def _batch(self, rows: Int[np.ndarray, " b"], generator: torch.Generator) -> FeatureBatch:
+        passes, views = self._choose(len(rows), generator)
         labels, of_places = self._kept.labels, (passes, rows[:, None], views)
         targets = labels["targets"][passes[:, 0], rows]
         _, num_samples, num_views = labels["scale"].shape
         flat = np.ravel_multi_index(of_places, (len(labels["scale"]), num_samples, num_views))
         found = [targets, labels["view_targets"][of_places], rows.astype(np.int64)]
         scale = torch.from_numpy(labels["scale"][of_places]).to(self._device)
-        features = self._features(flat).float()
+        features = self._features(flat).float()  # divided by their scale
         features.mul_(scale.view(*scale.shape, *[1] * (features.ndim - 2)))
         return FeatureBatch(features, *(torch.from_numpy(values).to(self._device) for values in found))
-
-    def _features(self, flat: Int64[np.ndarray, "b v"]) -> Float[Tensor, "b v f *s"]:
-        """The scaled features at these positions."""
-        if self._resident is not None:
-            return self._resident[torch.from_numpy(flat).to(self._device)]
-        return torch.from_numpy(self._kept.features[flat]).to(self._device)

@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from study.data.batches import Batches
 from study.data.build_once import build_once
 from study.data.cache import require_room
 from study.data.pairs import digest
@@ -27,8 +26,10 @@ FEATURES, LABELS = "features.npy", "labels.npz"
 KEPT = np.dtype(np.float16)
 REMEDY = "Free some, choose another folder, or set `resources.features_gb` to 0."
 
-Encode = Callable[[Float[Tensor, "b v 3 h w"]], Float[Tensor, "b v *s"]]
-"""Gives the features of images, in evaluation mode and without a gradient."""
+Samples = tuple[Tensor, Tensor, Tensor, Tensor]
+"""A batch as `Batches` and `FeatureBatches` give it: inputs, targets, view targets, and rows."""
+Encode = Callable[[Float[Tensor, "b v *i"]], Float[Tensor, "b v *s"]]
+"""Gives the features of images, or of other features, in evaluation mode and without a gradient."""
 
 
 class Shape(NamedTuple):
@@ -63,21 +64,33 @@ class FeatureSet:
     folder: Path
 
     @classmethod
-    def build(
-        cls,
-        folder: Path,
-        key: Sequence[object],
-        passes: Iterable[Batches],
+    def named(cls, folder: Path, key: Sequence[object], shape: Shape) -> "FeatureSet":
+        """The features, which may not exist yet.
+
+        Args:
+            folder: Folder of all caches.
+            key: All that decides what the features are; it names them.
+            shape: How large they are.
+        """
+        return cls(folder=folder / f"features-{digest(FEATURES_VERSION, KEPT, shape, *key)[:20]}")
+
+    @property
+    def exists(self) -> bool:
+        """Whether the features are there."""
+        return (self.folder / LABELS).is_file()
+
+    def make(
+        self,
+        passes: Iterable[Iterable[Samples]],
         encode: Encode,
         shape: Shape,
         progress: Callable[[int, int], None] | None = None,
     ) -> "FeatureSet":
-        """Opens the features; makes them first where they do not exist, batch by batch.
+        """Makes the features where they do not exist, batch by batch.
+
+        Of several processes that want the same features, the first makes them and the others wait.
 
         Args:
-            folder: Folder of all caches. Of several processes that want the same features, the first makes
-                them and the others wait.
-            key: All that decides what the features are; it names them.
             passes: Batches of the same samples in their given order, once for each change of their images.
             encode: Gives the features of a batch.
             shape: How large they will be.
@@ -86,9 +99,8 @@ class FeatureSet:
         Raises:
             StorageError: the folder cannot be written or has too little room.
         """
-        home = folder / f"features-{digest(FEATURES_VERSION, KEPT, shape, *key)[:20]}"
-        build_once(home, LABELS, partial(_write, passes, encode, shape, progress))
-        return cls(folder=home)
+        build_once(self.folder, LABELS, partial(_write, passes, encode, shape, progress))
+        return self
 
     @cached_property
     def features(self) -> Float[np.ndarray, "m ..."]:
@@ -111,7 +123,7 @@ class FeatureSet:
 
 
 def _write(
-    passes: Iterable[Batches],
+    passes: Iterable[Iterable[Samples]],
     encode: Encode,
     shape: Shape,
     progress: Callable[[int, int], None] | None,
@@ -129,21 +141,22 @@ def _write(
     done = 0
     with (folder / FEATURES).open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
-        for batch in chain.from_iterable(passes):
-            scaled, scale = _scaled(encode(batch.images))
+        for inputs, targets, view_targets, rows in chain.from_iterable(passes):
+            scaled, scale = _scaled(encode(inputs))
             stream.write(np.ascontiguousarray(scaled.cpu().numpy().astype(KEPT)).data)
-            found = {"scale": scale, "targets": batch.targets, "view_targets": batch.view_targets}
+            found = {"scale": scale, "targets": targets, "view_targets": view_targets}
             for name, values in found.items():
                 parts[name].append(values.cpu().numpy())
-            done += len(batch.rows)
+            done += len(rows)
             if progress:
                 progress(done, num_samples)
-    scales, targets, view_targets = (
-        np.concatenate(values).reshape(shape.passes, shape.samples, *values[0].shape[1:])
-        for values in parts.values()
-    )
-    # The last file: where it lies, the others do, too.
-    np.savez(folder / LABELS, scale=scales, targets=targets, view_targets=view_targets)
+    labels = {
+        name: np.concatenate(values).reshape(shape.passes, shape.samples, *values[0].shape[1:])
+        for name, values in parts.items()
+    }
+    np.savez(
+        folder / LABELS, allow_pickle=False, **labels
+    )  # the last file: where it lies, the others do, too
 
 
 def _scaled(features: Float[Tensor, "b v *s"]) -> tuple[Float[Tensor, "b v *s"], Float[Tensor, "b v"]]:

@@ -92,6 +92,26 @@ class DrawnPass:
         return np.broadcast_to(chosen, shape), np.broadcast_to(np.arange(self.num_views), shape)
 
 
+@dataclass(frozen=True)
+class OnePass:
+    """Takes all views of a sample, as they are, from one of several passes.
+
+    Attributes:
+        number: Number of the pass, from 0.
+        num_views: Views of a sample.
+    """
+
+    number: int
+    num_views: int
+
+    def __call__(
+        self, num: int, generator: torch.Generator
+    ) -> tuple[Int64[np.ndarray, "b v"], Int64[np.ndarray, "b v"]]:
+        """The number of the pass, and of the view, for each place of `num` samples."""
+        shape = (num, self.num_views)
+        return np.full(shape, self.number), np.broadcast_to(np.arange(self.num_views), shape)
+
+
 def _random_half(num: int, generator: torch.Generator) -> Bool[np.ndarray, " b"]:
     half: Bool[np.ndarray, " b"] = (torch.rand(num, generator=generator) < 0.5).numpy()
     return half

@@ -10,10 +10,11 @@ from study.reporting.measures import full_name
 from study.reporting.networks import differing_words, network_words, next_family, parts_of
 from study.reporting.results import collapse_words, measured, paired_difference
 from study.reporting.run import Run
-from study.reporting.significance import SIGNIFICANCE
+from study.reporting.significance import SIGNIFICANCE, one_seed_each
 from study.reporting.table import Origin, Value
 
 Piece = str | Value
+ONE_TRAINING = ", between one training of each, which is no difference between methods"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +72,11 @@ def answer_of(run: Run) -> Answer | None:
         difference = paired_difference(run, test, replace(origin, trials=(trial,)))
         if isinstance(difference, Value) and not math.isnan(difference.value):
             numbers[name], titles[name] = difference, f"difference from {title}, test"
-            sure = _is_better(run, origin, trial)
-            beaten = beaten or (name == "next" and sure)
-            rest.append(_against(title, difference, sure=sure))
+            sure = _is_told_apart(run, origin, trial)
+            one_seed = one_seed_each(run, [origin, replace(origin, trials=(trial,))])
+            is_better = (difference.value > 0) == run.maximise
+            beaten = beaten or (name == "next" and sure and is_better and not one_seed)
+            rest.append(_against(title, difference, ONE_TRAINING if one_seed else "", sure=sure))
     if stability := choice_stability_of(run):
         found = stability.selection
         numbers["corrected"] = Value(value=found.corrected, low=found.low, high=found.high)
@@ -81,6 +84,8 @@ def answer_of(run: Run) -> Answer | None:
         if not math.isnan(found.corrected):
             chosen = f"Corrected for the choice among {len(run.ranked)} trials, validation gives "
             rest.append((chosen, numbers["corrected"], "."))
+    if words := estimates_of(run).support_words(origin):
+        rest.append((words,))
     if words := collapse_words(run, [run.best]):
         rest.append((words,))
     network = network_words(parts_of(run, run.best))
@@ -101,15 +106,15 @@ def _rivals(run: Run, best: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _is_better(run: Run, origin: Origin, trial: str) -> bool:
-    """Whether a paired test says that the chosen trial is better than the other one."""
+def _is_told_apart(run: Run, origin: Origin, trial: str) -> bool:
+    """Whether a paired test says that the chosen trial and the other one differ."""
     compared = estimates_of(run).compared(origin, replace(origin, trials=(trial,)))
-    if compared is None or not compared.p_value < SIGNIFICANCE:
-        return False
-    return (compared.difference > 0) == estimates_of(run).greater_is_better(origin.measure)
+    return compared is not None and compared.p_value < SIGNIFICANCE
 
 
-def _against(title: str, difference: Value, *, sure: bool) -> tuple[Piece, ...]:
+def _against(title: str, difference: Value, caution: str, *, sure: bool) -> tuple[Piece, ...]:
     if sure:
-        return (f"The difference from {title} is ", difference, ".")
+        return (f"The difference from {title} is ", difference, f"{caution}.")
+    if not difference.interval:
+        return (f"The difference from {title} is ", difference, ", which has no test.")
     return (f"The test patients do not tell it apart from {title}: ", difference, ".")

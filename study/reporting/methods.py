@@ -106,7 +106,7 @@ def _search(run: Run) -> str:
 def _statistics(run: Run) -> str:
     decided = f" Labels were decided {threshold_words(run)}." if threshold_words(run) else ""
     return (
-        "Statistics. Intervals are 95 % intervals from resampled patients, whose samples stay together; "
+        "Statistics. Intervals are 95 % intervals over patients, whose samples stay together; "
         "differences are paired on the same patients, and the tests of a table are corrected by Holm's "
         f"method.{decided}"
     )

@@ -34,7 +34,7 @@ SECTIONS = {
 OPEN: Mapping[str, tuple[str, ...]] = {  # what is seen of a section; the rest is one click away
     "mattered": ("forest", "importance"),
     "ablations": ("ablations", "variant_curves"),
-    "search": ("leaderboard", "history", "slices"),
+    "search": ("leaderboard", "finetuning", "history", "slices"),
     "chosen": ("labels", "reliability", "groups", "retrieval"),
     "heatmaps": ("heatmaps_samples", "heatmaps_check"),
     "errors": (),

@@ -82,7 +82,6 @@ def _sign(verdict: Cell | None) -> str:
     if not isinstance(verdict, VerdictCell):
         return ""
     kind = verdict.outcome.replace(" ", "-")
-    sign = (
-        f'<span class="verdict {kind}" role="img" aria-label="{verdict.outcome}" title="{verdict.outcome}">'
-    )
+    words = escape(verdict.text)
+    sign = f'<span class="verdict {kind}" role="img" aria-label="{words}" title="{words}">'
     return f" {sign}{SIGNS[verdict.outcome]}</span>"

@@ -68,7 +68,8 @@ def patients_strip(run: Run, images: Images) -> list[Patient]:
     found = []
     for sample in strip_samples(run):
         true, called = judged.predictions.target[row_of[sample]] > 0, judged.decision[row_of[sample]]
-        pictures, heat, shown = images.get(sample, ()), (), ""
+        pictures, shown = images.get(sample, ()), ""
+        heat: tuple[str, ...] = ()
         if heatmaps is not None:
             pictures, heat = _with_heat(heatmaps, sample)
             shown = heatmaps.label(sample)

@@ -41,6 +41,7 @@ LATEX_SIGNS = {
     "’": "'",
     "·": r"$\cdot$",
 }
+TEST_PARTS = ("p", "p_holm", "against", "test", "bold")
 LATEX_PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage{lmodern}
@@ -157,22 +158,27 @@ def _tex(text: str) -> str:
 def comma_separated(table: Table) -> str:
     """One line for each row at full precision.
 
-    A column with numbers of ours brings their intervals and spreads in columns of their own.
+    A column with numbers of ours brings their intervals and spreads in columns of their own, and their tests
+    where some were tested.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     places = range(len(table.columns))
     measured = [any(isinstance(row.cells[i], Value) for row in table.rows) for i in places]
+    tested = [any(isinstance(c := row.cells[i], Value) and c.tested for row in table.rows) for i in places]
     header = ["row"]
-    for column, has_values in zip(table.columns, measured, strict=True):
+    for column, has_values, has_tests in zip(table.columns, measured, tested, strict=True):
         header.append(column.key)
         if has_values:
             header += [f"{column.key}_{part}" for part in ("low", "high", "spread")]
+        if has_tests:
+            header += [f"{column.key}_{part}" for part in TEST_PARTS]
     writer.writerow([*header, *(["synthetic"] if table.synthetic else [])])
     for row in table.rows:
         fields = [row.key]
-        for cell, has_values in zip(row.cells, measured, strict=True):
+        for cell, has_values, has_tests in zip(row.cells, measured, tested, strict=True):
             fields += _csv_fields(cell) if has_values else [_csv_text(cell)]
+            fields += _csv_test(cell) if has_tests else []
         writer.writerow([*fields, *(["yes"] if table.synthetic else [])])
     return out.getvalue()
 
@@ -182,6 +188,14 @@ def _csv_fields(cell: Cell) -> list[str]:
         return [_csv_text(cell), "", "", ""]
     numbers = (cell.value, cell.low, cell.high, cell.spread)
     return ["" if math.isnan(number) else repr(float(number)) for number in numbers]
+
+
+def _csv_test(cell: Cell) -> list[str]:
+    """The p-value before and after Holm's correction, the row compared with, the test, and bold or not."""
+    if not isinstance(cell, Value):
+        return [""] * len(TEST_PARTS)
+    bold, of = "yes" if cell.bold else "", cell.tested
+    return [repr(of.p_value), repr(of.adjusted), of.against, of.test, bold] if of else ["", "", "", "", bold]
 
 
 def _csv_text(cell: Cell) -> str:

@@ -54,7 +54,12 @@ def _stopped(sentence: str) -> str:
 
 def _trials(run: Run) -> str:
     parts = []
-    roles = (("search", "of the search"), ("tune", "of the tuning"), ("ablation", "of the ablations"))
+    roles = (
+        ("search", "of the search"),
+        ("finetune", "of the fine-tuning"),
+        ("tune", "of the tuning"),
+        ("ablation", "of the ablations"),
+    )
     for role, name in roles:
         states = run.of_role(role)["state"].value_counts()
         if states.empty:
@@ -116,9 +121,10 @@ def _luck(run: Run) -> list[str]:
     if stability is None or math.isnan(stability.selection.corrected):
         return []
     found = stability.selection
+    interval = "" if math.isnan(found.low) else f" ({found.low:.3f} to {found.high:.3f})"
     return [
         f"Its validation value of {found.naive:.3f} is the best of {len(run.ranked)} and therefore too good; "
-        f"corrected for the choice it is {found.corrected:.3f} ({found.low:.3f} to {found.high:.3f})."
+        f"corrected for the choice it is {found.corrected:.3f}{interval}."
     ]
 
 

@@ -51,10 +51,22 @@ def why(report: Report, address: str) -> list[str]:
     if isinstance(cell, Published):
         lines.append(f"Published; see the remarks of {table.name} for its source.")
     elif isinstance(cell, Value) and cell.origin:
-        lines += explain_origin(report.run, cell.origin)
+        lines += [*explain_origin(report.run, cell.origin), *_explain_test(cell)]
     else:
         lines.append("Words or a count from the run's records; no predictions stand behind it.")
     return lines
+
+
+def _explain_test(cell: Value) -> list[str]:
+    """The test of a number against its table's reference; nothing where there is none."""
+    if cell.tested is None:
+        return []
+    of = cell.tested
+    return [
+        f"tested     against {of.against} by {of.test}",
+        f"           p = {of.p_value:.3g}; {of.adjusted:.3g} after Holm's correction over "
+        f"{of.num_comparisons} comparisons",
+    ]
 
 
 def _find(report: Report, address: str) -> tuple[Table, str, str]:
@@ -128,7 +140,7 @@ def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
         f"           settings {_settings(run, trial)}",
         f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
         f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
-        f"           {run.store.where}/trials/{trial}/{file}.parquet",
+        f"           {run.store.where}/{run.store.packs.place(trial, file)}",
     ]
 
 

@@ -28,6 +28,9 @@ class ResourcesSpec(Section):
             are added; `fail` ends it as failed.
         features_gb: gigabytes of each machine's disk that the features of a frozen backbone may take, for a
             trial; one that needs more runs the backbone in every epoch. 0 keeps no features.
+        compile: whether training compiles each network with `torch.compile`. It takes a minute or so for the
+            first trial with a network in each process, for faster steps on a GPU, and may change the last
+            digits of the numbers.
     """
 
     address: str = "local"
@@ -38,3 +41,4 @@ class ResourcesSpec(Section):
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
     on_out_of_memory: Literal["halve", "fail"] = "halve"
     features_gb: Annotated[float, Field(ge=0)] = FEATURES_GB
+    compile: bool = False

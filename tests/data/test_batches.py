@@ -11,9 +11,10 @@ from torch import Tensor
 
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
-from study.data.cache import ImageCache
+from study.data.cache import IMAGES, ImageCache
 from study.data.datasets.phantom import Phantom
 from study.data.preprocessing import NORMALISE, Preprocessing
+from study.data.resident import CachedRows
 
 CPU = torch.device("cpu")
 
@@ -112,8 +113,21 @@ def test_batches_can_be_changed_in_place_without_touching_the_cache(cache: Image
     assert np.array_equal(cache.images, before)
 
 
+def test_rows_come_in_the_order_that_is_asked_for(cache: ImageCache) -> None:
+    rows = CachedRows(cache.folder / IMAGES, CPU, resident=False)
+    wanted = np.array([[5, 3], [0, 5]])
+    assert np.array_equal(rows(wanted).numpy(), cache.images[wanted])
+
+
 def test_residence_is_for_cuda_devices_only(cache: ImageCache) -> None:
     assert all(
         torch.equal(a.images, b.images)
         for a, b in zip(batches(cache, resident=True), batches(cache), strict=True)
     )
+
+
+def test_images_lie_in_memory_as_networks_are_trained(cache: ImageCache) -> None:
+    augmentation = Augmentation(flip=True, rotate_deg=10.0, brightness=0.2)
+    for changes in (None, augmentation):
+        for batch in batches(cache, augmentation=changes):
+            assert batch.images.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)

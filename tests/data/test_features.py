@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from study.data import feature_batches, resident
+from study.data import resident
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
 from study.data.cache import ImageCache
@@ -39,7 +39,7 @@ def kept(images: ImageCache, folder: Path, turns: tuple[Turn, ...]) -> FeatureSe
         for turn in turns
     ]
     shape = Shape(len(turns), len(rows), 2, (1, 3, PX, PX))
-    return FeatureSet.build(folder, ["a", *turns], passes, lambda x: x.unsqueeze(2), shape)
+    return FeatureSet.named(folder, ["a", *turns], shape).make(passes, lambda x: x.unsqueeze(2), shape)
 
 
 @given(st.floats(1e-30, 1e37), st.integers(0, 5))
@@ -113,7 +113,7 @@ def test_features_on_the_device_are_those_of_the_disk(
     views = TurnedViews(turns=turns, num_views=2, flip=True)
     rows = np.arange(23)
     mapped = list(FeatureBatches(found, rows, views, batch_size=8, device=CPU))
-    monkeypatch.setattr(feature_batches, "fits", lambda array, device: True)
+    monkeypatch.setattr(resident, "fits", lambda array, device: True)
     monkeypatch.setattr(resident, "BYTES_AT_A_TIME", 5000)
     on_device = list(FeatureBatches(found, rows, views, batch_size=8, device=CPU))
     assert all(torch.equal(a.features, b.features) for a, b in zip(mapped, on_device, strict=True))
@@ -141,5 +141,5 @@ def test_a_disk_without_room_is_named_before_the_work(
 
     passes = [Batches(images, np.arange(5), batch_size=5, device=CPU, normalise="half")]
     with pytest.raises(StorageError, match=r"features of a frozen network needs 0.00 GB.*features_gb"):
-        FeatureSet.build(tmp_path, [], passes, encode, shape._replace(samples=5000))
+        FeatureSet.named(tmp_path, [], shape).make(passes, encode, shape._replace(samples=5000))
     assert encoded == []

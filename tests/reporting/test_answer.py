@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,9 @@ from study.reporting.table import Value
 from study.reporting.tracing import verify
 from tests.reporting.fake_run import FakeRun
 
-MODELS = {  # strength of each trial by its network
-    "search-00000": (2.6, {"backbone": "resnet18", "attention": "mirror", "fusion": "concat"}),
-    "search-00001": (1.6, {"backbone": "resnet18", "attention": "mirror", "fusion": "concat"}),
+MODELS: dict[str, tuple[float, dict[str, Any]]] = {  # strength of each trial by its network
+    "search-00000": (1.4, {"backbone": "resnet18", "attention": "mirror", "fusion": "concat"}),
+    "search-00001": (1.1, {"backbone": "resnet18", "attention": "mirror", "fusion": "concat"}),
     "search-00002": (
         0.4,
         {"backbone": "resnet18", "attention": "none", "fusion": {"name": "gated", "dim": 8}},
@@ -31,17 +32,17 @@ MODELS = {  # strength of each trial by its network
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A search whose best two trials are one family, and an ablation of the attention with three seeds."""
-    fake = FakeRun(tmp_path_factory.mktemp("answers") / "known", patients=150)
+    fake = FakeRun(tmp_path_factory.mktemp("answers") / "known", patients=150, kind="classes")
     fake.study(ablations=json.dumps({"own": ["with", "without"]}))
     for number, (key, (strength, model)) in enumerate(MODELS.items()):
         spec = json.dumps({"model": model, "loss": "bce"})
         params = json.dumps({"optimiser.lr": 0.001, "model.fusion": model["fusion"], "optimiser.wd": number})
         fake.trial(key, fake.predictions(key, strength), spec=spec, params=params, number=number)
-    for variant, attention, strength in (("with", "mirror", 2.0), ("without", "none", 0.5)):
+    for variant, attention, strength in (("with", "mirror", 1.2), ("without", "none", 0.4)):
         spec = json.dumps({"model": {"backbone": "resnet18", "attention": attention}, "loss": "bce"})
         for seed in (0, 1, 2):
             key = f"ablation-own-{variant}-s{seed}"
-            row = {"table": "own", "variant": variant, "seed": seed, "spec": spec}
+            row: dict[str, Any] = {"table": "own", "variant": variant, "seed": seed, "spec": spec}
             fake.trial(key, fake.predictions(key, strength), role="ablation", **row)
     fake.trial("baseline-prior", fake.prior("baseline-prior"), role="baseline", variant="prior")
     return load_run(str(fake.folder))
@@ -53,12 +54,13 @@ def test_the_answer_names_the_network_and_compares_it_with_the_next_family(answe
     assert answered.best == "search-00000"
     test = answered.score("search-00000", answered.objective)
     lead = plain_text(found.lead)
-    assert lead.startswith("Resnet18 with mirror attention, concat fusion and bce loss is best: ")
+    assert lead.startswith("Resnet18 with mirror attention, concat fusion and bce loss was chosen: ")
     assert f"on the test patients is {test:.3f} [" in lead
     rival = answered.score("search-00002", answered.objective)
     assert math.isclose(found.numbers["next"].value, test - rival)
     assert "from the next family (no attention, fusion gated) is +" in plain_text(found.rest[0])
     assert found.numbers["next"].low > 0
+    assert plain_text(found.rest[0]).endswith("one training of each, which is no difference between methods.")
     assert "from the class prior is +" in plain_text(found.rest[1])
     assert plain_text(found.rest[2]).startswith("Corrected for the choice among 3 trials, validation gives ")
 
@@ -83,7 +85,7 @@ def test_a_changed_sentence_does_not_verify(answered: Run) -> None:
     written = files(report)
     assert verify(report, written.__getitem__)[1] == []
     html = written["index.html"].decode()
-    forged = html.replace(" is best: ", " is by far the best: ", 1)
+    forged = html.replace(" was chosen: ", " is by far the best: ", 1)
     assert forged != html
     differences = verify(report, {**written, "index.html": forged.encode()}.__getitem__)[1]
     assert [difference.written for difference in differences] == ["other words"]
@@ -141,3 +143,12 @@ def test_the_console_says_the_same_answer(answered: Run) -> None:
     assert found is not None
     assert answer_lines(answered) == [plain_text(pieces) for pieces in (found.lead, *found.rest)]
     assert len(answer_lines(answered)) <= 5
+
+
+def test_without_enough_carriers_the_answer_has_no_interval_and_says_why(run: Run) -> None:
+    found = answer_of(run)
+    assert found is not None
+    lines = answer_lines(run)
+    assert "[" not in lines[0]
+    assert "which has no test." in lines[1]
+    assert any(line.startswith("No interval and no test: ") for line in lines)

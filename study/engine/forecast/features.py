@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from study.data.pairs import Pairs
 from study.engine.forecast.probe import Probe, ProbeKey, probe_key
-from study.engine.training.feature_plan import num_training, plan_features, set_key
+from study.engine.training.feature_plan import images_key, kept_sets, num_training, plan_features
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import duration_text
 
@@ -48,14 +48,15 @@ def keeping(
         probes: One probe of each kind of trial.
         most_gb: `resources.features_gb`.
     """
-    sets: dict[str, tuple[int, float]] = {}
+    sets: dict[str, int] = {}
+    making: dict[str, float] = {}  # what is condensed comes from maps, if they are kept
     for spec in trials:
         plan, found = plan_features(spec, pairs, most_gb), probes[probe_key(spec)].features
         if plan is None or found is None:
             continue
         num_train = num_training(spec, pairs)
         num_samples = len(plan.turns) * len(pairs) + plan.bank * num_train
-        need = (plan.num_bytes(len(pairs), num_train), num_samples * found.encode_s)
-        sets[set_key(spec, plan)] = need
-    all_bytes = sorted((num_bytes for num_bytes, _ in sets.values()), reverse=True)
-    return Keeping(tuple(all_bytes), sum(seconds for _, seconds in sets.values()))
+        sets |= kept_sets(spec, plan, len(pairs), num_train)
+        key = images_key(spec, plan)
+        making[key] = max(making.get(key, 0), num_samples * found.encode_s)
+    return Keeping(tuple(sorted(sets.values(), reverse=True)), sum(making.values()))

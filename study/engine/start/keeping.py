@@ -1,7 +1,8 @@
 """Runs the frozen backbones of a study once, before the first trial, and says which trials gain by it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -9,9 +10,9 @@ import torch
 from study.data.pairs import Pairs
 from study.engine.training.feature_plan import (
     inexact_changes,
+    kept_sets,
     num_training,
     plan_features,
-    set_key,
     why_images_by_file,
 )
 from study.engine.training.session import TrainingSession
@@ -45,38 +46,45 @@ class FrozenBackbone:
 
 def frozen_backbones(
     trials: Sequence[TrialSpec], pairs: Pairs, most_gb: float
-) -> Iterator[tuple[TrialSpec, FrozenBackbone]]:
-    """Each frozen backbone, once with each set of features and once with each reason against one.
+) -> Mapping[FrozenBackbone, Sequence[TrialSpec]]:
+    """Each frozen backbone, once with all its features and once with each reason against some.
 
     Args:
         trials: Trials that stand for all of the study.
         pairs: The data set.
         most_gb: `resources.features_gb`.
 
-    Yields:
-        A trial with the backbone, and what happens with it.
+    Returns:
+        What happens with each backbone, with one trial for each set of features. Trials that keep maps come
+        first, since the others' features are taken from them.
 
     Raises:
         ResourceError: A trial wants a bank of features that is too large.
     """
-    told: set[object] = set()
+    sets: dict[str, dict[str, int]] = {}
+    makers: dict[str, list[tuple[bool, TrialSpec]]] = {}
+    working_from_images: dict[FrozenBackbone, Sequence[TrialSpec]] = {}
     for trial in trials:
         backbone = trial.model.backbone
         if backbone.freeze in ("none", 0):
             continue
         frozen = "frozen" if backbone.freeze == "all" else f"{backbone.freeze} stages frozen"
-        name, plan = (
-            f"{backbone.name} at {trial.data.image_px} px, {frozen}",
-            plan_features(trial, pairs, most_gb),
-        )
+        name = f"{backbone.name} at {trial.data.image_px} px, {frozen}"
+        plan = plan_features(trial, pairs, most_gb)
         if plan is None:
-            found, key = FrozenBackbone(name, 0, _reason(trial)), _reason(trial)
-        else:
-            num_bytes = plan.num_bytes(len(pairs), num_training(trial, pairs))
-            found, key = FrozenBackbone(name, num_bytes), set_key(trial, plan)
-        if (name, key) not in told:
-            told.add((name, key))
-            yield trial, found
+            working_from_images[FrozenBackbone(name, 0, _reason(trial))] = []
+            continue
+        wanted = kept_sets(trial, plan, len(pairs), num_training(trial, pairs))
+        if wanted.keys() - sets.setdefault(name, {}).keys():
+            makers.setdefault(name, []).append((not plan.keeps_maps, trial))
+        sets[name] |= wanted
+    kept = {
+        FrozenBackbone(name, sum(of_name.values())): [
+            trial for _, trial in sorted(makers[name], key=lambda made: made[0])
+        ]
+        for name, of_name in sets.items()
+    }
+    return {**kept, **working_from_images}
 
 
 def _reason(trial: TrialSpec) -> str:
@@ -114,10 +122,8 @@ def run_frozen_backbones(
     """
     on_gpu = torch.cuda.is_available() and resources.gpus_per_worker != 0
     device = torch.device("cuda", 0) if on_gpu else torch.device("cpu")
-    found = []
-    for trial, backbone in frozen_backbones(trials, pairs, resources.features_gb):
-        if backbone.num_bytes and resources.address == "local":
-            TrainingSession.from_spec(trial, cache, device, resources.features_gb, progress)
-        found.append(backbone)
+    found = frozen_backbones(trials, pairs, resources.features_gb)
+    for trial in chain.from_iterable(found.values()) if resources.address == "local" else ():
+        TrainingSession.from_spec(trial, cache, device, resources.features_gb, progress)
     torch.cuda.empty_cache()  # this process lives on beside the trials
-    return found
+    return list(found)

@@ -104,6 +104,7 @@ def start(
     spec = resolved.spec
     accepted = require_same_study(store, spec, extend=extend)
     delete_partial_writes(store)
+    store.packs.tidy()
     prepared = prepare(store, spec, cache, decoded, generating, encoding)
     write_study(store, resolved, prepared, extensions(store, accepted))
     if accepted or not store.exists(store.path("examples.parquet")):  # an extension may add settings
@@ -129,6 +130,7 @@ def _site(spec: StudySpec, store: Store, prepared: Prepared, provenance: str, ca
         fold_hashes=_fold_hashes(spec, prepared.any_trial, cache),
         time_limit_s=spec.resources.time_limit_s,
         features_gb=spec.resources.features_gb,
+        compile=spec.resources.compile,
     )
 
 

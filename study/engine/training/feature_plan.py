@@ -1,7 +1,6 @@
 """Which features a trial with a frozen backbone works from, and why a trial works from images."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from typing import Self
@@ -13,7 +12,7 @@ from study.data.features import Shape
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.turns import Turn
-from study.engine.training.network import build_network, label_sets, without_weights
+from study.engine.training.network import build_network, label_sets, without_numbers, without_weights
 from study.spec.data_section import AugmentationSpec
 from study.spec.errors import ResourceError
 from study.spec.trial_spec import TrialSpec
@@ -30,13 +29,20 @@ class FeaturePlan:
     Attributes:
         turns: How each image is turned for evaluation, and for training without a bank.
         bank: Number of augmented versions of each training sample; 0 where training needs none.
-        of_view: Sizes of the features of one view.
+        of_map: Sizes of what the frozen parts give for one view.
+        of_view: Sizes of the features of one view; others where the trial condenses the maps.
+        condenses: Whether features are principal components of the maps, or vectors.
+        keeps_maps: Whether the maps are kept, too. Components are fitted on them, and each number of
+            components is soon made from them.
         num_views: Views of a sample.
     """
 
     turns: tuple[Turn, ...]
     bank: int
+    of_map: tuple[int, ...]
     of_view: tuple[int, ...]
+    condenses: bool
+    keeps_maps: bool
     num_views: int
 
     @classmethod
@@ -53,23 +59,26 @@ class FeaturePlan:
         flips, bank = spec.data.augmentation, spec.training.feature_bank
         across = (False, True) if num_views == 2 or (flips.flip and not bank) else (False,)
         down = (False, True) if flips.flip_vertical and not bank else (False,)
-        px, shapes = spec.data.image_px, deepcopy(net).to("meta").eval()
-        with torch.no_grad():
-            features = shapes.features(torch.empty(1, num_views, 3, px, px, device="meta"))
-        turns = tuple(Turn(*turn) for turn in product(across, down))
-        return cls(turns=turns, bank=bank, of_view=tuple(features.shape[2:]), num_views=num_views)
-
-    def shape_of_turned(self, num_samples: int) -> Shape:
-        """The sizes of the features of all samples, turned in each way."""
-        return Shape(len(self.turns), num_samples, self.num_views, self.of_view)
-
-    def shape_of_bank(self, num_training: int) -> Shape:
-        """The sizes of the features of the augmented training samples."""
-        return Shape(self.bank, num_training, self.num_views, self.of_view)
+        of_map = _sizes_of_map(spec, net)
+        return cls(
+            turns=tuple(Turn(*turn) for turn in product(across, down)),
+            bank=bank,
+            of_map=of_map,
+            of_view=_sizes_of_features(net, of_map),
+            condenses=net.condenses,
+            keeps_maps=net.backbone.components is not None or not net.condenses,
+            num_views=num_views,
+        )
 
     def num_bytes(self, num_samples: int, num_training: int) -> int:
         """Bytes of all these features on the disk."""
-        return self.shape_of_turned(num_samples).num_bytes + self.shape_of_bank(num_training).num_bytes
+        sizes = [self.of_map] * self.keeps_maps + [self.of_view] * self.condenses
+        return sum(self.bytes_of(size, num_samples, num_training) for size in sizes)
+
+    def bytes_of(self, size: tuple[int, ...], num_samples: int, num_training: int) -> int:
+        """Bytes of all features, or of all maps, by the sizes of those of one view."""
+        num = len(self.turns) * num_samples + self.bank * num_training
+        return Shape(1, num, self.num_views, size).num_bytes
 
     def has_place(self, num_samples: int, num_training: int, most_gb: float) -> bool:
         """Whether the features may take that much of the disk.
@@ -89,6 +98,30 @@ class FeaturePlan:
                 f"for {most_gb:g} GB. Take fewer versions, or allow more."
             )
         return gigabytes <= most_gb
+
+
+_SIZES: dict[object, tuple[int, ...]] = {}  # a large network takes a second for them
+
+
+def _sizes_of_map(spec: TrialSpec, net: SiameseNet) -> tuple[int, ...]:
+    """Sizes of what the frozen parts give for one view; a process finds them once for each such part."""
+    px, backbone = spec.data.image_px, spec.model.backbone
+    num_frozen = len(net.backbone.frozen_parts)
+    key = backbone.name, backbone.drop_stages, num_frozen, spec.model.attention_at, net.image_flips, px
+    if key not in _SIZES:
+        shapes = without_numbers(net)
+        with torch.no_grad():
+            maps = shapes.frozen_maps(torch.empty(1, 1, 3, px, px, device="meta"))
+        _SIZES[key] = tuple(maps.shape[2:])
+    return _SIZES[key]
+
+
+def _sizes_of_features(net: SiameseNet, of_map: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes of the features of one view, from those of its map."""
+    if not net.condenses:
+        return of_map
+    flips, _, *places = of_map
+    return (flips, net.backbone.out_channels, *(() if net.keeps_vectors else places))
 
 
 def why_images(spec: TrialSpec, net: SiameseNet) -> str:
@@ -138,15 +171,26 @@ def plan_features(spec: TrialSpec, pairs: Pairs, most_gb: float) -> FeaturePlan 
     return plan if fits else None
 
 
-def set_key(spec: TrialSpec, plan: FeaturePlan) -> str:
-    """What makes the features of a trial different from those of another one, as far as its file says."""
+def images_key(spec: TrialSpec, plan: FeaturePlan) -> str:
+    """What makes the maps of a trial different from those of another one, as far as its file says."""
     data, training = spec.data, spec.training
-    backbone = spec.model.backbone.model_copy(update={"reduce": None, "whiten": False})  # behind the features
+    backbone = spec.model.backbone.model_copy(update={"reduce": None, "whiten": False})  # behind the maps
     seed = training.seed if backbone.weights == "none" else None
-    pooling = spec.model.pooling if len(plan.of_view) == 2 else None  # vectors, not maps
     changes = (data.augmentation, data.align, data.split) if plan.bank else ()
     images = (Preprocessing.of(data), data.normalise)
-    return repr((images, backbone, seed, training.precision, pooling, changes, plan))
+    return repr((images, backbone, seed, training.precision, changes, plan.turns, plan.of_map))
+
+
+def kept_sets(spec: TrialSpec, plan: FeaturePlan, num_samples: int, num_training: int) -> dict[str, int]:
+    """Bytes of each set of features that a trial keeps, by what makes it different from those of others."""
+    maps, backbone = images_key(spec, plan), spec.model.backbone
+    found = {maps: plan.bytes_of(plan.of_map, num_samples, num_training)} if plan.keeps_maps else {}
+    if plan.condenses:
+        components = (backbone.reduce, backbone.whiten, spec.data.split) if plan.keeps_maps else None
+        pooling = spec.model.pooling if len(plan.of_view) == 2 else None
+        key = repr((maps, components, pooling))
+        found[key] = plan.bytes_of(plan.of_view, num_samples, num_training)
+    return found
 
 
 def num_training(spec: TrialSpec, pairs: Pairs) -> int:

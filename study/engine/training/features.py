@@ -5,28 +5,35 @@ The trial then works from what they gave, with the samples and the random choice
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from models.contracts import Backbone
 from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
 from study.data.cohort import Cohort
 from study.data.cutmix import CutMix
 from study.data.feature_batches import Choose, FeatureBatches
-from study.data.features import FeatureSet, Shape
-from study.data.turns import DrawnPass, TurnedViews
+from study.data.features import Encode, FeatureSet, Shape
+from study.data.turns import DrawnPass, OnePass, TurnedViews
 from study.engine.training.feature_plan import FeaturePlan
+from study.engine.training.heap import kept_heap
+from study.engine.training.principal import keep_components, spread
 from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
-ENCODED_AT_A_TIME = 32  # samples, so that one pass over any number of images takes little memory
+ENCODED_AT_A_TIME = 16  # samples, so that one pass over any number of images takes little memory
+IMAGES_AT_A_TIME = 32  # that the network sees together, flipped ones included
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,6 +120,8 @@ class FeatureMaker:
     def open(self, most_gb: float) -> TrialFeatures | None:
         """The features, made first where they do not exist; None where the trial works from images.
 
+        The network gets its principal components, where it wants some.
+
         Args:
             most_gb: Gigabytes of disk that they may take; a trial that needs more works from images.
 
@@ -123,17 +132,25 @@ class FeatureMaker:
         num_samples, rows = len(self.cohort.pairs), self.cohort.rows("train")
         plan = FeaturePlan.of(self.spec, self.net, self.cohort.pairs.num_views)
         if plan is None or not plan.has_place(num_samples, len(rows), most_gb):
+            self._set_components(self._maps_of_images(spread(rows)))
             return None
-        turned = self._turned(plan, plan.shape_of_turned(num_samples))
-        bank = self._bank(rows, plan.shape_of_bank(len(rows))) if plan.bank else None
-        return TrialFeatures(spec=self.spec, plan=plan, turned=turned, bank=bank, device=self.device)
+        turned = self._turned(plan, num_samples)
+        self._set_components(self._kept_maps(plan, turned, spread(rows)))
+        return TrialFeatures(
+            spec=self.spec,
+            plan=plan,
+            turned=self._features(plan, turned),
+            bank=self._features(plan, self._bank(plan, rows)) if plan.bank else None,
+            device=self.device,
+        )
 
-    def _turned(self, plan: FeaturePlan, shape: Shape) -> FeatureSet:
-        rows = np.arange(shape.samples)
+    def _turned(self, plan: FeaturePlan, num_samples: int) -> "_Passes":
+        """All samples, turned in each way."""
+        rows = np.arange(num_samples)
         passes = (self._batches(rows, augmentation=turn) for turn in plan.turns)
-        return self._build(plan.turns, passes, shape)
+        return _Passes(plan.turns, passes, len(plan.turns), num_samples)
 
-    def _bank(self, rows: Int[np.ndarray, " n"], shape: Shape) -> FeatureSet:
+    def _bank(self, plan: FeaturePlan, rows: Int[np.ndarray, " n"]) -> "_Passes":
         """The augmented training samples, which do not depend on the trial's seed: all seeds share them."""
         data = self.spec.data
         settings: dict[str, Any] = {
@@ -141,8 +158,8 @@ class FeatureMaker:
             "cutmix": CutMix(**data.augmentation.cutmix.model_dump()),
             "align": data.align,
         }
-        passes = (self._batches(rows, **settings, seed=number) for number in range(shape.passes))
-        return self._build([self.cohort.split_hash, *settings.values()], passes, shape)
+        passes = (self._batches(rows, **settings, seed=number) for number in range(plan.bank))
+        return _Passes([self.cohort.split_hash, *settings.values()], passes, plan.bank, len(rows))
 
     def _batches(self, rows: Int[np.ndarray, " n"], **settings: Any) -> Batches:
         return Batches(
@@ -154,9 +171,91 @@ class FeatureMaker:
             **settings,
         )
 
-    def _build(self, changes: Sequence[object], passes: Iterable[Batches], shape: Shape) -> FeatureSet:
+    def _features(self, plan: FeaturePlan, wanted: "_Passes") -> FeatureSet:
+        """Features of these passes: from kept maps where there are some, and from images else."""
+        maps = self._maps(plan, wanted)
+        if not plan.condenses:
+            assert maps is not None
+            return maps
+        shape = Shape(wanted.num, wanted.num_samples, plan.num_views, plan.of_view)
+        key = [*self._key, *wanted.changes, *self._condensed_key]
+        kept = FeatureSet.named(self._folder, key, shape)
+        if maps is None:
+            return self._run_backbone(kept, wanted, self.net.features, shape)
+        rows = np.arange(wanted.num_samples)
+        passes = (
+            FeatureBatches(
+                maps, rows, OnePass(i, plan.num_views), batch_size=ENCODED_AT_A_TIME, device=self.device
+            )
+            for i in range(wanted.num)
+        )
+        return kept.make(passes, partial(self._encode, self.net.condense), shape)
+
+    def _run_backbone(
+        self, kept: FeatureSet, wanted: "_Passes", function: Encode, shape: Shape
+    ) -> FeatureSet:
+        """Makes features from images, where they do not exist."""
+        if kept.exists:
+            return kept
+        with kept_heap():
+            return kept.make(wanted.batches, partial(self._encode, function), shape, self.progress)
+
+    def _maps(self, plan: FeaturePlan, wanted: "_Passes") -> FeatureSet | None:
+        """What the frozen parts give; None where this trial needs none and no other one has made it."""
+        shape = Shape(wanted.num, wanted.num_samples, plan.num_views, plan.of_map)
+        kept = FeatureSet.named(self._folder, [*self._key, *wanted.changes], shape)
+        if plan.keeps_maps:
+            return self._run_backbone(kept, wanted, self.net.frozen_maps, shape)
+        return kept if kept.exists else None
+
+    def _kept_maps(
+        self, plan: FeaturePlan, turned: "_Passes", rows: Int[np.ndarray, " n"]
+    ) -> Iterator[Float[Tensor, "n c h w"]]:
+        """Maps of training images as they are, from those that are kept."""
+        maps = self._maps(plan, turned)
+        assert maps is not None
+        aligned = self.spec.data.align != "none"
+        views = TurnedViews(turns=plan.turns, num_views=plan.num_views, aligned=aligned)
+        for features, *_ in FeatureBatches(
+            maps, rows, views, batch_size=ENCODED_AT_A_TIME, device=self.device
+        ):
+            yield features.flatten(0, 2)
+
+    def _maps_of_images(self, rows: Int[np.ndarray, " n"]) -> Iterator[Float[Tensor, "n c h w"]]:
+        """Maps of training images as they are."""
+        for images, *_ in self._batches(rows, align=self.spec.data.align):
+            yield self._encode(self.net.frozen_maps, images).flatten(0, 2)
+
+    def _set_components(self, maps: Iterator[Float[Tensor, "n c h w"]]) -> None:
+        """Gives the network its principal components, where it wants some; they are found once.
+
+        Those that are trained have come with the weights of another trial.
+        """
+        components = self.net.backbone.components
+        if components is not None and not components.weight.requires_grad:
+            key = [*self._key, self.spec.data.align, *self._components_key]
+            whiten = self.spec.model.backbone.whiten
+            keep_components(self._folder, key, components, maps, whiten=whiten)
+
+    def _encode(self, function: Encode, inputs: Float[Tensor, "b v *i"]) -> Float[Tensor, "b v f *s"]:
+        """What the function gives; few samples at a time, so that a ViT-L needs little beside its weights."""
+        of_sample = inputs.shape[1] * (3 if self.net.image_flips else 1)
+        parts = inputs.split(max(1, IMAGES_AT_A_TIME // of_sample))
+        with (
+            torch.inference_mode(),
+            torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bfloat16),
+        ):
+            return torch.cat([function(part) for part in parts])
+
+    @property
+    def _folder(self) -> Path:
+        return self.cohort.cache.folder.parent
+
+    @cached_property
+    def _key(self) -> Sequence[object]:
+        """What decides the maps of an image."""
         images, backbone, net = self.cohort.cache, self.spec.model.backbone, self.net
-        key = [
+        return [
             images.folder.name,  # named by the photographs and their preprocessing
             images.pairs.fingerprint,
             self.spec.data.normalise,
@@ -164,23 +263,50 @@ class FeatureMaker:
             backbone.drop_stages,
             len(net.backbone.frozen_parts),
             net.image_flips,
-            self.spec.model.pooling if net.keeps_vectors else "maps",
             "bfloat16" if self.bfloat16 else "float32",
-            weights_hash(net.backbone.frozen_parts),
-            *changes,
+            _hash_of(net.backbone),
         ]
-        return FeatureSet.build(images.folder.parent, key, passes, self._encode, shape, self.progress)
 
-    def _encode(self, images: Float[Tensor, "b v 3 h w"]) -> Float[Tensor, "b v f *s"]:
-        return encode(self.net, images, bfloat16=self.bfloat16)
+    @property
+    def _components_key(self) -> Sequence[object]:
+        """What decides the principal components of the maps."""
+        backbone = self.spec.model.backbone
+        return [self.cohort.split_hash, backbone.reduce, backbone.whiten]
+
+    @property
+    def _condensed_key(self) -> Sequence[object]:
+        """What is made of the maps."""
+        reduced = self._components_key if self.net.backbone.components is not None else []
+        return [*reduced, self.spec.model.pooling if self.net.keeps_vectors else "maps"]
 
 
-def encode(
-    net: SiameseNet, images: Float[Tensor, "b v 3 h w"], *, bfloat16: bool
-) -> Float[Tensor, "b v f *s"]:
-    """The features of images, without a gradient, in the precision in which the network runs."""
-    with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
-        return net.features(images)
+@dataclass(frozen=True)
+class _Passes:
+    """Passes over the same samples, each with another change of the images.
+
+    Attributes:
+        changes: What the changes are; it names the features.
+        batches: The images of each pass.
+        num: Number of passes.
+        num_samples: Number of samples.
+    """
+
+    changes: Sequence[object]
+    batches: Iterable[Batches]
+    num: int
+    num_samples: int
+
+
+_HASHES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def _hash_of(backbone: Backbone) -> str:
+    """`weights_hash` of the frozen parts; found once for a whole network that several trials share."""
+    if len(backbone.later_parts) > (backbone.components is not None):
+        return weights_hash(backbone.frozen_parts)
+    if backbone.net not in _HASHES:
+        _HASHES[backbone.net] = weights_hash(backbone.frozen_parts)
+    return _HASHES[backbone.net]
 
 
 def weights_hash(net: nn.Module) -> str:

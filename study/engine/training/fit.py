@@ -6,6 +6,7 @@ It knows no Ray.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,14 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from models.siamese import SiameseNet
+from study.engine.training.finite import STEPS_OF_A_CHECK, FiniteCheck
+from study.engine.training.trained_state import load_trained_state, trained_state
 from study.engine.training.workers import ALONE, WorkerGroup, bare
 from study.spec.trial_spec import OptimiserSpec, TrainingSpec
 
 FitState = dict[str, Any]  # all that `fit` needs to go on, as `torch.save` writes it
-
-
-class NonFiniteLoss(ArithmeticError):
-    """The training loss is not a finite number, so the training cannot go on."""
 
 
 class TrainingBatches(Protocol):
@@ -91,7 +90,8 @@ def fit(
         start: State of an earlier `Epoch`; the epochs before it are not trained again.
 
     Raises:
-        NonFiniteLoss: The loss of a step is infinite or not a number.
+        NonFiniteLoss: The loss of a step is infinite or not a number. On a GPU it is found a few steps later,
+            but before the end of the epoch.
     """
     steps = _Steps(net, loss, optimiser, training, device, len(batches))
     best, stale, first = -math.inf, 0, 1  # `stale` counts the epochs since the best one
@@ -145,7 +145,8 @@ class _Steps:
             parameter_groups(bare(net), loss, optimiser),
             lr=optimiser.lr,
             weight_decay=optimiser.weight_decay,
-            foreach=True,
+            fused=device.type == "cuda",
+            foreach=device.type != "cuda",
         )
         warmup = training.warmup_epochs * steps_per_epoch
         total = training.epochs * steps_per_epoch
@@ -164,17 +165,19 @@ class _Steps:
         """
         self.net.train()
         total, num_samples = torch.zeros((), device=self.device), 0
-        for images, targets, view_targets, *_ in batches:
-            self.optimiser.zero_grad(set_to_none=True)
-            batch_loss = self._backward(images, targets, view_targets)
-            norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-            if not math.isfinite(float(norm + batch_loss)):  # one wait for the device, not two
-                gradient = f"a gradient of norm {float(norm):g}"
-                raise NonFiniteLoss(f"the loss was {float(batch_loss):g} with {gradient} in epoch {epoch}")
-            self.optimiser.step()
-            self.schedule.step()
-            total += batch_loss * len(images)
-            num_samples += len(images)
+        finite = FiniteCheck(epoch, STEPS_OF_A_CHECK[self.device.type])
+        try:
+            for images, targets, view_targets, *_ in batches:
+                self.optimiser.zero_grad(set_to_none=True)
+                batch_loss = self._backward(images, targets, view_targets)
+                norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+                finite.note(batch_loss, norm)
+                self.optimiser.step()
+                self.schedule.step()
+                total += batch_loss * len(images)
+                num_samples += len(images)
+        finally:
+            finite.read()  # whatever else goes wrong after a loss that is not finite is its consequence
         return float(total) / max(num_samples, 1), num_samples
 
     def _backward(self, images: Tensor, targets: Tensor, view_targets: Tensor) -> Tensor:
@@ -186,17 +189,18 @@ class _Steps:
         parts = [whole.tensor_split(num_parts) for whole in (images, targets, view_targets)]
         batch_loss = torch.zeros((), device=self.device)
         for part, part_targets, part_view_targets in zip(*parts, strict=True):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16), tf32_products():
                 output = self.net(part)
             share = len(part) / len(images)
             part_loss: Tensor = self.loss(output.float(), part_targets, part_view_targets) * share
-            part_loss.backward()
+            with tf32_products():
+                part_loss.backward()
             batch_loss += part_loss.detach()
         return batch_loss
 
     def state(self) -> FitState:
         return {
-            "net": bare(self.net).state_dict(),
+            "net": trained_state(self.net),
             "loss": self.loss.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -205,7 +209,7 @@ class _Steps:
         }
 
     def restore(self, state: FitState) -> None:
-        bare(self.net).load_state_dict(state["net"])
+        load_trained_state(self.net, state["net"])
         self.loss.load_state_dict(state["loss"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -252,6 +256,21 @@ def parameter_groups(net: nn.Module, loss: nn.Module, optimiser: OptimiserSpec) 
 def _backbone_depths(net: nn.Module) -> Mapping[str, int]:
     assert isinstance(net, SiameseNet)
     return net.backbone.depths()
+
+
+@contextmanager
+def tf32_products() -> Iterator[None]:
+    """Lets GPUs round the factors of 32-bit matrix products to 11 significant bits.
+
+    They do so in convolutions anyway. The forward pass of a loss stays outside, since losses of distances
+    subtract products of nearly equal size.
+    """
+    products = torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, True
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
 
 
 def warmup_cosine(step: int, warmup: float, total: float) -> float:

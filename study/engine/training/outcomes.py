@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from study.engine.training.fit import NonFiniteLoss, TrainingBatches
+from study.engine.training.finite import NonFiniteLoss
+from study.engine.training.fit import TrainingBatches
 from study.evidence.records import Outcome
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate")

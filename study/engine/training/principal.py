@@ -5,15 +5,69 @@ Differs: Each position of a map counts as one observation. A large training spli
 samples, evenly spread, since the components hardly change beyond some ten thousand positions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models.siamese import SiameseNet
+from study.data.build_once import build_once
+from study.data.pairs import digest
+from study.spec.errors import SpecError
+
+KEPT = "components.safetensors"
 MOST_SAMPLES = 500  # that components are fitted on
 LEAST_VARIANCE = 1e-6  # of the largest; whitening does not blow up what lies below
+
+
+def require_frozen_whole(net: SiameseNet) -> None:
+    """Passes where no component is wanted, or where the maps that they are fitted on never change.
+
+    Raises:
+        SpecError: A part of the backbone is trained.
+    """
+    components = net.backbone.components
+    if components is not None and components.weight.requires_grad:
+        raise SpecError(
+            "`backbone.reduce`: needs a backbone that is frozen whole, got one that is trained in part. "
+            "Set freeze: all, and attention_at: last."
+        )
+
+
+def keep_components(
+    folder: Path,
+    key: Sequence[object],
+    convolution: nn.Conv2d,
+    maps: Iterable[Float[Tensor, "n c h w"]],
+    *,
+    whiten: bool,
+) -> None:
+    """Does what `set_components` does, once for all trials that want the same components.
+
+    Args:
+        folder: Folder of all caches.
+        key: All that decides what the components are; it names them.
+        convolution: From the channels of the maps to the components.
+        maps: Maps of the training images, in batches; not read where the components are there.
+        whiten: Divide each component by its standard deviation.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+
+    def fill(building: Path) -> None:
+        set_components(convolution, maps, whiten=whiten)
+        save_file(
+            {name: x.cpu().contiguous() for name, x in convolution.state_dict().items()}, building / KEPT
+        )
+
+    home = folder / f"components-{digest(*key)[:20]}"
+    build_once(home, KEPT, fill)
+    convolution.load_state_dict(load_file(home / KEPT))
 
 
 def set_components(convolution: nn.Conv2d, maps: Iterable[Float[Tensor, "n c h w"]], *, whiten: bool) -> None:

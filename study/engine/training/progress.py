@@ -6,7 +6,7 @@ import time
 from torch import nn
 
 from study.engine.training.fit import Epoch, FitState
-from study.engine.training.workers import bare
+from study.engine.training.trained_state import trained_state
 from study.evidence.records import EpochRecord
 
 CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much training beside the running epoch
@@ -35,7 +35,7 @@ class Progress:
             self.epochs = [EpochRecord(**row) for row in json.loads(start["epochs"])]
 
     def note(self, epoch: Epoch, net: nn.Module) -> EpochRecord:
-        """Keeps an epoch, and the weights if it is the best so far."""
+        """Keeps an epoch, and the weights that training changes if it is the best so far."""
         record = EpochRecord(
             trial=self.key,
             epoch=epoch.epoch,
@@ -50,9 +50,7 @@ class Progress:
         self.epochs.append(record)
         if epoch.improved:
             self.value, self.best_epoch = epoch.value, epoch.epoch
-            self.weights = {
-                name: tensor.detach().cpu().clone() for name, tensor in bare(net).state_dict().items()
-            }
+            self.weights = {name: tensor.cpu().clone() for name, tensor in trained_state(net).items()}
         return record
 
     def checkpoint_due(self) -> bool:

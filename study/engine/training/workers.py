@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from models.siamese import FromFeatures
+from study.engine.training.compiling import Compiled
 
 Shared = TypeVar("Shared")
 
@@ -48,6 +49,7 @@ ALONE = WorkerGroup()
 
 
 def bare(net: nn.Module) -> nn.Module:
-    """The network inside its wrappers, for data parallelism and for training on features, or the network."""
+    """The network inside its wrappers: for data parallelism, compiled code and training on features."""
     net = net.module if isinstance(net, nn.parallel.DistributedDataParallel) else net
+    net = net.net if isinstance(net, Compiled) else net
     return net.net if isinstance(net, FromFeatures) else net

@@ -75,7 +75,8 @@ class Forest:
             "Difference of each option from the one that is named beside its part, on the same test "
             "patients, with 95 % intervals that are not corrected for their number. Filled: from an "
             "ablation, which changes this part alone. Hollow: from the search, the best trial with the "
-            "option against the chosen one; such two trials differ in more than the part."
+            "option against the chosen one; such two trials differ in more than the part. A dot without a "
+            "line has no interval, because a label has too few carriers."
         )
 
 

@@ -58,7 +58,7 @@ class Importance:
         return _ImportanceData(
             measure=run.objective,
             rows=found[0],
-            num_trials=int(run.ranked["value"].notna().sum()),
+            num_trials=int(run.of_role("search", "complete")["value"].notna().sum()),
             neighbour_measure=run.head_measure,
             neighbours=found[1],
         )
@@ -83,8 +83,8 @@ class Importance:
         parts = [f"From {data.num_trials} complete trials, with 95 % intervals over resampled trials."]
         if len(data.rows):
             parts.append(
-                f"Searched parameters by {full_name(data.measure)} on validation; dashed: what “{DUMMY}”, a "
-                "parameter without effect, reaches by chance."
+                f"Searched parameters by {full_name(data.measure)} on validation; dashed: what a parameter "
+                f"reaches in 95 % of the cases when its values are shuffled. “{DUMMY}” has no effect."
             )
         if len(data.neighbours):
             parts.append(

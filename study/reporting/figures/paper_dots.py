@@ -5,6 +5,7 @@ Differs: nothing.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -100,7 +101,7 @@ def _draw_metric(axes: Axes, name: str, cells: tuple[tuple[Cell, Cell], ...]) ->
             axes.hlines(y - APART, ours.low, ours.high, color=BLUE, linewidth=1.2)
             axes.scatter(ours.value, y - APART, s=14, color=BLUE, zorder=3)
         if isinstance(theirs, Published):
-            look = {"s": 16, "facecolors": "white", "edgecolors": INK, "linewidths": 0.9, "zorder": 3}
+            look: Any = {"s": 16, "facecolors": "white", "edgecolors": INK, "linewidths": 0.9, "zorder": 3}
             axes.scatter(theirs.value, y + APART, **look)
     axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
     axes.tick_params(axis="y", length=0)

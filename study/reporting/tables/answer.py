@@ -26,6 +26,6 @@ class AnswerTable:
             columns=(Column("what", "", words=True), Column("value", short_name(run.objective))),
             rows=tuple(Row(key, (Text(found.titles[key]), cell)) for key, cell in found.numbers.items()),
             caption=f"{full_name(run.objective).capitalize()}; paired differences on the same patients.",
-            remarks=("With each number: its 95 % interval from resampled patients.",),
+            remarks=("With each number: its 95 % interval over patients.",),
             synthetic=run.synthetic,
         )

@@ -10,8 +10,8 @@ from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, count
 
 FROM_SEARCH = (
-    "From the search: the best trial with the option, by validation, against the chosen trial. Such two "
-    "trials differ in more than the part, so that the difference is not the part's own."
+    "From the search: the best trial with the option, by validation, against the chosen trial. Each is "
+    "one training, and they differ in more than the part, so that the difference is not the part's own."
 )
 FROM_ABLATION = "From an ablation: one part changed, and all else alike."
 

@@ -32,10 +32,11 @@ class Selection:
         ]
         by_share = sorted(zip(found.pick_share, stability.keys, strict=True), reverse=True)
         for share, key in by_share[:MAX_RIVALS]:
-            words = f"probability that {key} ({network_words(parts_of(run, key))}) is best"
+            words = f"share of the resamples that choose {key} ({network_words(parts_of(run, key))})"
             rows.append(Row(key, (Text(words), Value(value=float(share)))))
         remark = (
-            "The best of many looks better than it is; the corrected value is what to expect of the choice."
+            "The best of many looks better than it is; the corrected value is what to expect of the choice. "
+            "The shares say how stable the choice is; they are no probabilities of being the best."
         )
         if run.decided_by(run.objective, "tuned") == "tuned":
             remark += " Thresholds are chosen once, on all patients; their part of the luck is not corrected."

@@ -1,6 +1,7 @@
 """What a person sees: one line that fits, names that cannot be taken for each other."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,25 @@ def test_only_a_terminal_cuts_the_line_of_a_trial(tmp_path: Path, terminal: bool
     assert order is not None
     Live(console, conductor.plan, "macro_auc").ended(order, State.FAILED, [], "word " * 40 + "end", [])
     assert (" end," in shown.getvalue()) is not terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_quick_trials_leave_a_terminal_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    conductor = conduct(Store(tmp_path / "a"))
+    shown = io.StringIO()
+    live = Live(Console(file=shown, width=160, force_terminal=terminal), conductor.plan, "macro_auc")
+    order = conductor.next()
+    assert order is not None
+    monkeypatch.setattr(type(conductor.plan), "best", (0.8, {}))
+    clock = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    for number in range(100):
+        clock = 100 + number / 10
+        state, value = (State.FAILED, 0.1) if number == 41 else (State.COMPLETE, 0.9 if number == 43 else 0.1)
+        live.ended(replace(order, key=f"search-{number:05d}"), state, [value], "", [])
+    lines = shown.getvalue().splitlines()
+    assert len(lines) == 100 if not terminal else 25 <= len(lines) <= 30
+    for key in ("search-00041", "search-00043"):
+        assert key in shown.getvalue()

@@ -1,6 +1,6 @@
 """A trial with a frozen backbone gives the same numbers from kept features as from images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from study.data.cohort import open_cohort
 from study.data.cutmix import CutMix
 from study.engine.applying.apply import chosen_trial, predict
 from study.engine.training.feature_plan import why_images
+from study.engine.training.features import ENCODED_AT_A_TIME
 from study.engine.training.fit import fit
 from study.engine.training.scoring import score_splits
 from study.engine.training.session import TrainingSession
@@ -162,14 +163,14 @@ def test_frozen_parts_behave_as_in_evaluation(features_gb: float, cache: Path) -
 def test_a_frozen_backbone_runs_once_for_each_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_of(CASES["leading stages"])
     encoded: list[int] = []
-    features = SiameseNet.features
+    maps_of = SiameseNet.frozen_maps
 
     def counted(net: SiameseNet, images: torch.Tensor) -> torch.Tensor:
         if not images.is_meta:
             encoded.append(len(images))
-        return features(net, images)
+        return maps_of(net, images)
 
-    monkeypatch.setattr(SiameseNet, "features", counted)
+    monkeypatch.setattr(SiameseNet, "frozen_maps", counted)
     progress: list[tuple[int, int]] = []
     for seed in (0, 0):
         changed = spec.training.model_copy(update={"seed": seed})
@@ -182,10 +183,48 @@ def test_a_frozen_backbone_runs_once_for_each_image(tmp_path: Path, monkeypatch:
     num_samples = len(session.cohort.pairs)
     assert sum(encoded) == 2 * num_samples  # as they are, and mirrored
     assert progress[-1] == (2 * num_samples, 2 * num_samples)
-    assert max(encoded) <= 32
+    assert max(encoded) <= ENCODED_AT_A_TIME
     other = spec.training.model_copy(update={"seed": 1})  # the untrained weights are others
     TrainingSession.from_spec(spec.model_copy(update={"training": other}), tmp_path, CPU)
     assert sum(encoded) == 4 * num_samples
+
+
+def test_components_and_vectors_are_taken_from_kept_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backbone runs once for all trials behind it: for the first, which keeps maps."""
+    reduced: dict[str, Any] = {"model.backbone": {"name": "tiny", "freeze": "all", "reduce": 8}}
+    cases: dict[str, dict[str, Any]] = {
+        "components": reduced,
+        "components of maps": {**reduced, "model.fusion": "casfm"},
+        "vectors": {},
+        "largest values": {"model.pooling": "max"},
+    }
+    monkeypatch.setattr(feature_store, "KEPT", np.dtype(np.float32))
+    alone = {name: dict(numbers(opened(case, tmp_path / name))) for name, case in cases.items()}
+    opened(reduced, tmp_path / "all")
+    monkeypatch.setattr(SiameseNet, "frozen_maps", on_meta_only(SiameseNet.frozen_maps))
+    for name, case in cases.items():
+        found = dict(numbers(opened(case, tmp_path / "all")))
+        for what, values in alone[name].items():
+            np.testing.assert_allclose(found[what], values, err_msg=f"{name}: {what}", rtol=1e-4, atol=1e-5)
+    assert len(list((tmp_path / "all").glob("features-*"))) == 5  # maps, and what the four cases train on
+
+
+def opened(changes: Mapping[str, Any], cache: Path) -> TrainingSession:
+    session = TrainingSession.from_spec(spec_of(changes), cache, CPU)
+    assert session.features is not None
+    return session
+
+
+def on_meta_only(
+    maps_of: Callable[[SiameseNet, torch.Tensor], torch.Tensor],
+) -> Callable[[SiameseNet, torch.Tensor], torch.Tensor]:
+    def checked(net: SiameseNet, images: torch.Tensor) -> torch.Tensor:
+        assert images.is_meta, "the backbone ran again"
+        return maps_of(net, images)
+
+    return checked
 
 
 @pytest.mark.parametrize(
@@ -226,7 +265,7 @@ def test_a_bank_holds_so_many_versions_of_each_training_sample(cache: Path) -> N
                 Batches(
                     samples.images,
                     samples.rows,
-                    batch_size=32,  # as they are encoded
+                    batch_size=ENCODED_AT_A_TIME,
                     device=CPU,
                     normalise=data.normalise,
                     augmentation=Augmentation(**data.augmentation.model_dump(exclude={"cutmix"})),
@@ -246,14 +285,14 @@ def test_a_bank_holds_so_many_versions_of_each_training_sample(cache: Path) -> N
         batches.set_epoch(epoch)
         for features, _, view_targets, rows in batches:
             for place, row in enumerate(rows.tolist()):
-                if row >= 32:
+                if row >= ENCODED_AT_A_TIME:
                     continue
                 far = (known[:, row] - features[place]).abs().flatten(1).amax(1)
                 version = int(far.argmin())
                 assert far[version] < 1e-3 < far.sort().values[1]
                 assert torch.equal(view_targets[place], labels[version, row])
                 seen.add((version, row))
-    assert len(seen) > 80  # nearly all of 3 versions of 32 samples
+    assert len(seen) > 40  # nearly all of 3 versions of 16 samples
     assert ((labels > 0) & (labels < 1)).any()
 
 
@@ -273,6 +312,27 @@ def test_seeds_share_the_features_of_pretrained_weights(tmp_path: Path, cache: P
     assert other.bank is not None
     assert first.bank.folder == other.bank.folder
     assert first.turned.folder == other.turned.folder == plain.turned.folder
+
+
+def test_a_pretrained_frozen_network_is_read_once_and_draws_no_random_numbers(
+    tmp_path: Path, cache: Path
+) -> None:
+    weights = tmp_path / "tiny.pth"
+    torch.save(build_backbone("tiny", image_px=32).net.state_dict(), weights)
+    wanted = {"name": "tiny", "weights": str(weights), "freeze": "all"}
+    first, again, reduced, trained = (
+        TrainingSession.from_spec(spec_of({"model.backbone": {**wanted, **change}}), cache, CPU).net
+        for change in ({}, {}, {"reduce": 8}, {"freeze": "none"})
+    )
+    assert first.backbone.net is again.backbone.net is reduced.backbone.net
+    assert trained.backbone.net is not first.backbone.net
+    assert first.backbone.components is None
+    assert reduced.backbone.components is not None
+    for one, other in zip(first.head.parameters(), trained.head.parameters(), strict=True):
+        assert torch.equal(one, other)
+    torch.save(build_backbone("tiny", image_px=32).net.state_dict(), weights)
+    changed = TrainingSession.from_spec(spec_of({"model.backbone": wanted}), cache, CPU).net
+    assert changed.backbone.net is not first.backbone.net
 
 
 def test_a_bank_that_is_too_large_is_refused_and_other_features_are_left_out(cache: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.attentions.none import NoAttention
 from models.attentions.se import SqueezeExcitation
@@ -18,7 +19,8 @@ from models.heads.multi_label import MultiLabel
 from models.losses.bce import Bce
 from models.output import Output
 from models.siamese import SiameseNet
-from study.engine.training.fit import Epoch, NonFiniteLoss, fit, parameter_groups, warmup_cosine
+from study.engine.training.finite import STEPS_OF_A_CHECK, NonFiniteLoss
+from study.engine.training.fit import Epoch, fit, parameter_groups, warmup_cosine
 from study.engine.training.network import Criterion
 from study.spec.trial_spec import OptimiserSpec, TrainingSpec
 
@@ -27,9 +29,10 @@ OPTIMISER = OptimiserSpec(lr=3e-3, weight_decay=1e-4)
 
 
 class FixedBatches:
-    """Two batches of the same 16 pairs, in an order that depends on the epoch."""
+    """Batches of the same 16 pairs, in an order that depends on the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, num: int = 2) -> None:
+        self.num = num
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randn(16, 2, 3, 32, 32, generator=generator)
         self.targets = (torch.rand(16, 3, generator=generator) < 0.4).float()
@@ -39,11 +42,11 @@ class FixedBatches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return 2
+        return self.num
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         order = torch.randperm(16, generator=torch.Generator().manual_seed(self.epoch))
-        for rows in order.split(8):
+        for rows in order.split(16 // self.num):
             yield self.images[rows], self.targets[rows], self.targets[rows][:, None]
 
 
@@ -142,8 +145,69 @@ def test_the_first_non_finite_loss_ends_it() -> None:
             return output.logits.sum() * math.inf
 
     batches = FixedBatches()
-    with pytest.raises(NonFiniteLoss, match=r"the loss was .*inf.* in epoch 1"):
+    with pytest.raises(NonFiniteLoss, match=r"the loss was .*inf.* in step 1 of epoch 1"):
         list(fit(network(), Broken(), batches, accuracy(batches), OPTIMISER, TrainingSpec(epochs=2), CPU))
+
+
+class BrokenAt(nn.Module):
+    """A loss that is infinite at one step and raises an error of its own at a later one."""
+
+    def __init__(self, infinite: int, error: int = 99) -> None:
+        super().__init__()
+        self.infinite, self.error, self.step = infinite, error, 0
+
+    def forward(self, output: Output, targets: Tensor, view_targets: Tensor) -> Tensor:
+        self.step += 1
+        if self.step == self.error:
+            raise RuntimeError("the matrix is singular")
+        return output.logits.sum() * (math.inf if self.step == self.infinite else 1)
+
+
+@pytest.mark.parametrize("together", [1, 3, 16])
+@pytest.mark.parametrize("broken", [BrokenAt(4), BrokenAt(4, error=5)], ids=["alone", "with an error"])
+def test_the_step_is_named_however_many_are_read_together(
+    together: int, broken: BrokenAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STEPS_OF_A_CHECK, "cpu", together)
+    batches, broken.step = FixedBatches(num=4), 0
+    training = TrainingSpec(epochs=2)
+    with pytest.raises(NonFiniteLoss, match=r"the loss was .*inf.* in step 4 of epoch 1"):
+        list(fit(network(), broken, batches, accuracy(batches), OPTIMISER, training, CPU))
+
+
+def test_another_error_is_not_hidden() -> None:
+    batches = FixedBatches()
+    broken = BrokenAt(99, error=2)
+    with pytest.raises(RuntimeError, match="singular"):
+        list(fit(network(), broken, batches, accuracy(batches), OPTIMISER, TrainingSpec(epochs=1), CPU))
+
+
+class ReadNumbers(TorchDispatchMode):
+    """Notes which tensors are read as numbers, for which a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self.places.append(args[0].data_ptr())
+        if func in (torch.ops.aten.nonzero.default, torch.ops.aten.is_nonzero.default):
+            self.places.append(0)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_is_waited_for_once_in_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STEPS_OF_A_CHECK, "cpu", 16)
+    batches = FixedBatches(num=8)
+    with ReadNumbers() as read:
+        (epoch,) = fit(
+            network(), loss(), batches, lambda net: (0.0, 0.0), OPTIMISER, TrainingSpec(epochs=1), CPU
+        )
+    counters = {state["step"].data_ptr() for state in epoch.state()["optimiser"]["state"].values()}
+    waits = [place for place in read.places if place not in counters]  # counters lie on the host
+    assert len(counters) > 0
+    assert len(waits) == 1  # the epoch's loss; its steps are read by `tolist`, which is one more
 
 
 def test_the_backbone_has_its_own_rate_and_vectors_do_not_decay() -> None:

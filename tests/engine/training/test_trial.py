@@ -16,7 +16,8 @@ from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.trial_order import Site, TrialOrder
 from study.engine.training import progress, trial
 from study.engine.training.cost import multiply_adds
-from study.engine.training.fit import NonFiniteLoss, _Steps
+from study.engine.training.finite import NonFiniteLoss
+from study.engine.training.fit import _Steps
 from study.engine.training.network import build_network
 from study.engine.training.trial import run_order
 from study.evidence.records import Outcome
