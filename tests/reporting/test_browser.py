@@ -48,9 +48,10 @@ def test_the_page_is_whole_at_both_widths_and_says_nothing(
         "[...document.querySelectorAll('section')].every(s => s.getBoundingClientRect().height > 80)"
     )
     assert tab.run(
-        "[...document.querySelectorAll('.drawing svg')].every(s => s.getBoundingClientRect().width > 200)"
+        "[...document.querySelectorAll('.drawing svg')].filter(s => s.checkVisibility())"
+        ".every(s => s.getBoundingClientRect().width > 200)"
     )
-    assert tab.run("parseFloat(getComputedStyle(document.querySelector('main p')).fontSize)") >= 16
+    assert tab.run("parseFloat(getComputedStyle(document.querySelector('section > p')).fontSize)") >= 16
     assert tab.run("document.querySelectorAll('script').length") == 1
 
 
