@@ -42,10 +42,12 @@ from ray.tune.search.optuna import OptunaSearch
 
 from study import run
 from study.engine.cluster.connection import connected
+from study.engine.search.packing import TRIALS_OF_PACK
 from study.engine.start.start import open_store, start
 from study.engine.training.fit import fit
 from study.engine.training.session import TrainingSession
 from study.engine.training.workers import ALONE
+from study.evidence.schema import TABLES
 from study.evidence.store import Store
 from study.places import CACHE
 from study.report import write_report
@@ -105,6 +107,12 @@ def with_driver_usage(folder: Path, trials: int) -> list[float]:
 
 def of_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) -> list[float]:
     """Times of this project."""
+    run_study(folder, name, trials, resources)
+    return beside_training_of(Store(folder / name))
+
+
+def run_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) -> None:
+    """Runs a study whose file and records are named in the folder."""
     file = folder / f"{name}.yaml"
     study = {
         **SETTINGS,
@@ -115,7 +123,10 @@ def of_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) ->
     }
     file.write_text(yaml.safe_dump(study))
     assert run.main([str(file), "--storage", str(folder)]) == 0
-    store = Store(folder / name)
+
+
+def beside_training_of(store: Store) -> list[float]:
+    """Times of the search trials of a run."""
     found = store.read("trial", columns=["trial", "role", "ended"])
     found = found[found["role"] == "search"].sort_values("ended")
     training = store.read("epochs").set_index("trial")["seconds"]
@@ -220,18 +231,25 @@ def ignore(done: int, total: int) -> None:
 
 
 def copy_records(run_folder: Path, num: int) -> None:
-    """Makes so many finished trials out of one, each with its own key, number and learning rate."""
-    keys = sorted(Store(run_folder).keys())
-    source = next(key for key in keys if key.startswith("search-"))
+    """Makes so many finished trials out of one, each with its own key, number and learning rate.
+
+    They are packed as the trials of a long study are. Tables that a new start does not read are left empty.
+    """
+    store = Store(run_folder)
+    source = next(key for key in sorted(store.keys()) if key.startswith("search-"))
+    tables = {name: store.read_table(name, [source]) for name in ("trial", "epochs")}
     trials = run_folder / "trials"
-    tables = {name: pq.read_table(trials / source / f"{name}.parquet") for name in ("trial", "epochs")}
     for number in range(num):
         key = f"search-{number:05d}"
         params = json.dumps({"optimiser.lr": 1e-4 * (1 + number / num)})
         changes = {"trial": key, "number": number, "params": params}
         (trials / key).mkdir(exist_ok=True)
-        for name, table in tables.items():
-            pq.write_table(with_values(table, changes), trials / key / f"{name}.parquet")
+        for name, schema in TABLES.items():
+            rows = with_values(tables[name], changes) if name in tables else schema.empty_table()
+            pq.write_table(rows, trials / key / f"{name}.parquet")
+    keys = [f"search-{number:05d}" for number in range(num)]
+    for first in range(0, num - TRIALS_OF_PACK + 1, TRIALS_OF_PACK):
+        store.packs.write(keys[first : first + TRIALS_OF_PACK])
 
 
 def with_values(table: pa.Table, values: dict[str, Any]) -> pa.Table:

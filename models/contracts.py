@@ -101,8 +101,8 @@ class Backbone(Contract):
         net: The network inside, "n 3 h w" -> "n c h w". Its modules are registered in the order in which they
             are used.
         stages: Name, inside `net`, of the last module of each stage.
-        components: A fixed 1x1 convolution of the map of `net`, which holds its principal components; None
-            where the map stays as it is.
+        components: A 1x1 convolution of the map of `net`, which holds its principal components, or has grown
+            out of them where the network is trained; None where the map stays as it is.
         out_channels: Channels of the last map.
     """
 

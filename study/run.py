@@ -25,6 +25,7 @@ from study.engine.search.conductor import Conductor
 from study.engine.search.console import Live
 from study.engine.search.ensembling import publish_ensemble
 from study.engine.search.journal import Journal
+from study.engine.search.packing import Packing
 from study.engine.start.announcement import announcement
 from study.engine.start.provenance import provenance
 from study.engine.start.start import Started, open_store, put_aside, start
@@ -173,6 +174,7 @@ def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> Non
     slot = slots(spec.resources, measured_share(spec, pairs, nodes, measure), console.print)
     progress = Live(console, ready.plan, prepared.objective)
     journal = Journal.beside(ready.store, spec, prepared.objectives, ready.finished)
+    packing = Packing(ready.store, [trial.trial for trial in ready.finished])
     site = replace(
         ready.site,
         device_kind="cuda" if slot.gpus_per_worker else "cpu",
@@ -185,11 +187,11 @@ def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> Non
         synthetic=pairs.synthetic,
         keep_weights=spec.keep_weights,
         halves=spec.resources.on_out_of_memory == "halve",
-        watchers=[progress, journal],
+        watchers=[progress, journal, packing],
         stop_group=group_stopper() if slot.workers > 1 else None,
     )
     tune_folder = str((logs / "tune").absolute())
-    with progress:
+    with progress, packing:
         run_plan(conductor, slot, tune_folder, lambda: console.print("stopping: finished trials are kept"))
     if conductor.problem is not None:
         raise conductor.problem
@@ -213,7 +215,7 @@ def _finish(ready: Started, console: Console) -> int:
     if complete:
         _add_ensemble(ready)
         page = _current_page(ready.store) or _report(ready.store, console)
-        best = number_text(plan.best[0] if plan.best else None)
+        best = number_text(plan.best_value)
         console.print(f"best {ready.prepared.objective} on validation: {best}")
         console.print(f"report: {page}", soft_wrap=True)
     if plan.stopped:

@@ -44,6 +44,10 @@ class StagedBackbone(Backbone):
         self.components: nn.Conv2d | None = None
         self._frozen: tuple[nn.Module, ...] = ()
 
+    def shared(self) -> "StagedBackbone":
+        """Another backbone around the same network, frozen whole and without components."""
+        return StagedBackbone(self.net, self.out_channels, self.stages, self.stage_channels).freeze("all")
+
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The last map of each image."""
         y: Tensor = self.net(x)
@@ -152,22 +156,20 @@ class StagedBackbone(Backbone):
         return self
 
     def reduce(self, num: int) -> "StagedBackbone":
-        """Puts a fixed 1x1 convolution behind the network; call it after `freeze` and `attend`.
+        """Puts a 1x1 convolution behind the network; call it after `freeze` and `attend`.
+
+        It is fixed behind a network that is frozen whole, and trained behind any other.
 
         Raises:
-            ValueError: A part of the network is trained, or its map has too few channels.
+            ValueError: The map has too few channels.
         """
-        if len(self.later_parts):
-            raise ValueError(
-                "`backbone.reduce`: needs a backbone that is frozen whole, got one that is trained in part. "
-                "Set freeze: all, and attention_at: last."
-            )
         if not 0 < num <= self.out_channels:
             raise ValueError(
                 f"`backbone.reduce`: must lie between 1 and the {self.out_channels} channels of the map, "
                 f"got {num}."
             )
-        self.components = nn.Conv2d(self.out_channels, num, 1).requires_grad_(requires_grad=False)
+        trained = len(self.later_parts) > 0
+        self.components = nn.Conv2d(self.out_channels, num, 1).requires_grad_(requires_grad=trained)
         self.out_channels = num
         return self
 

@@ -89,6 +89,11 @@ class ImageCache:
             source=pairs.fingerprint,
         )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder still exists."""
+        return (self.folder / INDEX).is_file()
+
     @cached_property
     def images(self) -> UInt8[np.ndarray, "m px px 3"]:
         """All pixels as a read-only memory map; take rows by fancy indexing, which copies them."""

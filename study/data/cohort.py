@@ -71,7 +71,12 @@ class Cohort:
 
     def rows(self, split: str) -> Int[np.ndarray, " n"]:
         """Positions of the real samples of a split."""
-        return np.flatnonzero((self.assignment["split"] == split).to_numpy())
+        return self._rows[split]
+
+    @cached_property
+    def _rows(self) -> dict[str, Int[np.ndarray, " n"]]:
+        """The positions by split; a trial asks for them some twenty times."""
+        return {split: np.flatnonzero((self.assignment["split"] == split).to_numpy()) for split in SPLITS}
 
     def images_of(self, split: str) -> SplitImages:
         """The samples of a split; those of the training split may be generated."""
@@ -118,9 +123,10 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
     if split.file is not None:
         return Cohort(images, read_split(split.file, images.pairs))
     key = images.folder, images.pairs.fingerprint, split.model_dump_json()
-    if key not in _SPLITS:
+    known = _COHORTS.get(key)
+    if known is None or known.cache is not images:
         groups = duplicate_groups(images) if split.group_duplicates else None
-        _SPLITS[key] = make_split(
+        assignment = make_split(
             images.pairs,
             val=split.val,
             test=split.test,
@@ -129,11 +135,12 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
             fold=split.fold,
             groups=groups,
         )
-    return Cohort(images, _SPLITS[key])
+        _COHORTS[key] = known = Cohort(images, assignment)
+    return known
 
 
 # The process of a trial splits the same images for each trial, which takes longer than a short training.
-_SPLITS: dict[tuple[Path, str, str], pd.DataFrame] = {}
+_COHORTS: dict[tuple[Path, str, str], Cohort] = {}
 
 
 def with_generated_images(
@@ -157,14 +164,24 @@ def open_images(
     data: DataSpec, pairs: Pairs, cache: Path, progress: Callable[[int, int], None] | None = None
 ) -> ImageCache:
     """The pixels of these pairs, prepared as a trial wants; arguments and errors as in `open_cohort`."""
-    return ImageCache.build(
-        pairs,
-        Preprocessing.of(data),
-        cache,
-        missing_eye=data.missing_eye,
-        on_bad_image=data.on_bad_image,
-        progress=progress,
-    )
+    preprocessing = Preprocessing.of(data)
+    key = cache, str(preprocessing), data.missing_eye, data.on_bad_image
+    source, images = _IMAGES.get(key, (None, None))
+    if images is None or source is not pairs or not images.is_there:
+        images = ImageCache.build(
+            pairs,
+            preprocessing,
+            cache,
+            missing_eye=data.missing_eye,
+            on_bad_image=data.on_bad_image,
+            progress=progress,
+        )
+        _IMAGES[key] = pairs, images
+    return images
+
+
+# The index of many images takes longer to read than a short training.
+_IMAGES: dict[tuple[Path, str, str, str], tuple[Pairs, ImageCache]] = {}
 
 
 @lru_cache(maxsize=2)

@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int8
+from jaxtyping import Float
 
 from study.evidence import classifiers
 from study.evidence.arrow_tables import list_column
+from study.evidence.fitting_data import FittingData
 from study.evidence.logistic import logistic_path
-from study.evidence.metrics import Metric, aggregate_metric, metric_value
-from study.evidence.neighbours import Ties, nearest, votes_for_all_k
+from study.evidence.metrics import Metric, aggregate_metric
+from study.evidence.neighbours import Neighbours, Ties, votes_for_all_k
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import NEIGHBOURS
 from study.evidence.score import score_row, score_rows
+from study.evidence.sweep import values_of_settings
 from study.spec.posthoc import DistanceName, PosthocHead, Votes, head_words, read_head
 from study.spec.task import LabelKind, ThresholdRule
 
@@ -64,23 +66,6 @@ class FittedHeads:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FittingData:
-    """What a head is fitted on and what its settings are scored on.
-
-    Attributes:
-        train: Embeddings of the training samples.
-        target: Labels of the training samples.
-        val: Embeddings of the validation samples.
-        exclusive: Whether a sample carries exactly one label.
-    """
-
-    train: Float[np.ndarray, "r d"]
-    target: Int8[np.ndarray, "r l"]
-    val: Float[np.ndarray, "n d"]
-    exclusive: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Candidate:
     """One setting of a head, fitted.
 
@@ -96,7 +81,7 @@ class _Candidate:
 
 
 def _knn(
-    data: _FittingData,
+    data: FittingData,
     *,
     ties: Ties,
     k: int | None = None,
@@ -105,7 +90,7 @@ def _knn(
 ) -> Iterator[_Candidate]:
     num_train = len(data.train)
     for metric in (distance,) if distance else _DISTANCES:
-        neighbours = nearest(data.train, data.val, metric)
+        neighbours = data.neighbours(data.val, metric)
         for vote in (votes,) if votes else _VOTES:
             val_scores = votes_for_all_k(neighbours, data.target, vote, ties, exclusive=data.exclusive)
             for number in (min(k, num_train),) if k else range(1, len(val_scores) + 1):
@@ -117,25 +102,26 @@ def _knn(
 
 
 def _knn_score(
-    data: _FittingData,
+    data: FittingData,
     k: int,
     distance: DistanceName,
     votes: Votes,
     ties: Ties,
     new: Float[np.ndarray, "n d"],
 ) -> Float[np.ndarray, "n l"]:
-    neighbours = nearest(data.train, new, distance, k)
-    return np.asarray(votes_for_all_k(neighbours, data.target, votes, ties, exclusive=data.exclusive)[k - 1])
+    found = data.neighbours(new, distance)
+    first = Neighbours(found.index[:, :k], found.distance[:, :k])
+    return np.asarray(votes_for_all_k(first, data.target, votes, ties, exclusive=data.exclusive)[k - 1])
 
 
-def _logistic(data: _FittingData, *, c: float | None = None) -> Iterator[_Candidate]:
+def _logistic(data: FittingData, *, c: float | None = None) -> Iterator[_Candidate]:
     penalties = (c,) if c else _PENALTIES
     for strength, model in logistic_path(data.train, data.target, penalties, exclusive=data.exclusive):
         yield _Candidate(setting=f"c={strength:g}", val_score=model.predict(data.val), scorer=model.predict)
 
 
 def _classifier(
-    data: _FittingData,
+    data: FittingData,
     *,
     make: Callable[..., Any],
     name: str,
@@ -207,7 +193,7 @@ def fit_heads(
     first = next((head for head in words if read_head(head).neighbours), None)
     if first:
         distance: DistanceName = "cosine" if "cosine" in found.best[first].setting else "euclidean"
-        found.neighbours = _neighbour_table(train, queries, distance)
+        found.neighbours = _neighbour_table(data, train, queries, distance)
     return found
 
 
@@ -234,15 +220,15 @@ def choose_settings(
     return found
 
 
-def _fitting_data(train: Embeddings, val: Embeddings, kind: LabelKind) -> _FittingData:
-    return _FittingData(
+def _fitting_data(train: Embeddings, val: Embeddings, kind: LabelKind) -> FittingData:
+    return FittingData(
         train=train.embedding, target=train.target, val=val.embedding, exclusive=kind != "multilabel"
     )
 
 
 def _choose(
     head: PosthocHead,
-    data: _FittingData,
+    data: FittingData,
     val: Embeddings,
     kind: LabelKind,
     metric: Metric,
@@ -251,18 +237,17 @@ def _choose(
     """The best setting on validation, its value there, and the rows of SCORES of all other settings."""
     decision = _stored_decision(metric, kind)
     sign = 1 if metric.greater_is_better else -1
-    best: _Candidate | None = None
-    rows: dict[str, dict[str, Any]] = {}
-    best_value = float("nan")
-    for candidate in FITTERS[head.name](data, **head.fixed):
-        value = metric_value(metric.name, kind, val.target, candidate.val_score, rule)
-        predictions = _predict(str(head), candidate.setting, val, candidate.val_score)
-        rows[candidate.setting] = score_row(predictions, decision, metric.name, value, chosen=False)
-        if best is None or np.isnan(best_value) or sign * value > sign * best_value:
-            best, best_value = candidate, value
-    assert best is not None, "every head has a setting"
-    del rows[best.setting]
-    return best, best_value, list(rows.values())
+    candidates = list(FITTERS[head.name](data, **head.fixed))
+    scores = np.stack([candidate.val_score for candidate in candidates])
+    values = values_of_settings(metric.name, kind, val.target, scores, rule)
+    quality = np.where(np.isnan(values), -np.inf, sign * values)
+    best = int(np.argmax(quality))  # the first of equal ones
+    rows = []
+    for i, candidate in enumerate(candidates):
+        if i != best:
+            predictions = _predict(str(head), candidate.setting, val, candidate.val_score)
+            rows.append(score_row(predictions, decision, metric.name, float(values[i]), chosen=False))
+    return candidates[best], float(values[best]), rows
 
 
 def _stored_decision(metric: Metric, kind: LabelKind) -> str:
@@ -286,11 +271,13 @@ def _predict(head: str, setting: str, query: Embeddings, score: Float[np.ndarray
     )
 
 
-def _neighbour_table(train: Embeddings, queries: Sequence[Embeddings], distance: DistanceName) -> pa.Table:
+def _neighbour_table(
+    data: FittingData, train: Embeddings, queries: Sequence[Embeddings], distance: DistanceName
+) -> pa.Table:
     names = np.asarray(train.sample, dtype=object)
     parts = []
     for query in queries:
-        near = nearest(train.embedding, query.embedding, distance)
+        near = data.neighbours(query.embedding, distance)
         num_samples = len(query.sample)
         columns = {
             "trial": pa.repeat(pa.scalar(query.trial), num_samples),

@@ -5,13 +5,13 @@ Differs: scikit-learn fits one label after the other; the optimum is the same, f
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Float, Num
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 _GRADIENT = 1e-3  # of a sum over the samples: where it is smaller, the scores move by less than 0.001
 _MAX_STEPS = 300
@@ -68,7 +68,7 @@ def logistic_path(
     for strength in strengths:
         fixed = (scaled, wanted, strength)
         # Products of a few columns are too small for several threads, which would mostly wait for each other.
-        with threadpool_limits(1, user_api="blas"):
+        with _thread_pools().limit(limits=1, user_api="blas"):
             found = minimize(
                 loss_and_slope, theta.ravel(), fixed, method="L-BFGS-B", jac=True, options=options
             )
@@ -79,6 +79,12 @@ def logistic_path(
                 weights=theta[:-1], intercept=theta[-1], centre=centre, spread=spread, exclusive=exclusive
             ),
         )
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """The libraries of this process that have threads; to look for them takes as long as a fit."""
+    return ThreadpoolController()
 
 
 def _loss_and_slope(

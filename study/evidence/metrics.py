@@ -35,6 +35,7 @@ class Metric:
         per_label: True when `compute` gives one row for each label.
         description: One line for tables and the console.
         compute: Gives the values under each weighting of an evaluation.
+        mean_of: The per-label metric whose mean over the labels this one is; None for any other.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Metric:
     per_label: bool = False
     description: str
     compute: Callable[[Evaluation], np.ndarray]
+    mean_of: "Metric | None" = None
 
 
 _PER_LABEL = (
@@ -215,6 +217,7 @@ def _macro(metric: Metric) -> Metric:
         needs=metric.needs,
         description=f"mean over labels of {metric.name}: {metric.description}",
         compute=lambda e: mean_over_labels(metric.compute(e)),
+        mean_of=metric,
     )
 
 

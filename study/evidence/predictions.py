@@ -117,8 +117,10 @@ class Embeddings:
         return pa.table(columns, schema=EMBEDDINGS)
 
     def known(self) -> "Embeddings":
-        """Only the samples of which every label is known."""
+        """Only the samples of which every label is known; this object itself where that is all of them."""
         rows = _all_known(self.target)
+        if rows.all():
+            return self
         return replace(
             self,
             sample=_kept(self.sample, rows),

@@ -31,11 +31,16 @@ class Role(StrEnum):
     """What a trial was run for."""
 
     SEARCH = "search"
+    FINETUNE = "finetune"
     CONFIRM = "confirm"
     TUNE = "tune"
     ABLATION = "ablation"
     BASELINE = "baseline"
     ENSEMBLE = "ensemble"
+
+
+CONTENDERS = (Role.SEARCH, Role.FINETUNE)
+"""Roles of the trials among which the best on validation is chosen."""
 
 
 class Outcome(StrEnum):

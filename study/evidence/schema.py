@@ -36,10 +36,10 @@ TRIAL = pa.schema(
     [
         ("study", pa.string()),
         ("trial", pa.string()),  # unique key, which is also the name of the trial's folder: search-00003
-        ("role", pa.string()),  # search | confirm | tune | ablation | baseline | ensemble
+        ("role", pa.string()),  # search | finetune | confirm | tune | ablation | baseline | ensemble
         ("number", pa.int32()),  # number of the trial in the search; null outside of the search
         ("table", pa.string()),  # ablation that the trial belongs to or tunes, else empty
-        ("variant", pa.string()),  # variant of that ablation, or key of the repeated trial; else empty
+        ("variant", pa.string()),  # of that ablation, or key of the repeated or fine-tuned trial; else empty
         ("seed", pa.int32()),  # seed of the training
         ("fold", pa.int32()),  # number of the fold that is the test split; 0 without folds
         ("state", pa.string()),  # complete | pruned | failed
@@ -48,7 +48,7 @@ TRIAL = pa.schema(
         ("collapsed", pa.string()),  # why a complete training is worth nothing: empty, or the reason in words
         ("params", pa.string()),  # JSON {parameter: value} as suggested; of an ensemble {trial: weight}
         ("spec", pa.string()),  # JSON of the TrialSpec
-        ("fingerprint", pa.string()),  # hash of the TrialSpec: trials with one fingerprint are one training
+        ("fingerprint", pa.string()),  # of TrialSpec and start: trials with one fingerprint are one training
         ("objective", pa.string()),  # name of the first objective
         ("value", pa.float64()),  # its value on validation at the best epoch
         ("head", pa.string()),  # head whose decisions stand for the trial

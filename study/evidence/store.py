@@ -5,6 +5,7 @@
     <run>/trials/<key>/{trial,epochs,predictions,embeddings,scores,neighbours}.parquet
     <run>/trials/<key>/weights.safetensors                  only of the trials that keep their weights
     <run>/heads/<key>/<head>/{predictions,scores}.parquet   a head that was fitted on the embeddings later
+    <run>/packs/<name>/<table>.parquet                      the tables of many trials (see `packs`)
 
 A trial's folder appears at once: a local disk writes it under a hidden name and renames it; any other storage
 writes `trial.parquet` last, and a folder without that file does not exist for readers. Every trial has every
@@ -23,9 +24,16 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from study.evidence.arrow_tables import Rows, schema_table
+from study.evidence.packs import Packs
 from study.evidence.run_folder import RunFolder
 from study.evidence.schema import STUDY, TABLES
-from study.evidence.trial_files import Filters, UnusableFileError, filtered, read_trial_file
+from study.evidence.trial_files import (
+    Filters,
+    UnusableFileError,
+    filtered,
+    read_trial_file,
+    require_rows_of,
+)
 from study.spec.errors import StorageError
 
 WEIGHTS = "weights.safetensors"
@@ -45,6 +53,7 @@ class Store(RunFolder):
 
     Attributes:
         problems: One line for each file that was skipped because it is damaged, missing or foreign.
+        packs: Trials that were packed together.
 
     Raises:
         StorageError: The URI names a storage that pyarrow cannot open.
@@ -53,6 +62,7 @@ class Store(RunFolder):
     def __init__(self, where: str | Path, filesystem: fs.FileSystem | None = None) -> None:
         super().__init__(where, filesystem)
         self.problems: list[str] = []
+        self.packs = Packs(self, self._note_problem)
 
     def publish(
         self, key: str, tables: Mapping[str, Rows | pa.Table], files: Mapping[str, Path] | None = None
@@ -75,7 +85,7 @@ class Store(RunFolder):
                 f"`key`: must be letters, digits and ._+- and start with a letter or digit, got `{key}`."
             )
         checked = {name: schema_table(name, tables.get(name, ())) for name in {**TABLES, **tables}}
-        _require_rows_of(key, checked)
+        require_rows_of(key, checked)
         final = self.path("trials", key)
         if self.exists(f"{final}/trial.parquet"):
             raise StorageError(
@@ -144,10 +154,11 @@ class Store(RunFolder):
                 self._note_problem(f"trials/{key}", "is no trial's folder")
             else:
                 finished[key] = finished.get(key, False) or rest == ["trial.parquet"]
-        for key in sorted(finished):
+        packed = self.packs.homes()  # after the folders: what was deleted before that is in a pack by now
+        for key in sorted(finished.keys() - packed.keys()):
             if not finished[key]:
                 self._note_problem(f"trials/{key}", "has no trial.parquet (unfinished or damaged)")
-        return [key for key in sorted(finished) if finished[key]]
+        return sorted(packed.keys() | {key for key, there in finished.items() if there})
 
     def _added_heads(self) -> dict[str, list[str]]:
         """The heads that were added to each trial; a head is there when its scores are."""
@@ -158,7 +169,10 @@ class Store(RunFolder):
         return found
 
     def _files_of(self, table: str, keys: Sequence[str]) -> list[tuple[str, str]]:
-        """Key and name of every file with rows of the table, the trial's own before those of added heads."""
+        """Key and name of every file with rows of the table, the trial's own before those of added heads.
+
+        The own rows of a packed trial are in no file that has this name.
+        """
         added = self._added_heads() if table in _HEAD_TABLES else {}
         files = []
         for key in keys:
@@ -190,16 +204,21 @@ class Store(RunFolder):
 
         def read(file: tuple[str, str]) -> pa.Table | None:
             key, name = file
+            if name.startswith("trials/") and key in packed:
+                return packed[key]
             try:
                 rows = read_trial_file(self.filesystem, self.path(name), schema, needed, key)
             except UnusableFileError as problem:
+                if name.startswith("trials/") and key in self.packs.homes():  # since a moment ago
+                    return self.packs.rows(table, [key], needed, filters)[key]
                 self._note_problem(name, str(problem))
                 return None
             return filtered(rows, filters)
 
-        files = self._files_of(table, self.keys() if keys is None else keys)
+        chosen = self.keys() if keys is None else keys
+        packed = self.packs.rows(table, chosen, needed, filters)
         with ThreadPoolExecutor(_NUM_READERS) as threads:
-            parts = [part for part in threads.map(read, files) if part is not None]
+            parts = [part for part in threads.map(read, self._files_of(table, chosen)) if part is not None]
         empty = pa.schema([schema.field(column) for column in needed]).empty_table()
         return pa.concat_tables([empty, *parts]).select(wanted)
 
@@ -255,6 +274,7 @@ class Store(RunFolder):
         """Deletes the trial's weights, if it has some."""
         if self.has_weights(key):
             self.filesystem.delete_file(self.path("trials", key, WEIGHTS))
+            self.packs.delete_if_empty(key)
 
     def fetch(self, key: str, name: str, folder: Path) -> Path:
         """Copies a file of a trial into a local folder and gives its path there.
@@ -275,13 +295,3 @@ class Store(RunFolder):
             destination_filesystem=fs.LocalFileSystem(),
         )
         return folder / name
-
-
-def _require_rows_of(key: str, tables: Mapping[str, pa.Table]) -> None:
-    if len(tables["trial"]) != 1:
-        raise ValueError(f"`trial`: must be one row, got {len(tables['trial'])}.")
-    for name, table in tables.items():
-        if foreign := set(table["trial"].unique().to_pylist()) - {key}:
-            raise ValueError(
-                f"`{name}.trial`: must be `{key}` in every row, got {sorted(map(str, foreign))}."
-            )

@@ -64,3 +64,18 @@ def filtered(table: pa.Table, filters: Filters) -> pa.Table:
         allowed = pc.SetLookupOptions(pa.array(values, table.schema.field(column).type))
         table = table.filter(pc.call_function("is_in", [table[column]], allowed))
     return table
+
+
+def require_rows_of(key: str, tables: Mapping[str, pa.Table]) -> None:
+    """Checks that all rows are of one trial, which has one row in the table `trial`.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if len(tables["trial"]) != 1:
+        raise ValueError(f"`trial`: must be one row, got {len(tables['trial'])}.")
+    for name, table in tables.items():
+        if foreign := set(table["trial"].unique().to_pylist()) - {key}:
+            raise ValueError(
+                f"`{name}.trial`: must be `{key}` in every row, got {sorted(map(str, foreign))}."
+            )

@@ -14,6 +14,7 @@ from study.evidence.decisions import Decision
 from study.evidence.metrics import DEFAULT_OBJECTIVE, Metric, metrics_of
 from study.evidence.objective import BEST_HEAD, measure_of
 from study.evidence.predictions import Predictions, predictions_of
+from study.evidence.records import CONTENDERS
 from study.evidence.retrieval import RETRIEVAL, is_retrieval
 from study.evidence.store import Store
 from study.reporting.other_settings import neighbour_predictions
@@ -138,7 +139,7 @@ class Run:
         return self.measures[self.objective].greater_is_better if self.objective in self.measures else True
 
     def of_role(self, role: str, state: str | None = None) -> pd.DataFrame:
-        """Trials of a role (search, confirm, ablation or baseline), in the order in which they ended.
+        """Trials of a role, in the order in which they ended.
 
         Args:
             role: The role.
@@ -149,8 +150,9 @@ class Run:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """Complete trials of the search, the best validation value first."""
-        return self.of_role("search", "complete").sort_values(
+        """Complete trials of the search, fine-tuned ones included, the best validation value first."""
+        found = self.trials[self.trials["role"].isin(CONTENDERS) & (self.trials["state"] == "complete")]
+        return found.sort_values("ended", kind="stable").sort_values(
             "value", ascending=not self.maximise, kind="stable", na_position="last"
         )
 

@@ -50,7 +50,12 @@ def _stopped(sentence: str) -> str:
 
 def _trials(run: Run) -> str:
     parts = []
-    roles = (("search", "of the search"), ("tune", "of the tuning"), ("ablation", "of the ablations"))
+    roles = (
+        ("search", "of the search"),
+        ("finetune", "of the fine-tuning"),
+        ("tune", "of the tuning"),
+        ("ablation", "of the ablations"),
+    )
     for role, name in roles:
         states = run.of_role(role)["state"].value_counts()
         if states.empty:

@@ -126,7 +126,7 @@ def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
         f"           settings {_settings(run, trial)}",
         f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
         f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
-        f"           {run.store.where}/trials/{trial}/{file}.parquet",
+        f"           {run.store.where}/{run.store.packs.place(trial, file)}",
     ]
 
 

@@ -1,8 +1,8 @@
 """What `--extend` accepts: more of the same study, never another one.
 
-It accepts more trials, confirmations, ablations, variants and seeds, wider bounds of a hole, and added
-choices. Whatever was possible before is still possible and still means the same, so every finished trial
-stays a trial of the study.
+It accepts more trials, confirmations, fine-tuned trials, ablations, variants and seeds, wider bounds of a
+hole, and added choices. Whatever was possible before is still possible and still means the same, so every
+finished trial stays a trial of the study.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,8 +59,10 @@ def _compare(where: str, before: Plain, now: Plain) -> Iterator[Change]:
 def _adds(where: str, before: Plain, now: Plain) -> bool:
     """Whether a value outside of the holes only asks for more of the same."""
     parts = where.split(".")
-    if where == "search.trials":
+    if where in ("search.trials", "search.finetune.top"):
         return _is_more(before, now)
+    if where == "search.finetune":
+        return before in (None, ABSENT)
     if parts[0] == "ablations":
         if parts[-1] == "seeds" and before != ABSENT:
             return _holds_all(now, before)

@@ -23,7 +23,8 @@ class BackboneSpec(Section):
         freeze: `none`, `all`, or how many leading stages stay as they are.
         drop_stages: how many of the last stages are left out.
         reduce: number of principal components, of the channels of the training images' maps, that stand in
-            the place of the channels; null keeps the channels. It needs `freeze: all`.
+            the place of the channels; null keeps the channels. It needs `freeze: all`. Fine-tuning
+            (`search.finetune`) starts from them and trains them on.
         whiten: give each of these components the variance 1.
     """
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from study.spec.errors import SpecError
+from study.spec.finetuning import FinetuneSpec
 from study.spec.grid import grid_size
 from study.spec.holes import Hole, Plain, Scalar
 from study.spec.section import Section
@@ -47,6 +48,8 @@ class SearchSpec(Section):
         enqueue: settings that are tried first, each by parameter or by dotted key; what one leaves open is
             suggested.
         confirm: repeats of the best configurations after the search; null for none.
+        finetune: training of the best trials end to end after the search, from their weights; null for none.
+            It needs a search on a frozen backbone.
         parallel: `free` suggests from all that is known. `deterministic` lets suggestion i know exactly the
             trials up to i - `resources.concurrent`, so that the list of trials depends on the seed and not on
             which trial happens to end first.
@@ -61,6 +64,7 @@ class SearchSpec(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     enqueue: list[dict[str, Any]] = []
     confirm: ConfirmSpec | None = None
+    finetune: FinetuneSpec | None = None
     parallel: Literal["free", "deterministic"] = "free"
     max_consecutive_failures: Annotated[int, Field(ge=1)] = 5
 

@@ -11,6 +11,7 @@ from study.spec import components
 from study.spec.ablation import AblationSpec, AblationTraining, ablation_trainings
 from study.spec.bundles import BUNDLES, check_bundles, unbundle
 from study.spec.errors import SpecError, suggest
+from study.spec.finetuning import finetuned
 from study.spec.grid import combinations, grid_size
 from study.spec.holes import Hole, Plain, Preset, Scalar, corners, fill, find_holes
 from study.spec.holes import Sampler as HoleSampler
@@ -37,7 +38,8 @@ class StudySpec(Section):
         ablations: lists of variants by the name of their table.
         resources: what a trial gets and where Ray is.
         storage: folder, or URI of a file system that pyarrow knows.
-        keep_weights: how many of the search's best trials keep their weights.
+        keep_weights: how many of the search's best trials keep their weights, and never fewer than are
+            fine-tuned. Fine-tuned trials keep theirs, too.
         keep_weights_of: ablations of which each variant keeps the weights of its first seed, for heat maps
             side by side.
     """
@@ -89,6 +91,7 @@ class StudySpec(Section):
                 except SpecError as error:
                     raise SpecError(f"`ablations.{table}.variants.{variant}`: {error}") from None
             self._check_tuning(table, ablation)
+        self.finetuned_trials()
 
     def _check_tuning(self, table: str, ablation: AblationSpec) -> None:
         holes = self.holes()
@@ -190,8 +193,17 @@ class StudySpec(Section):
                 tuning += [self.variant(table, variant, ablation.seeds[0], {})] * num
         return [*distinct.values(), *tuning]
 
+    def finetuned_trials(self) -> list[TrialSpec]:
+        """The corners as they are trained on end to end; none where nothing is fine-tuned.
+
+        Raises:
+            SpecError: one of them cannot be fine-tuned.
+        """
+        finetune = self.search.finetune
+        return [finetuned(trial, finetune) for trial in self.corners()] if finetune else []
+
     def trials_to_check(self) -> list[TrialSpec]:
-        """Specifications that stand for all trials of the study: its corners, then its ablations."""
+        """Specifications that stand for what is trained from new weights: the corners, then the ablations."""
         return [*self.corners(), *self.ablation_trials()]
 
     def holes(self) -> dict[str, Hole]:
@@ -211,6 +223,12 @@ class StudySpec(Section):
         """Number of repeats of the search's best configurations: every seed with every fold of each."""
         confirm = self.search.confirm
         return min(confirm.top, self.num_trials) * len(confirm.seeds) * confirm.folds if confirm else 0
+
+    @property
+    def num_finetuned(self) -> int:
+        """Number of the search's best trials that are trained on end to end."""
+        finetune = self.search.finetune
+        return min(finetune.top, self.num_trials) if finetune else 0
 
     def planned_params(self) -> list[dict[str, Scalar]]:
         """Parameters of the trials that no sampler decides, in order: those of `enqueue`, and a grid's."""

@@ -27,7 +27,7 @@ from study.evidence.decisions import HALF
 from study.evidence.embed import EmbeddedSamples, embed
 from study.evidence.heads import fit_heads
 from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of, predictions_of
-from study.evidence.records import Role, State
+from study.evidence.records import CONTENDERS, Role, State
 from study.evidence.score import tuned_thresholds
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
@@ -64,7 +64,7 @@ class ChosenTrial:
 
 
 def chosen_trial(store: Store, key: str | None) -> ChosenTrial:
-    """The trial of that key, or the best complete one of the search.
+    """The trial of that key, or the best complete one of the search, fine-tuned or not.
 
     Raises:
         SpecError: There is no such trial, or none is complete.
@@ -78,7 +78,7 @@ def chosen_trial(store: Store, key: str | None) -> ChosenTrial:
         if complete.empty:
             known = suggest(key, trials["trial"])
             raise SpecError(f"`--trial`: must be a complete trial of the run, got `{key}`. {known}")
-    searched = complete[complete["role"] == Role.SEARCH]
+    searched = complete[complete["role"].isin(CONTENDERS)]
     ranked = (searched if len(searched) else complete).sort_values("value", ascending=False)
     if ranked.empty:
         raise SpecError(

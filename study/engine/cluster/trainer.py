@@ -4,7 +4,6 @@ The modules that train are imported in the functions that call them: the process
 group starts in half the time without them.
 """
 
-import gc
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -106,8 +105,6 @@ def _alone(config: Config) -> None:
     from study.engine.training.trial import run_order
 
     trial = TrialConfig(**config)
-    if gc.get_freeze_count() == 0:
-        gc.freeze()  # the modules stay: the collector need not visit their objects after every trial
     _set_threads(trial)
     on_gpu = trial.gpus_per_worker > 0 and torch.cuda.is_available()
     device = torch.device("cuda", 0) if on_gpu else torch.device("cpu")

@@ -5,6 +5,7 @@ ended.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -71,16 +72,22 @@ class _Orders(NotInSnapshots, Searcher):
 
 
 class _Stopping(NotInSnapshots, FIFOScheduler):
-    """Tune's scheduler: stops the trials that the conductor stops."""
+    """Tune's scheduler: stops the trials that the conductor stops.
 
-    def __init__(self, conductor: Conductor) -> None:
+    Args:
+        conductor: Has the orders.
+        one_worker: Whether a trial is one process. Its last message ends it then, which saves a round to its
+            process and back. A worker group must be left to end by itself.
+    """
+
+    def __init__(self, conductor: Conductor, *, one_worker: bool) -> None:
         super().__init__()
-        self._conductor = conductor
+        self._conductor, self._one_worker = conductor, one_worker
 
     def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, object]) -> str:
         epoch = EpochMessage.unpack(result)
         if epoch is None:
-            return TrialScheduler.CONTINUE
+            return TrialScheduler.STOP if self._one_worker else TrialScheduler.CONTINUE
         stops = self._conductor.epoch(key_of(trial), epoch.record, judged=epoch.judged)
         return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
 
@@ -122,19 +129,22 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
     Args:
         conductor: The plan with its records.
         slots: What each trial gets, and how many trials run at a time.
-        tune_folder: Where Tune keeps its own snapshots, which nothing here reads.
+        tune_folder: Where Tune keeps its own snapshots, which nothing here reads; they go with the search.
         stopping: Called at once on Ctrl-C.
 
     Raises:
         ClusterError: The cluster on this machine has died.
     """
+    name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     try:
-        _tuner(conductor, slots, tune_folder).fit()
+        _tuner(conductor, slots, tune_folder, name).fit()
     except KeyboardInterrupt:
         stopping()
+    finally:
+        shutil.rmtree(f"{tune_folder}/{name}", ignore_errors=True)
 
 
-def _tuner(conductor: Conductor, slots: Slots, tune_folder: str) -> tune.Tuner:
+def _tuner(conductor: Conductor, slots: Slots, tune_folder: str, name: str) -> tune.Tuner:
     growth = Growth(slots, lambda: conductor.plan.num_left)
     callbacks: list[tune.Callback] = [_Heartbeat(), _Endings(conductor), growth]
     one_worker = slots.workers == 1
@@ -147,14 +157,14 @@ def _tuner(conductor: Conductor, slots: Slots, tune_folder: str) -> tune.Tuner:
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=_Orders(conductor, slots, tune_folder, growth),
-            scheduler=_Stopping(conductor),
+            scheduler=_Stopping(conductor, one_worker=one_worker),
             num_samples=-1,  # the searcher says when it is done: an order may come back
             reuse_actors=one_worker,
             trial_dirname_creator=lambda trial: trial.trial_id,
             trial_name_creator=key_of,
         ),
         run_config=tune.RunConfig(
-            name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f"),
+            name=name,
             storage_path=tune_folder,
             verbose=0,
             callbacks=callbacks,

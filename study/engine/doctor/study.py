@@ -37,7 +37,7 @@ def check_study(spec: StudySpec, cache: Path) -> list[Finding]:
     for (name, weights), trial in backbones.items():
         if weights != "none":
             findings.append(check_weights(name, weights, trial.weights.get(name)))
-    return findings + check_frozen(trials, spec.resources.features_gb, cache)
+    return findings + check_frozen([*trials, *spec.finetuned_trials()], spec.resources.features_gb, cache)
 
 
 def check_frozen(trials: Sequence[TrialSpec], most_gb: float, cache: Path) -> list[Finding]:

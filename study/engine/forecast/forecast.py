@@ -32,7 +32,8 @@ BESIDE_S = 1.0  # seconds of a trial's start, scoring and writing
 SPARE = 0.9  # part of a GPU's memory that trials may take; the allocator cannot use the rest
 MOST_ON_A_GPU = 8  # more trials than these would wait for its cores, not for its memory
 THUMB_BYTES = 64 * 64 * 3
-SEARCHED, REPEATED, ABLATED = "of the search", "repeats of its best", "of ablations"
+SEARCHED, FINETUNED, REPEATED = "of the search", "of its best fine-tuned", "repeats of its best"
+ABLATED = "of ablations"
 STORED_HEADS = 3  # heads whose predictions are stored: the network's own and the post-hoc ones
 
 
@@ -42,7 +43,7 @@ class Forecast:
 
     Attributes:
         hours: Hours of the generators' trainings, then of all trials, `concurrent` at a time.
-        trials: Number of trials of the search, of its repeats and of the ablations.
+        trials: Number of trials of the search, fine-tuned, of its repeats and of the ablations.
         trial_s: Seconds of the shortest and of the longest kind of trial.
         concurrent: Number of trials at a time.
         host_bytes: Memory of the largest trial.
@@ -153,21 +154,29 @@ def forecast(
         concurrent: Number of trials at a time.
         generators: Probes of the generators, by `str`.
     """
-    variants = spec.ablation_trainings()
+    variants, finetuned = spec.ablation_trainings(), spec.finetuned_trials()
     most_gb = spec.resources.features_gb
     search_s = _seconds(searched, pairs, probes, most_gb)
+    finetune_s = _seconds(finetuned, pairs, probes, most_gb)
     ablation_s = _seconds(variants, pairs, probes, most_gb)
     repeats = _repeats(spec, searched)
     repeat_s = mean(_seconds(repeats, pairs, probes, most_gb))
-    kept = keeping([*searched, *variants], pairs, probes, most_gb)
+    kept = keeping([*searched, *finetuned, *variants], pairs, probes, most_gb)
     need = generating(spec, searched, variants, pairs, generators)
-    num_trials = spec.num_trials + spec.num_repeats + len(variants)
+    num_best = spec.num_finetuned
+    num_trials = spec.num_trials + num_best + spec.num_repeats + len(variants)
     trials_s = spec.num_trials * mean(search_s) + spec.num_repeats * repeat_s + sum(ablation_s)
+    trials_s += num_best * mean(finetune_s or [0.0])
     at_a_time = min(concurrent, max(1, num_trials))
     return Forecast(
         hours=(need.before_s + kept.making_s + (trials_s + need.again_s) / at_a_time) / 3600,
-        trials={SEARCHED: spec.num_trials, REPEATED: spec.num_repeats, ABLATED: len(variants)},
-        trial_s=(min(search_s + ablation_s), max(search_s + ablation_s)),
+        trials={
+            SEARCHED: spec.num_trials,
+            FINETUNED: num_best,
+            REPEATED: spec.num_repeats,
+            ABLATED: len(variants),
+        },
+        trial_s=(min(search_s + ablation_s), max(search_s + finetune_s + ablation_s)),
         concurrent=concurrent,
         host_bytes=max(probe.host_bytes for probe in probes.values()),
         device_bytes=max(probe.device_bytes for probe in probes.values()),
@@ -201,7 +210,8 @@ def _run_bytes(
     row_bytes = 4 * (max(probe.num_features for probe in probes) + 2 * STORED_HEADS * len(pairs.labels))
     weights = 4 * max(probe.num_parameters for probe in probes)
     checkpoint = 4 * weights  # the weights, two moments of the optimiser, the best weights
-    return num_trials * len(pairs) * row_bytes + (spec.keep_weights + 1) * weights + concurrent * checkpoint
+    num_kept = max(spec.keep_weights, spec.num_finetuned) + spec.num_finetuned + 1
+    return num_trials * len(pairs) * row_bytes + num_kept * weights + concurrent * checkpoint
 
 
 def trial_seconds(spec: TrialSpec, pairs: Pairs, probe: Probe, most_gb: float = FEATURES_GB) -> float:

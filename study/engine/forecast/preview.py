@@ -69,14 +69,14 @@ def measured_share(spec: StudySpec, pairs: Pairs, nodes: list[Node], measure: Me
 
 def _resident_bytes(spec: StudySpec, pairs: Pairs, probes: Mapping[ProbeKey, Probe]) -> list[int]:
     """Bytes of what trials keep on a GPU, the largest first."""
-    trials = spec.corners()
+    trials = [*spec.corners(), *spec.finetuned_trials()]
     kept = keeping(trials, pairs, probes, spec.resources.features_gb)
     return sorted([*image_bytes(trials, pairs), *kept.set_bytes], reverse=True)
 
 
 def probe_kinds(spec: StudySpec, pairs: Pairs, nodes: list[Node], measure: Measure) -> dict[ProbeKey, Probe]:
     """One probe of each backbone, image size and batch of the study."""
-    trials = heaviest(spec.trials_to_check(), pairs)
+    trials = heaviest([*spec.trials_to_check(), *spec.finetuned_trials()], pairs)
     labels = replace(pairs, load=_no_image)  # what decodes images need not travel
     threads = max(1, int(arrange(spec.resources, nodes).cpus_per_worker))
     probes = measure(list(trials.values()), labels, threads)

@@ -39,7 +39,7 @@ class ProbeKey(NamedTuple):
         drop_stages: Number of its last stages that are left out.
         image_px: Side of an image in pixels.
         batch_size: Samples of a batch.
-        frozen: What is frozen and run once for each image; empty where training runs the whole backbone.
+        frozen: What is frozen, and whether it runs for each image in every epoch; empty where nothing is.
     """
 
     backbone: str
@@ -96,7 +96,9 @@ Measure = Callable[[Sequence[TrialSpec], Pairs, int], list[Probe]]
 def probe_key(spec: TrialSpec) -> ProbeKey:
     """The key of a trial's probe."""
     backbone = spec.model.backbone
-    frozen = "" if why_images_by_file(spec) else str(backbone.freeze)
+    frozen = "" if backbone.freeze in ("none", 0) else str(backbone.freeze)
+    if frozen and why_images_by_file(spec):
+        frozen += ", from images"
     return ProbeKey(backbone.name, backbone.drop_stages, spec.data.image_px, spec.training.batch_size, frozen)
 
 

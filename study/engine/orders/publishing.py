@@ -18,7 +18,7 @@ REFUSALS = (OSError, pa.ArrowException, StorageError)
 
 def is_published(store: Store, key: str) -> bool:
     """Whether a trial has its record."""
-    return store.exists(store.path("trials", key, "trial.parquet"))
+    return store.exists(store.path("trials", key, "trial.parquet")) or key in store.packs.homes()
 
 
 def publish_once(

@@ -5,6 +5,8 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +27,7 @@ class TrialOrder:
         params: What the sampler suggested, by parameter.
         number: Number of the trial in the search; None outside of the search.
         table: Ablation that the trial belongs to, else empty.
-        variant: Variant of that ablation, or the search trial that is repeated; else empty.
+        variant: Variant of that ablation, or the search trial that is repeated or fine-tuned; else empty.
         trains: False scores the network as it was initialised.
         note: What happened to the trial so far that its record should say.
     """
@@ -42,7 +44,22 @@ class TrialOrder:
 
     def trial_spec(self) -> TrialSpec:
         """The checked specification."""
+        return self._trial_spec
+
+    @cached_property
+    def _trial_spec(self) -> TrialSpec:
+        """Read once: driver and trial ask for it several times, and each reading takes milliseconds."""
         return TrialSpec.read(self.spec)
+
+    @property
+    def start(self) -> str:
+        """Key of the trial whose weights this one starts from; empty where it begins anew."""
+        return self.variant if self.role is Role.FINETUNE else ""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides what the training gives: the specification, and where it starts."""
+        found = self.trial_spec().fingerprint()
+        return sha256(f"{self.start} {found}".encode()).hexdigest() if self.start else found
 
     def to_json(self) -> str:
         """The order as text, which `from_json` takes back."""
@@ -158,7 +175,7 @@ def trial_record(
         collapsed=collapsed,
         params=order.params,
         spec=order.spec,
-        fingerprint=spec.fingerprint(),
+        fingerprint=order.fingerprint(),
         objective=objective,
         value=value,
         head=head,

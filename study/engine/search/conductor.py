@@ -61,7 +61,7 @@ class Conductor:
         store: Records of the run.
         site: Where trials work.
         synthetic: Whether the images are drawn.
-        keep_weights: How many of the best search trials keep their weights.
+        keep_weights: How many of the best search trials keep their weights, and no fewer than are fine-tuned.
         halves: Whether a trial that runs out of memory goes on with batches in halves.
         watchers: Who is told what happens.
         stop_group: Tells a trial of several workers to stop; None where each trial has one worker.
@@ -264,16 +264,16 @@ class Conductor:
         self.plan.stop(str(problem))
 
     def _drop_weights(self) -> None:
-        """Keeps the disk bounded: only the best search trials and named variants keep weights."""
+        """Keeps the disk bounded: the best search trials, fine-tuned ones and named variants keep weights."""
+        kept = set(self.plan.best_keys(max(self.keep_weights, self.plan.spec.num_finetuned)))
+        kept |= self._kept_variants() | self.plan.starts
         complete = {
-            key: result
+            key
             for key, result in self.plan.finished.items()
             if result.state is State.COMPLETE and result.value is not None
+            if result.role is not Role.FINETUNE
         }
-        searched = [(result.value, key) for key, result in complete.items() if result.role is Role.SEARCH]
-        kept = {key for _, key in sorted(searched, reverse=True)[: self.keep_weights]}
-        kept |= self._kept_variants()
-        for key in complete.keys() - kept - self._without_weights:
+        for key in complete - kept - self._without_weights:
             if self._delete_weights(key):
                 self._without_weights.add(key)
 

@@ -1,5 +1,6 @@
 """What a person sees while a study runs: one live line, and one line for each finished trial."""
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -17,13 +18,16 @@ from study.spec.wording import configuration_text, number_text, shortest_names
 
 STYLES = {State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
 NAME_WIDTH = 28
+LINES_A_SECOND = 3  # that can be read in a terminal while they come
 
 
 class Live:
     """The live line and the lines of the finished trials; a `Watcher` of the search.
 
     Args:
-        console: Where to write; without a terminal only the lines of the finished trials appear.
+        console: Where to write; without a terminal only the lines of the finished trials appear. Where trials
+            end more quickly than lines can be read, a terminal shows some of them, and each that fails, has
+            a message or is the best so far. A file has the lines of all.
         plan: What is being run.
         objective: Name of the objective.
     """
@@ -36,6 +40,7 @@ class Live:
         self.epochs: dict[str, str] = {}
         self.width = max((len(short(key)) for key in plan.keys), default=0)
         self.names = shortest_names(plan.spec.holes())
+        self._shown = -math.inf
         self._live = LiveDisplay(
             console=console, refresh_per_second=4, transient=True, get_renderable=self.line
         )
@@ -68,6 +73,10 @@ class Live:
     ) -> None:
         """Prints the line of a finished trial."""
         self.epochs.pop(order.key, None)
+        matters = state is State.FAILED or bool(message) or self._is_best(values)
+        if self.console.is_terminal and not matters and time.monotonic() - self._shown < 1 / LINES_A_SECOND:
+            return
+        self._shown = time.monotonic()
         value = number_text(values[0] if values else None)
         seconds = sum(record.seconds for record in epochs)
         line = Text.assemble(
@@ -80,6 +89,10 @@ class Live:
         line.truncate(max(40, self.console.width), overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
 
+    def _is_best(self, values: Sequence[float]) -> bool:
+        """Whether no complete trial of the search is better than one with these objectives."""
+        return self.plan.best is None or (bool(values) and values[0] >= self.plan.best[0])
+
     def line(self) -> Text:
         """The live line: what is done and what runs, the best value and the time left.
 
@@ -90,7 +103,7 @@ class Live:
         now = f"{self.plan.running} running"
         counts = {state: states.count(state) for state in (State.PRUNED, State.FAILED)}
         ended = [f"{count} {state}" for state, count in counts.items() if count]
-        best = number_text(self.plan.best[0] if self.plan.best else None)
+        best = number_text(self.plan.best_value)
         left = f"{self._time_left()} left"
         running = ", ".join(f"{short(key)} {epoch}" for key, epoch in self.epochs.items() if epoch)
         whole = " · ".join([done, now, *ended, f"best {self.objective} {best}", left])

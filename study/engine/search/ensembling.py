@@ -12,7 +12,7 @@ from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.evidence.ensemble import ENSEMBLE, LIBRARY, mean_predictions, select_members
 from study.evidence.objective import Judge
 from study.evidence.predictions import Predictions, predictions_of
-from study.evidence.records import Role, State, TrialRecord, trial_table
+from study.evidence.records import CONTENDERS, Role, State, TrialRecord, trial_table
 from study.evidence.score import score_rows
 from study.evidence.store import Store
 from study.spec.trial_spec import TrialSpec
@@ -23,7 +23,7 @@ _COLUMNS = ("trial", "role", "state", "value", "head", "num_parameters", "multip
 def publish_ensemble(
     store: Store, site: Site, spec: TrialSpec, judge: Judge, labels: Sequence[str]
 ) -> str | None:
-    """Chooses an ensemble of the search's complete trials and publishes it.
+    """Chooses an ensemble of the search's complete trials, fine-tuned ones included, and publishes it.
 
     Its key has the number of trials that it was chosen from, so that an extended study gets a new one.
 
@@ -42,7 +42,7 @@ def publish_ensemble(
         StorageError: Writing failed.
     """
     trials = store.read("trial", columns=_COLUMNS).set_index("trial")
-    usable = (trials["role"] == Role.SEARCH) & (trials["state"] == State.COMPLETE)
+    usable = trials["role"].isin(CONTENDERS) & (trials["state"] == State.COMPLETE)
     complete = trials[usable & np.isfinite(trials["value"].astype(float))]
     key = f"ensemble-{len(complete):05d}"
     if judge.objective.by == "retrieval" or is_published(store, key):

@@ -1,28 +1,36 @@
-"""What a study runs after its search: repeats of the best trials, ablations with their tuning, the untrained
-network.
+"""What a study runs after its search: the best trials fine-tuned and repeated, ablations with their tuning,
+the untrained network.
 
 All of it follows from the study and from how the trials before it ended, so that a study that was interrupted
 goes on with the orders that it would have given out.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.samplers import sobol_values
 from study.evidence.records import Role
 from study.spec.ablation import AblationSpec, ablation_trainings, tuning_keys
+from study.spec.finetuning import finetuned
 from study.spec.holes import Scalar
 from study.spec.study_file import StudySpec
 
 UNTRAINED = "baseline-untrained"
 
 Params = Mapping[str, Scalar]
+Ranked = tuple[float, int, Params]
+"""Value, number and parameters of a trial of the search."""
 
 
 def search_key(number: int) -> str:
     """Key of the search's trial of that number."""
     return f"search-{number:05d}"
+
+
+def finetune_key(number: int) -> str:
+    """Key of the trial that goes on from the search's trial of that number."""
+    return f"finetune-{search_key(number)}"
 
 
 def following_keys(spec: StudySpec) -> list[str]:
@@ -43,13 +51,48 @@ def tuned_variants(spec: StudySpec) -> dict[tuple[str, str], list[str]]:
     }
 
 
-def repeats(spec: StudySpec, ranked: Sequence[tuple[float, int, Params]]) -> Iterator[TrialOrder]:
-    """Repeats of the search's best configurations.
+def following(
+    spec: StudySpec,
+    ranked: Sequence[Ranked],
+    in_tuning: Collection[tuple[str, str]],
+) -> Iterator[TrialOrder]:
+    """All that follows, but for the ablations that wait for their tuning.
+
+    Ablations that keep weights come before others: those that train the same can then do without.
 
     Args:
         spec: The study.
-        ranked: Value, number and parameters of the search's complete trials, the best first.
+        ranked: The search's complete trials, the best first.
+        in_tuning: Ablation and variant of what is tuned first.
     """
+    best = ranked[0][2] if ranked else {}
+    yield from finetuning(spec, ranked)
+    yield from repeats(spec, ranked)
+    for table in sorted(spec.ablations, key=lambda table: table not in spec.keep_weights_of):
+        for variant in spec.ablations[table].variants:
+            yield from tuning(spec, table, variant, best)
+            if (table, variant) not in in_tuning:
+                yield from trainings(spec, table, variant, best, {})
+    yield untrained(spec, best)
+
+
+def finetuning(spec: StudySpec, ranked: Sequence[Ranked]) -> Iterator[TrialOrder]:
+    """The search's best trials, trained on end to end from their weights; arguments as in `following`."""
+    finetune = spec.search.finetune
+    if finetune is None:
+        return
+    for _, number, params in ranked[: finetune.top]:
+        yield TrialOrder(
+            key=finetune_key(number),
+            role=Role.FINETUNE,
+            spec=finetuned(spec.preset(params), finetune).dump(),
+            params=params,
+            variant=search_key(number),
+        )
+
+
+def repeats(spec: StudySpec, ranked: Sequence[Ranked]) -> Iterator[TrialOrder]:
+    """Repeats of the search's best configurations; arguments as in `following`."""
     confirm = spec.search.confirm
     if confirm is None:
         return

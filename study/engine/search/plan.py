@@ -12,16 +12,15 @@ from typing import Self
 
 from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.following import (
+    finetune_key,
+    following,
     following_keys,
-    repeats,
     search_key,
     trainings,
     tuned_variants,
-    tuning,
-    untrained,
 )
 from study.engine.search.suggestions import PastTrial, Suggestions
-from study.evidence.records import FinishedTrial, Outcome, Role, State
+from study.evidence.records import CONTENDERS, FinishedTrial, Outcome, Role, State
 from study.spec.holes import Scalar
 from study.spec.study_file import StudySpec
 
@@ -96,23 +95,29 @@ class Plan:
             for order in interrupted
             if order.number is not None
         }
-        past = [_past_trial(number, trial, curves.get(trial.trial, {})) for number, trial in searched.items()]
+        past = [
+            PastTrial.of(number, trial, curves.get(trial.trial, {})) for number, trial in searched.items()
+        ]
         self._num_trials = spec.num_trials
         self._suggestions = Suggestions(spec, past, going_on, minimised)
         self._next_number = max([*searched, *going_on], default=-1) + 1
+        self._follow_up()
 
     @property
     def keys(self) -> list[str]:
         """Keys of all orders, those to come included as far as they are known."""
         search = [search_key(number) for number in range(self._num_trials)]
-        return [*dict.fromkeys([*self.finished, *self._running, *search, *following_keys(self.spec)])]
+        best = [finetune_key(number) for number in range(self.spec.num_finetuned)]  # in the place of others
+        return [*dict.fromkeys([*self.finished, *self._running, *search, *best, *following_keys(self.spec)])]
 
     @property
     def num_left(self) -> int:
         """Orders still to be given out, interrupted ones included."""
-        num_repeats = 0 if self._followed_up else self.spec.num_repeats - self._num_known(Role.CONFIRM)
-        following = self._missing(following_keys(self.spec))
-        return len(self._waiting) + self._num_search_left() + max(0, num_repeats) + len(following)
+        missing = self._missing(following_keys(self.spec))
+        of_best = {Role.FINETUNE: self.spec.num_finetuned, Role.CONFIRM: self.spec.num_repeats}
+        num_of_best = sum(max(0, num - self._num_known(role)) for role, num in of_best.items())
+        to_come = self._num_search_left() + (0 if self._followed_up else num_of_best)
+        return len(self._waiting) + to_come + len(missing)
 
     @property
     def running(self) -> int:
@@ -125,6 +130,25 @@ class Plan:
         return self._suggestions.best
 
     @property
+    def best_value(self) -> float | None:
+        """Validation value of the best complete trial of the search, or fine-tuned; None without one."""
+        values = [
+            result.value
+            for result in self.finished.values()
+            if result.role in CONTENDERS and result.state is State.COMPLETE and result.value is not None
+        ]
+        return max((value for value in values if math.isfinite(value)), default=None)
+
+    def best_keys(self, num: int) -> list[str]:
+        """Keys of the search's best complete trials, the best first."""
+        return [search_key(number) for _, number, _ in self._suggestions.ranked(num)]
+
+    @property
+    def starts(self) -> set[str]:
+        """Keys of the trials whose weights an unfinished order starts from."""
+        return {order.start for order in (*self._running.values(), *self._waiting)} - {""}
+
+    @property
     def done(self) -> bool:
         """Whether every order has been given out and none can come back."""
         return not self._running and (bool(self.stopped) or self.num_left == 0)
@@ -135,15 +159,12 @@ class Plan:
             return None
         if not self._waiting and self._num_search_left() > 0:
             self._suggest()
-        if not self._followed_up and not self._waiting and self._search_is_over():
-            self._add(self._following())
-            self._followed_up = True
         if self._followed_up:
             self._add(self._tuned())
-        running = {order.trial_spec().fingerprint() for order in self._running.values() if order.trains}
+        running = {order.fingerprint() for order in self._running.values() if order.trains}
         for _ in range(len(self._waiting)):
             order = self._waiting.popleft()
-            if order.trains and order.trial_spec().fingerprint() in running:
+            if order.trains and order.fingerprint() in running:
                 self._waiting.append(order)  # the same training: its result will do for both
                 continue
             self._running[order.key] = order
@@ -152,7 +173,7 @@ class Plan:
 
     def same_training(self, order: TrialOrder) -> str | None:
         """Key of a complete trial whose training is that of an order; None where there is none."""
-        return self._trained.get(order.trial_spec().fingerprint()) if order.trains else None
+        return self._trained.get(order.fingerprint()) if order.trains else None
 
     def again(self, order: TrialOrder) -> None:
         """Puts a running order back in the first place, perhaps changed."""
@@ -205,10 +226,11 @@ class Plan:
         value = values[0] if values else None
         self.finished[key] = TrialResult(order.role, state, value, order.params)
         if state is State.COMPLETE and order.trains:
-            self._trained.setdefault(order.trial_spec().fingerprint(), key)
+            self._trained.setdefault(order.fingerprint(), key)
         if order.number is not None:
             self._suggestions.tell(order.number, state, values if state is State.COMPLETE else ())
         self._count_failure(state, outcome, message)
+        self._follow_up()
 
     def _count_failure(self, state: State, outcome: Outcome, message: str) -> None:
         """Ends the study when so many trials failed in a row.
@@ -234,9 +256,13 @@ class Plan:
     def _num_search_left(self) -> int:
         return max(0, self._num_trials - self._num_known(Role.SEARCH))
 
-    def _search_is_over(self) -> bool:
-        running = any(order.role is Role.SEARCH for order in self._running.values())
-        return self._num_search_left() == 0 and not running
+    def _follow_up(self) -> None:
+        """Puts what follows the search at the end, as soon as the search is over."""
+        orders = (*self._running.values(), *self._waiting)
+        if self._followed_up or self._num_search_left() or any(o.role is Role.SEARCH for o in orders):
+            return
+        self._add(following(self.spec, self._suggestions.ranked(self._num_trials), self._in_tuning))
+        self._followed_up = True
 
     def _suggest(self) -> None:
         suggested = self._suggestions.ask(self._next_number)
@@ -258,21 +284,6 @@ class Plan:
         missing = set(self._missing([order.key for order in found]))
         self._waiting.extend(order for order in found if order.key in missing)
 
-    def _following(self) -> Iterator[TrialOrder]:
-        """Repeats of the best configurations, tuning, ablations that are not tuned, the untrained network.
-
-        Ablations that keep weights come first: those that train the same can then do without.
-        """
-        best = self.best[1] if self.best else {}
-        yield from repeats(self.spec, self._suggestions.ranked(self._num_trials))
-        kept = self.spec.keep_weights_of
-        for table in sorted(self.spec.ablations, key=lambda table: table not in kept):
-            for variant in self.spec.ablations[table].variants:
-                yield from tuning(self.spec, table, variant, best)
-                if (table, variant) not in self._in_tuning:
-                    yield from trainings(self.spec, table, variant, best, {})
-        yield untrained(self.spec, best)
-
     def _tuned(self) -> Iterator[TrialOrder]:
         """Trainings of the variants whose tuning has ended, at the setting with the best value."""
         best = self.best[1] if self.best else {}
@@ -284,15 +295,3 @@ class Plan:
             chosen = results[values.index(max(values))]
             del self._in_tuning[table, variant]
             yield from trainings(self.spec, table, variant, best, chosen.params)
-
-
-def _past_trial(number: int, trial: FinishedTrial, curve: Mapping[int, float]) -> PastTrial:
-    """What the sampler and the pruner learn from a finished trial of the search."""
-    return PastTrial(
-        number=number,
-        params=trial.params,
-        state=trial.state,
-        values=list(trial.objectives.values()),
-        curve=curve,
-        epochs=trial.epochs,
-    )

@@ -6,13 +6,14 @@ It knows Optuna, but neither Ray nor files.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import optuna
 from optuna.trial import TrialState
 
 from study.engine.search.pruners import Curve, none, rule_of
 from study.engine.search.samplers import distribution, sampler_of
-from study.evidence.records import State
+from study.evidence.records import FinishedTrial, State
 from study.spec.holes import Scalar
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
@@ -43,6 +44,18 @@ class PastTrial:
     values: Sequence[float]
     curve: Mapping[int, float]
     epochs: int
+
+    @classmethod
+    def of(cls, number: int, trial: FinishedTrial, curve: Mapping[int, float]) -> Self:
+        """What is learnt from the record of a finished trial and its curve."""
+        return cls(
+            number=number,
+            params=trial.params,
+            state=trial.state,
+            values=list(trial.objectives.values()),
+            curve=curve,
+            epochs=trial.epochs,
+        )
 
     @property
     def optuna_state(self) -> TrialState:

@@ -62,6 +62,8 @@ def _generated(images: MadeImages) -> str:
 
 def _search(spec: StudySpec, done: int) -> str:
     line = f"{spec.num_trials} trials over {len(spec.holes())} parameters ({done} done)"
+    if spec.search.finetune:
+        line += f", then the best {spec.num_finetuned} fine-tuned for {spec.search.finetune.epochs} epochs"
     if spec.search.confirm:
         line += f", then {spec.num_repeats} repeats of the best {spec.search.confirm.top}"
     if num_ablations := len(spec.ablation_trainings()):

@@ -106,15 +106,16 @@ def prepare(
     Raises:
         StudyError: Whatever the user can have got wrong.
     """
-    trials = spec.trials_to_check()
+    trials, finetuned = spec.trials_to_check(), spec.finetuned_trials()
     cohort = open_cohort(trials[0].data, cache, decoded)
     require_same_data(store, cohort)
     pairs = cohort.pairs
     objectives = _objectives(trials[0], pairs.kind)
     check_trials(trials, pairs)
+    check_trials(finetuned, pairs, go_on=True)
     fetch_backbones(trials)
     generated = make_images(trials, cohort, cache, decoded, generating)
-    frozen = run_frozen_backbones(trials, pairs, cache, spec.resources, encoding)
+    frozen = run_frozen_backbones([*trials, *finetuned], pairs, cache, spec.resources, encoding)
     lines = cautions(trials, None if pairs.synthetic else pairs.dataset)
     return Prepared(
         trials=trials,
@@ -133,8 +134,13 @@ def _objectives(trial: TrialSpec, kind: LabelKind) -> dict[str, bool]:
     return {searched: False, **dict(zip(trial.more_objectives, smaller, strict=True))}
 
 
-def check_trials(trials: Sequence[TrialSpec], pairs: Pairs) -> None:
+def check_trials(trials: Sequence[TrialSpec], pairs: Pairs, *, go_on: bool = False) -> None:
     """Refuses trials whose parts do not fit the data or each other.
+
+    Args:
+        trials: The trials.
+        pairs: The data set.
+        go_on: Whether they start from the weights of other trials.
 
     Raises:
         SpecError: A part does not fit.
@@ -142,7 +148,7 @@ def check_trials(trials: Sequence[TrialSpec], pairs: Pairs) -> None:
     for trial in trials:
         check_suits(trial, pairs)
     for trial in _one_of_each_network(trials):
-        check_fits(trial, pairs)
+        check_fits(trial, pairs, goes_on=go_on)
 
 
 def fetch_backbones(trials: Sequence[TrialSpec]) -> None:

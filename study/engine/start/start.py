@@ -104,6 +104,7 @@ def start(
     spec = resolved.spec
     accepted = require_same_study(store, spec, extend=extend)
     delete_partial_writes(store)
+    store.packs.tidy()
     prepared = prepare(store, spec, cache, decoded, generating, encoding)
     write_study(store, resolved, prepared, extensions(store, accepted))
     if accepted or not store.exists(store.path("examples.parquet")):  # an extension may add settings

@@ -13,6 +13,7 @@ from study.engine.training.network import (
     label_sets,
     without_weights,
 )
+from study.engine.training.principal import require_frozen_whole
 from study.spec import components
 from study.spec.errors import SpecError
 from study.spec.trial_spec import TrialSpec
@@ -128,8 +129,13 @@ def _remedy() -> str:
     return f"take one of the losses {losses} with one of the heads {heads}"
 
 
-def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
+def check_fits(spec: TrialSpec, pairs: Pairs, *, goes_on: bool = False) -> None:
     """Builds the network without memory for its weights, to find what does not fit before any training.
+
+    Args:
+        spec: The trial.
+        pairs: The data set.
+        goes_on: Whether the trial starts from another one's weights, its principal components included.
 
     Raises:
         SpecError: A component does not fit the data or another component.
@@ -140,6 +146,8 @@ def check_fits(spec: TrialSpec, pairs: Pairs) -> None:
     with torch.device("meta"):
         net = build_network(without_weights(spec), num_labels, pairs.num_views, sets).eval()
         _require_depths(spec, net)
+        if not goes_on:
+            require_frozen_whole(net)
         if spec.training.feature_bank and (reason := why_images(spec, net)):
             raise SpecError(f"{BANK_NEEDS}, got a network in which {reason}. Set it to 0.")
         images = torch.empty(2, pairs.num_views, 3, image_px, image_px)

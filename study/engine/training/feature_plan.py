@@ -59,15 +59,12 @@ class FeaturePlan:
         flips, bank = spec.data.augmentation, spec.training.feature_bank
         across = (False, True) if num_views == 2 or (flips.flip and not bank) else (False,)
         down = (False, True) if flips.flip_vertical and not bank else (False,)
-        px, shapes = spec.data.image_px, without_numbers(net)
-        with torch.no_grad():
-            maps = shapes.frozen_maps(torch.empty(1, num_views, 3, px, px, device="meta"))
-            features = shapes.condense(maps)
+        of_map = _sizes_of_map(spec, net)
         return cls(
             turns=tuple(Turn(*turn) for turn in product(across, down)),
             bank=bank,
-            of_map=tuple(maps.shape[2:]),
-            of_view=tuple(features.shape[2:]),
+            of_map=of_map,
+            of_view=_sizes_of_features(net, of_map),
             condenses=net.condenses,
             keeps_maps=net.backbone.components is not None or not net.condenses,
             num_views=num_views,
@@ -101,6 +98,30 @@ class FeaturePlan:
                 f"for {most_gb:g} GB. Take fewer versions, or allow more."
             )
         return gigabytes <= most_gb
+
+
+_SIZES: dict[object, tuple[int, ...]] = {}  # a large network takes a second for them
+
+
+def _sizes_of_map(spec: TrialSpec, net: SiameseNet) -> tuple[int, ...]:
+    """Sizes of what the frozen parts give for one view; a process finds them once for each such part."""
+    px, backbone = spec.data.image_px, spec.model.backbone
+    num_frozen = len(net.backbone.frozen_parts)
+    key = backbone.name, backbone.drop_stages, num_frozen, spec.model.attention_at, net.image_flips, px
+    if key not in _SIZES:
+        shapes = without_numbers(net)
+        with torch.no_grad():
+            maps = shapes.frozen_maps(torch.empty(1, 1, 3, px, px, device="meta"))
+        _SIZES[key] = tuple(maps.shape[2:])
+    return _SIZES[key]
+
+
+def _sizes_of_features(net: SiameseNet, of_map: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes of the features of one view, from those of its map."""
+    if not net.condenses:
+        return of_map
+    flips, _, *places = of_map
+    return (flips, net.backbone.out_channels, *(() if net.keeps_vectors else places))
 
 
 def why_images(spec: TrialSpec, net: SiameseNet) -> str:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from models.contracts import Backbone
 from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
@@ -225,11 +227,15 @@ class FeatureMaker:
             yield self._encode(self.net.frozen_maps, images).flatten(0, 2)
 
     def _set_components(self, maps: Iterator[Float[Tensor, "n c h w"]]) -> None:
-        """Gives the network its principal components, where it wants some; they are found once."""
-        if self.net.backbone.components is not None:
+        """Gives the network its principal components, where it wants some; they are found once.
+
+        Those that are trained have come with the weights of another trial.
+        """
+        components = self.net.backbone.components
+        if components is not None and not components.weight.requires_grad:
             key = [*self._key, self.spec.data.align, *self._components_key]
             whiten = self.spec.model.backbone.whiten
-            keep_components(self._folder, key, self.net.backbone.components, maps, whiten=whiten)
+            keep_components(self._folder, key, components, maps, whiten=whiten)
 
     def _encode(self, function: Encode, inputs: Float[Tensor, "b v *i"]) -> Float[Tensor, "b v f *s"]:
         """What the function gives; few samples at a time, so that a ViT-L needs little beside its weights."""
@@ -258,7 +264,7 @@ class FeatureMaker:
             len(net.backbone.frozen_parts),
             net.image_flips,
             "bfloat16" if self.bfloat16 else "float32",
-            weights_hash(net.backbone.frozen_parts),
+            _hash_of(net.backbone),
         ]
 
     @property
@@ -289,6 +295,18 @@ class _Passes:
     batches: Iterable[Batches]
     num: int
     num_samples: int
+
+
+_HASHES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def _hash_of(backbone: Backbone) -> str:
+    """`weights_hash` of the frozen parts; found once for a whole network that several trials share."""
+    if len(backbone.later_parts) > (backbone.components is not None):
+        return weights_hash(backbone.frozen_parts)
+    if backbone.net not in _HASHES:
+        _HASHES[backbone.net] = weights_hash(backbone.frozen_parts)
+    return _HASHES[backbone.net]
 
 
 def weights_hash(net: nn.Module) -> str:

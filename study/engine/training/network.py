@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from models.backbones import build_backbone
+from models.backbones import StagedBackbone, build_backbone
 from models.contracts import Attention, Backbone, Context, Fusion, Head, Loss, Pooling
 from models.output import Output
 from models.siamese import SiameseNet
@@ -160,21 +163,50 @@ def build_head(head: Component, in_features: int, num_labels: int, label_sets: T
 
 
 def load_backbone(spec: TrialSpec) -> Backbone:
-    """The backbone with its weights; errors as in `build_network`."""
+    """The backbone with its weights; errors as in `build_network`.
+
+    Pretrained weights draw no random numbers, so that the parts behind them start as they would without. A
+    pretrained network that stays as it is is read once for the trials of a process.
+    """
     wanted = spec.model.backbone
     source = wanted.weights
     if source == "imagenet":
         source = str(spec.weights.get(wanted.name, "imagenet"))
+    kept = source != "none" and wanted.freeze == "all" and spec.model.attention_at == "last"
+    settings = (wanted.name, source, wanted.freeze, wanted.drop_stages, spec.data.image_px)
     try:
-        return build_backbone(
-            wanted.name,
-            weights=source,
-            freeze=wanted.freeze,
-            drop_stages=wanted.drop_stages,
-            image_px=spec.data.image_px,
-        )
+        with torch.random.fork_rng(devices=[], enabled=source != "none"):
+            return _read_once(_state_of_file(source), *settings).shared() if kept else _build(*settings)
     except (ValueError, FileNotFoundError) as error:
         raise (SpecError if source == "none" else WeightsError)(str(error)) from None
+
+
+def _build(
+    name: str, weights: str, freeze: Literal["none", "all"] | int, drop_stages: int, image_px: int
+) -> StagedBackbone:
+    return build_backbone(name, weights=weights, freeze=freeze, drop_stages=drop_stages, image_px=image_px)
+
+
+@lru_cache(maxsize=2)  # trials that choose between two networks take turns
+def _read_once(
+    file: tuple[int, int],
+    name: str,
+    weights: str,
+    freeze: Literal["none", "all"] | int,
+    drop_stages: int,
+    image_px: int,
+) -> StagedBackbone:
+    """The backbone; a file that has changed is another one."""
+    return _build(name, weights, freeze, drop_stages, image_px)
+
+
+def _state_of_file(weights: str) -> tuple[int, int]:
+    """Time of change and size of a file of weights; zeros where it is no file."""
+    file = Path(weights)
+    if not file.is_file():
+        return 0, 0
+    found = file.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def build_criterion(spec: TrialSpec, net: SiameseNet, targets: Tensor) -> Criterion:

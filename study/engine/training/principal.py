@@ -14,12 +14,28 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models.siamese import SiameseNet
 from study.data.build_once import build_once
 from study.data.pairs import digest
+from study.spec.errors import SpecError
 
 KEPT = "components.safetensors"
 MOST_SAMPLES = 500  # that components are fitted on
 LEAST_VARIANCE = 1e-6  # of the largest; whitening does not blow up what lies below
+
+
+def require_frozen_whole(net: SiameseNet) -> None:
+    """Passes where no component is wanted, or where the maps that they are fitted on never change.
+
+    Raises:
+        SpecError: A part of the backbone is trained.
+    """
+    components = net.backbone.components
+    if components is not None and components.weight.requires_grad:
+        raise SpecError(
+            "`backbone.reduce`: needs a backbone that is frozen whole, got one that is trained in part. "
+            "Set freeze: all, and attention_at: last."
+        )
 
 
 def keep_components(

@@ -1,6 +1,6 @@
 """What the training of one trial needs: its data, network and loss on a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import nn
+from torch import Tensor, nn
 
 from models.siamese import FromFeatures, SiameseNet
 from study.data.augmentation import Augmentation
@@ -20,7 +20,14 @@ from study.engine.training.checks import check_suits
 from study.engine.training.features import FeatureMaker, TrialFeatures
 from study.engine.training.fit import TrainingBatches, use_bfloat16
 from study.engine.training.judge import judge_of
-from study.engine.training.network import Criterion, build_criterion, build_network, label_sets
+from study.engine.training.network import (
+    Criterion,
+    build_criterion,
+    build_network,
+    label_sets,
+    rebuild_network,
+)
+from study.engine.training.principal import require_frozen_whole
 from study.engine.training.workers import WorkerGroup
 from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
 from study.evidence.objective import Judge
@@ -60,6 +67,7 @@ class TrainingSession:
         device: torch.device,
         features_gb: float = FEATURES_GB,
         encoding: Callable[[int, int], None] | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> Self:
         """Opens the data, and builds network and loss with the seed of the trial.
 
@@ -69,6 +77,8 @@ class TrainingSession:
             device: Device of network and loss.
             features_gb: Gigabytes of disk that features of a frozen network may take.
             encoding: Called with the samples done and their total while features are made.
+            start: Weights of another trial's network, from which this one starts; None for those of the
+                pretrained backbone and new ones behind it.
 
         Raises:
             StudyError: The trial does not suit the data, or its components do not suit each other.
@@ -78,7 +88,11 @@ class TrainingSession:
         pairs = cohort.pairs
         check_suits(spec, pairs)  # a study was checked choice by choice, not in every combination
         train_targets = torch.from_numpy(cohort.images_of("train").targets).float()
-        net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(train_targets))
+        if start is None:
+            net = build_network(spec, len(pairs.labels), pairs.num_views, label_sets(train_targets))
+            require_frozen_whole(net)
+        else:
+            net = rebuild_network(spec, len(pairs.labels), pairs.num_views, start)
         loss = build_criterion(spec, net, train_targets)
         net = net.to(device).to(memory_format=torch.channels_last)
         bfloat16 = use_bfloat16(spec.training.precision, device)

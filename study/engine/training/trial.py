@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from study.data.cohort import Cohort
@@ -22,7 +22,7 @@ from study.engine.orders.publishing import is_published, publish_once, retry_wri
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.collapse import collapse_of
 from study.engine.training.compiling import Compiled
-from study.engine.training.cost import multiply_adds
+from study.engine.training.cost import multiply_adds_once
 from study.engine.training.fit import fit
 from study.engine.training.outcomes import TimedBatches, outcome_of
 from study.engine.training.progress import Progress
@@ -33,7 +33,7 @@ from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
 from study.evidence.store import WEIGHTS, Store
-from study.spec.errors import DataError, StorageError
+from study.spec.errors import DataError, StorageError, WeightsError
 
 ReportEpoch = Callable[[EpochMessage], bool]
 
@@ -98,7 +98,9 @@ def _run(
     if is_published(store, order.key):  # by a process that died before it could say so
         record = store.read("trial", [order.key]).iloc[0]
         return _complete(json.loads(record["objectives"]), record["collapsed"])
-    session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb)
+    start = start_weights(store, order)
+    session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb, start=start)
+    del start
     _require_same_data(session.cohort, site.split_of(order))
     progress = Progress(order.key, synthetic=session.cohort.pairs.synthetic)
     if order.trains:
@@ -113,6 +115,24 @@ def _run(
         progress.value = session.evaluate(session.net)[0]
     timing = _Timing(started=started, clock=clock, training_s=training_s)
     return _publish(store, order, site, session, progress, timing)
+
+
+def start_weights(store: Store, order: TrialOrder) -> dict[str, Tensor] | None:
+    """The weights of the trial that an order goes on from; None where it begins anew.
+
+    Raises:
+        WeightsError: That trial has not kept its weights.
+    """
+    if not order.start:
+        return None
+    if not store.has_weights(order.start):
+        raise WeightsError(
+            f"`{order.start}`: must have its weights to be fine-tuned, but it has not kept them. "
+            "Ask for `search.finetune` or a larger `keep_weights` before the search, and run it --fresh."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        weights: dict[str, Tensor] = load_file(store.fetch(order.start, WEIGHTS, Path(folder)))
+        return weights
 
 
 def _train(
@@ -187,7 +207,7 @@ def _publish(
     found = score_splits(order.key, session)
     collapsed = _collapse(session, progress.value, found) if order.trains else ""
     num_parameters = sum(p.numel() for p in session.net.parameters())
-    operations = multiply_adds(session.net, session.cohort.pairs.num_views, session.spec.data.image_px)
+    operations = multiply_adds_once(session.spec, session.net, session.cohort.pairs.num_views)
     further = further_values(
         session.spec.more_objectives,
         {"num_parameters": num_parameters, "multiply_adds": operations},

@@ -58,7 +58,7 @@ class Importance:
         return _ImportanceData(
             measure=run.objective,
             rows=found[0],
-            num_trials=int(run.ranked["value"].notna().sum()),
+            num_trials=int(run.of_role("search", "complete")["value"].notna().sum()),
             neighbour_measure=run.head_measure,
             neighbours=found[1],
         )

@@ -66,7 +66,7 @@ class Parallel:
 
     def data(self, run: Run) -> _ParallelData | None:
         """None for fewer than three complete trials, or fewer than two parameters that differ."""
-        complete = run.ranked[run.ranked["value"].notna()]
+        complete = run.ranked[run.ranked["value"].notna() & (run.ranked["role"] == "search")]
         of_trials = [chosen_params(run, str(trial)) for trial in complete.index]
         axes = {}
         for key, name in {**parameter_names(run), **NAMES}.items():

@@ -113,7 +113,8 @@ class Slices:
 
 def _searched(run: Run) -> dict[str, _Slice]:
     """A slice for each searched parameter of which complete trials had several values."""
-    complete = run.ranked[run.ranked["value"].notna()]
+    complete = run.of_role("search", "complete").dropna(subset="value")
+    chosen = [run.best, run.of_trial(run.best, "variant")] if run.best else []  # fine-tuned, it began there
     slices = {}
     for key, name in parameter_names(run).items():
         having = complete[[key in params for params in complete["params"]]]
@@ -126,7 +127,7 @@ def _searched(run: Run) -> dict[str, _Slice]:
             name=name,
             place=place,
             value=having["value"].to_numpy(float),
-            best=having.index.to_numpy() == run.best,
+            best=having.index.isin(chosen),
             choices=choices,
             log=bool(space.get("log")),
         )

@@ -1,11 +1,14 @@
 """All finished trials of the search by validation value, with test measures; ensemble and baselines below.
 
+Fine-tuned trials stand among them: they are networks that a user may want, and validation chooses.
+
 Source: the project's own.
 Differs: nothing.
 """
 
 import math
 
+from study.evidence.records import CONTENDERS
 from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
 from study.reporting.results import collapse_words, configuration, head_name, measured
@@ -14,6 +17,7 @@ from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value
 
 NUM_WITH_INTERVALS = 10  # best trials; more intervals would cost a second each, and nobody reads them
+FINETUNED = "A trial named finetune was trained end to end, from the weights of the trial that it names."
 BASELINES = {"prior": "class prior", "untrained": "untrained network"}
 
 
@@ -108,9 +112,10 @@ def _remarks(run: Run) -> tuple[str, ...]:
     intervals = (
         f"The first {NUM_WITH_INTERVALS} and the baselines have 95 % intervals, from resampled patients."
     )
-    states = run.trials[run.trials["role"] == "search"]["state"]
+    tuned = () if run.of_role("finetune").empty else (FINETUNED,)
+    states = run.trials[run.trials["role"].isin(CONTENDERS)]["state"]
     others = states[states != "complete"].value_counts()
     if others.empty:
-        return (intervals,)
+        return (*tuned, intervals)
     counts = " and ".join(f"{n} {state}" for state, n in others.items())
-    return (intervals, f"Not ranked: {counts}. A pruned trial is not a complete one.")
+    return (*tuned, intervals, f"Not ranked: {counts}. A pruned trial is not a complete one.")

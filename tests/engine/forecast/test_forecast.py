@@ -163,6 +163,25 @@ def test_a_frozen_backbone_is_probed_from_images_and_from_features(pairs: Pairs)
     assert probe_key(trial)._replace(frozen="") == probe_key(trained)
 
 
+def test_fine_tuning_is_foreseen_from_images_with_a_probe_of_its_own(pairs: Pairs) -> None:
+    fast = replace(PROBE, features=FeatureProbe(encode_s=0.0, train_s=0.001, embed_s=0.0002))
+    slow = replace(PROBE, train_s=0.1, host_bytes=5 * GIB)
+    spec = study(**FROZEN, search={"trials": 10, "finetune": {"top": 2, "epochs": 7}})
+    trials, finetuned = spec.corners(), spec.finetuned_trials()
+    frozen = {probe_key(trial): fast for trial in trials}
+    probes = {**frozen, **{probe_key(trial): slow for trial in finetuned}}
+    assert len(probes) == 2 * len(frozen)
+    found = forecast(spec, trials, pairs, probes, concurrent=1)
+    one, tuned = trial_seconds(trials[0], pairs, fast), trial_seconds(finetuned[0], pairs, slow)
+    assert tuned > 7 * 0.7 * len(pairs) * 0.1
+    assert found.hours == pytest.approx((10 * one + 2 * tuned) / 3600, rel=1e-3)
+    assert dict(found.rows())["trials"] == "10 of the search, 2 of its best fine-tuned"
+    assert found.trial_s[1] == pytest.approx(tuned)
+    assert found.host_bytes == 5 * GIB
+    still = study(**{**FROZEN, "data": STUDY["data"]}).corners()[0]  # frozen, but from ever new images
+    assert probe_key(still) not in probes
+
+
 def test_trials_from_features_take_their_time_and_share_their_disk(pairs: Pairs) -> None:
     fast = replace(PROBE, features=FeatureProbe(encode_s=0.5, train_s=0.001, embed_s=0.0002))
     spec = study(**FROZEN)

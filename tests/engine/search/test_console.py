@@ -1,6 +1,7 @@
 """What a person sees: one line that fits, names that cannot be taken for each other."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,25 @@ def test_a_collapsed_trial_says_so_beside_its_configuration(tmp_path: Path) -> N
     line = shown.getvalue()
     assert "complete" in line
     assert "collapsed: not better than the class prior, attention none, lr " in line
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_quick_trials_leave_a_terminal_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    conductor = conduct(Store(tmp_path / "a"))
+    shown = io.StringIO()
+    live = Live(Console(file=shown, width=160, force_terminal=terminal), conductor.plan, "macro_auc")
+    order = conductor.next()
+    assert order is not None
+    monkeypatch.setattr(type(conductor.plan), "best", (0.8, {}))
+    clock = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    for number in range(100):
+        clock = 100 + number / 10
+        state, value = (State.FAILED, 0.1) if number == 41 else (State.COMPLETE, 0.9 if number == 43 else 0.1)
+        live.ended(replace(order, key=f"search-{number:05d}"), state, [value], "", [])
+    lines = shown.getvalue().splitlines()
+    assert len(lines) == 100 if not terminal else 25 <= len(lines) <= 30
+    for key in ("search-00041", "search-00043"):
+        assert key in shown.getvalue()

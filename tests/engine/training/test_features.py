@@ -314,6 +314,27 @@ def test_seeds_share_the_features_of_pretrained_weights(tmp_path: Path, cache: P
     assert first.turned.folder == other.turned.folder == plain.turned.folder
 
 
+def test_a_pretrained_frozen_network_is_read_once_and_draws_no_random_numbers(
+    tmp_path: Path, cache: Path
+) -> None:
+    weights = tmp_path / "tiny.pth"
+    torch.save(build_backbone("tiny", image_px=32).net.state_dict(), weights)
+    wanted = {"name": "tiny", "weights": str(weights), "freeze": "all"}
+    first, again, reduced, trained = (
+        TrainingSession.from_spec(spec_of({"model.backbone": {**wanted, **change}}), cache, CPU).net
+        for change in ({}, {}, {"reduce": 8}, {"freeze": "none"})
+    )
+    assert first.backbone.net is again.backbone.net is reduced.backbone.net
+    assert trained.backbone.net is not first.backbone.net
+    assert first.backbone.components is None
+    assert reduced.backbone.components is not None
+    for one, other in zip(first.head.parameters(), trained.head.parameters(), strict=True):
+        assert torch.equal(one, other)
+    torch.save(build_backbone("tiny", image_px=32).net.state_dict(), weights)
+    changed = TrainingSession.from_spec(spec_of({"model.backbone": wanted}), cache, CPU).net
+    assert changed.backbone.net is not first.backbone.net
+
+
 def test_a_bank_that_is_too_large_is_refused_and_other_features_are_left_out(cache: Path) -> None:
     assert TrainingSession.from_spec(spec_of({}), cache, CPU, features_gb=1e-6).features is None
     with pytest.raises(

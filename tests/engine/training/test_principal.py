@@ -9,9 +9,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from study.data.cohort import open_cohort
 from study.engine.applying.apply import chosen_trial, predict, stored_network
 from study.engine.applying.gradcam import evidence_of, grad_cam
-from study.engine.training.network import build_network
+from study.engine.training.checks import check_fits
 from study.engine.training.principal import MOST_SAMPLES, spread
 from study.engine.training.session import TrainingSession
 from study.evidence.store import Store
@@ -92,9 +93,14 @@ def test_a_trial_keeps_its_components_and_is_used_again(tmp_path: Path, cache: P
         ({"reduce": 97}, "must lie between 1 and the 96 channels of the map, got 97"),
     ],
 )
-def test_components_that_cannot_be_had_are_refused(backbone: dict[str, Any], message: str) -> None:
+def test_components_that_cannot_be_had_are_refused(
+    backbone: dict[str, Any], message: str, cache: Path
+) -> None:
+    spec = spec_of(backbone)
     with pytest.raises(SpecError, match=message):
-        build_network(spec_of(backbone), 8, 2)
+        check_fits(spec, open_cohort(spec.data, cache).pairs)
+    with pytest.raises(SpecError, match=message):
+        TrainingSession.from_spec(spec, cache, CPU)
 
 
 def test_a_large_split_gives_some_samples_evenly_spread() -> None:
