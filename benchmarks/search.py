@@ -1,15 +1,18 @@
-"""Quality and cost of the search: invented learning curves are replayed, and nothing is trained.
+"""Quality and cost of the search: recorded learning curves are replayed, and nothing is trained.
 
     uv run python benchmarks/search.py                       both parts, into benchmarks/results/search.md
     uv run python benchmarks/search.py --trials 60 --seeds 20 --sizes 100,250,1000,10000
 
-Quality. The objective is a formula over a space with branches. The value of a configuration depends on the
-learning rate, the weight decay, the dropout, the choice of attention and loss, and on parameters that exist
-only for one of the losses; one choice has no influence. Four trials run at a time, an epoch takes one unit of
-time, and a suggestion takes none. The methods are compared at equal numbers of trials, with the epochs that
-these took: this project's samplers with its pruners, Ray Tune's own `OptunaSearch` with its
-`AsyncHyperBandScheduler`, and random search that never stops a trial. A method chooses by noisy values; the
-value that is reported is the true one of its choice.
+Quality. The curves are those of `record_curves.py`, as `replay.py` gives them for any configuration of the
+space. Four trials run at a time, and a suggestion takes no time. All methods search the same space with the
+same noise. They are compared at equal numbers of epochs, in as many trials as these allow, with the epochs
+that Ray Tune's own `OptunaSearch` with its `AsyncHyperBandScheduler` (the stock recipe) takes for so many
+trials. A method chooses by noisy values; the value that is reported is that of the mean curve of its choice.
+The share of the stock recipe's epochs after which a method is as good as the stock recipe at its end is found
+on the curves of the mean over the seeds; its interval is that of 2,000 bootstrap samples of the seeds, which
+are shared by the methods.
+
+Everything is done twice: with epochs that all take one unit of time, and with the recorded seconds.
 
 Cost. CPU seconds of one suggestion when so many trials are known, with everything that the driver does for
 it.
@@ -17,199 +20,172 @@ it.
 
 import argparse
 import heapq
+import json
 import math
 import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple
+from zlib import crc32
 
+import numpy as np
 import optuna
-from search_curves import (
-    EPOCHS,
-    STUDY,
-    Params,
-    learning_curve,
-    true_value,
-)  # a script finds the file beside it
+from jaxtyping import Float
+from recorded_space import EPOCHS, STUDY  # a script finds the files beside it
+from replay import Params, Replay
+from search_methods import MANY, METHODS, SLOTS, STOCK, Method
 
-from study.engine.search.following import search_key
-from study.engine.search.plan import Plan
 from study.engine.search.suggestions import PastTrial, Suggestions
 from study.evidence.records import State
-from study.spec.holes import Scalar
 from study.spec.reading import override
 from study.spec.study_file import StudySpec
 
 RESULT = Path(__file__).parent / "results" / "search.md"
-SLOTS = 4  # trials at a time
-MANY = 100_000  # trials that a plan has to give, more than any size
+RESAMPLES = 2000
 
 
-class Method(Protocol):
-    """A searcher with its scheduler."""
-
-    def suggest(self, number: int) -> Params | None:
-        """Parameters of a new trial; None while the method waits for another trial to end."""
-
-    def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Takes the value of an epoch; True when the trial is to be stopped."""
-
-    def end(self, number: int, best: float, last: float, *, complete: bool) -> None:
-        """Takes how a trial ended: its best value, its last value, and whether it was never stopped."""
-
-
-class OurSearch:
-    """The plan of this project."""
-
-    def __init__(self, seed: int, **search: Any) -> None:
-        settings = {f"search.{key}": value for key, value in search.items()}
-        settings |= {"search.seed": seed, "search.trials": MANY, "resources.concurrent": SLOTS}
-        self.plan = Plan(StudySpec.read(override(STUDY, settings)), [], {}, [])
-
-    def suggest(self, number: int) -> Params | None:
-        """Parameters of the plan's next order."""
-        order = self.plan.next()
-        return None if order is None else dict(order.params)
-
-    def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the plan's pruner stops the trial."""
-        return self.plan.report(search_key(number), epoch, value)
-
-    def end(self, number: int, best: float, last: float, *, complete: bool) -> None:
-        """Tells the plan."""
-        self.plan.finish(search_key(number), State.COMPLETE if complete else State.PRUNED, [best])
-
-
-class TuneSearch:
-    """Ray Tune's own searcher and scheduler, called as its controller calls them."""
-
-    def __init__(self, seed: int) -> None:
-        from ray.tune.schedulers import AsyncHyperBandScheduler
-        from ray.tune.search.optuna import OptunaSearch
-
-        spec = StudySpec.read(STUDY)
-
-        def define(trial: optuna.Trial) -> None:
-            spec.fill(trial)
-
-        # Both are typed for Ray's own callers, and get here neither its controller nor its class of trials.
-        self.search: Any = OptunaSearch(space=define, metric="value", mode="max", seed=seed)
-        self.scheduler: Any = AsyncHyperBandScheduler(
-            time_attr="epoch", metric="value", mode="max", max_t=EPOCHS, grace_period=3, reduction_factor=3
-        )
-        self.trials: dict[int, SimpleNamespace] = {}
-
-    def suggest(self, number: int) -> Params:
-        """Parameters that OptunaSearch suggests."""
-        params: dict[str, Scalar] = self.search.suggest(str(number))
-        self.trials[number] = SimpleNamespace(trial_id=str(number), config=params)
-        self.scheduler.on_trial_add(None, self.trials[number])
-        return dict(params)
-
-    def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the scheduler stops the trial."""
-        row = {"value": value, "epoch": epoch, "training_iteration": epoch}
-        self.search.on_trial_result(str(number), row)
-        decision = self.scheduler.on_trial_result(None, self.trials[number], row)
-        return bool(decision == "STOP" and epoch < EPOCHS)
-
-    def end(self, number: int, best: float, last: float, *, complete: bool) -> None:
-        """Tells OptunaSearch, which takes every trial as complete."""
-        row = {"value": last, "epoch": EPOCHS, "training_iteration": EPOCHS}
-        self.search.on_trial_complete(str(number), row)
-
-
-METHODS: dict[str, Callable[[int], Method]] = {
-    "random, never stopped": lambda seed: OurSearch(seed, sampler="random", pruner="none"),
-    "random + ASHA": lambda seed: OurSearch(seed, sampler="random"),
-    "Ray's OptunaSearch + its ASHA": TuneSearch,
-    "tpe + ASHA": lambda seed: OurSearch(seed, sampler="tpe"),
-    "tpe + ASHA, deterministic": lambda seed: OurSearch(seed, sampler="tpe", parallel="deterministic"),
-    "tpe + median": lambda seed: OurSearch(seed, sampler="tpe", pruner="median"),
-    "tpe, never stopped": lambda seed: OurSearch(seed, sampler="tpe", pruner="none"),
-    "cmaes + ASHA": lambda seed: OurSearch(seed, sampler="cmaes"),
-    "qmc + ASHA": lambda seed: OurSearch(seed, sampler="qmc"),
-}
-
-
-@dataclass
-class Choice:
+class Choice(NamedTuple):
     """What a method would choose after a trial has ended.
 
     Attributes:
         epochs: Epochs that all trials took so far.
-        value: True value of the best complete trial.
+        clock: Time so far.
+        value: Value of the best complete trial's mean curve; NaN before the first one.
     """
 
     epochs: int
+    clock: float
     value: float
 
 
-def simulate(method: Method, trials: int, seed: int) -> list[Choice]:
-    """Plays a search, and gives the choice after each trial that ends."""
+class World:
+    """What happens to the trials of a search with one seed.
+
+    Args:
+        replay: The recorded curves.
+        seed: Decides the noise.
+        timed: Whether an epoch takes its recorded seconds; otherwise it takes 1.
+    """
+
+    def __init__(self, replay: Replay, seed: int, *, timed: bool) -> None:
+        self._replay, self._seed, self._timed = replay, seed, timed
+
+    def value(self, params: Params) -> float:
+        """The best value of the mean curve."""
+        return float(self._replay.curve(params).max())
+
+    def curve(self, params: Params) -> list[float]:
+        """What a trial gives; another seed gives other noise, and another method does not."""
+        rng = np.random.default_rng([self._seed, crc32(json.dumps(params, sort_keys=True).encode())])
+        curve: list[float] = (self._replay.curve(params) + self._replay.noise(params, rng)).tolist()
+        return curve
+
+    def cost(self, params: Params) -> float:
+        """Time of an epoch."""
+        return self._replay.seconds(params) if self._timed else 1.0
+
+
+def simulate(
+    method: Method, world: World, *, trials: int = MANY, epochs: float = math.inf, until: float = math.inf
+) -> list[Choice]:
+    """Plays a search until so many trials have ended, or so many epochs, or so much time has passed.
+
+    Returns:
+        The choice after the end of each trial.
+    """
     chosen: list[Choice] = []
-    running: dict[int, tuple[Params, list[float]]] = {}
-    epochs_to_come: list[tuple[int, int, int]] = []  # (time of its end, trial, epoch), the earliest first
-    started = epochs = clock = 0
-    best = (-math.inf, 0.0)  # the value that the method saw, and the true one
-    while started < trials or epochs_to_come:
-        while len(epochs_to_come) < SLOTS and started < trials:
+    running: dict[int, tuple[Params, list[float], float]] = {}
+    to_come: list[tuple[float, int, int]] = []  # (time of its end, trial, epoch), the earliest first
+    started = done = 0
+    clock, best = 0.0, (-math.inf, math.nan)  # the value that the method saw, and that of the mean curve
+    while done < epochs and clock < until and (started < trials or to_come):
+        while len(to_come) < SLOTS and started < trials:
             params = method.suggest(started)
             if params is None:
                 break
-            running[started] = (params, learning_curve(params, seed))
-            heapq.heappush(epochs_to_come, (clock + 1, started, 1))
+            running[started] = (params, world.curve(params), world.cost(params))
+            heapq.heappush(to_come, (clock + running[started][2], started, 1))
             started += 1
-        clock, trial, epoch = heapq.heappop(epochs_to_come)
-        params, values = running[trial]
-        epochs += 1
+        clock, trial, epoch = heapq.heappop(to_come)
+        params, values, cost = running[trial]
+        done += 1
         stopped = method.stops(trial, epoch, values[epoch - 1])
         if not stopped and epoch < EPOCHS:
-            heapq.heappush(epochs_to_come, (clock + 1, trial, epoch + 1))
+            heapq.heappush(to_come, (clock + cost, trial, epoch + 1))
             continue
         seen = max(values[:epoch])
-        if epoch == EPOCHS or not stopped:
-            best = max(best, (seen, true_value(params)))
-        method.end(trial, seen, values[epoch - 1], complete=not stopped)
-        chosen.append(Choice(epochs, best[1]))
+        if epoch == EPOCHS:
+            best = max(best, (seen, world.value(params)))
+        method.end(trial, seen, values[epoch - 1], complete=epoch == EPOCHS)
+        chosen.append(Choice(done, clock, best[1]))
     return chosen
 
 
-def quality(trials: int, seeds: int) -> list[str]:
+def quality(replay: Replay, trials: int, seeds: int, *, timed: bool) -> list[str]:
     """The table of the first part."""
-    third, budget = trials // 3, trials * EPOCHS // 4
+
+    def play(make: Callable[[int], Method], **limits: Any) -> list[list[Choice]]:
+        worlds = (World(replay, seed, timed=timed) for seed in range(seeds))
+        return [simulate(make(seed), world, **limits) for seed, world in enumerate(worlds)]
+
+    at = "clock" if timed else "epochs"
+    stock = [choices[-1] for choices in play(METHODS[STOCK], trials=trials)]
+    end = statistics.mean(getattr(choice, at) for choice in stock)
+    found = {
+        name: play(make, until=end) if timed else play(make, epochs=end) for name, make in METHODS.items()
+    }
+    places = np.linspace(0, end, 401)
+    curves = {name: np.stack([values_at(c, at, places) for c in runs]) for name, runs in found.items()}
+    unit = f"{end:,.0f} s" if timed else f"{end:,.0f} epochs"
     rows = [
-        f"| method | after {third} trials | after {budget} epochs | after {trials} trials | epochs |",
-        "|---|---|---|---|---|",
+        f"| method | after a quarter | after half | after {unit} | share until as good as stock | trials |",
+        "|---|---|---|---|---|---|",
     ]
-    for name, make in METHODS.items():
-        found = [simulate(make(seed), trials, seed) for seed in range(seeds)]
-        thirds = [choices[third - 1].value for choices in found]
-        budgets = [value_within(choices, budget) for choices in found]
-        ends = [choices[-1].value for choices in found]
-        epochs = statistics.mean(choices[-1].epochs for choices in found)
-        rows.append(f"| {name} | {spread(thirds)} | {spread(budgets)} | {spread(ends)} | {epochs:.0f} |")
+    for name, values in curves.items():
+        cells = [spread(values[:, place]) for place in (100, 200, 400)]
+        num = statistics.mean(sum(getattr(c, at) <= end for c in runs) for runs in found[name])
+        rows.append(f"| {name} | {' | '.join(cells)} | {share_text(values, curves[STOCK])} | {num:.0f} |")
         print(rows[-1], flush=True)
     return rows
 
 
-def value_within(choices: Sequence[Choice], epochs: int) -> float:
-    """True value of the last choice within so many epochs; NaN where no trial had ended."""
-    within = [choice.value for choice in choices if choice.epochs <= epochs]
-    return within[-1] if within else math.nan
+def values_at(
+    choices: Sequence[Choice], what: str, places: Float[np.ndarray, " p"]
+) -> Float[np.ndarray, " p"]:
+    """The value of the last choice at each place; NaN before the first complete trial."""
+    reached = np.searchsorted([getattr(choice, what) for choice in choices], places, side="right")
+    return np.array([math.nan, *(choice.value for choice in choices)])[reached]
 
 
-def spread(values: list[float]) -> str:
+def share_text(values: Float[np.ndarray, "s p"], stock: Float[np.ndarray, "s p"]) -> str:
+    """Share of the way after which the mean over seeds is the stock recipe's last one, with its interval."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(len(values), size=len(values)) for _ in range(RESAMPLES)]
+    shares = [share(values[seeds], stock[seeds]) for seeds in drawn]
+    low, high = np.quantile(shares, [0.025, 0.975], method="nearest")
+    return f"{share_name(share(values, stock))} ({share_name(low)} to {share_name(high)})"
+
+
+def share(values: Float[np.ndarray, "s p"], stock: Float[np.ndarray, "s p"]) -> float:
+    """As in `share_text`, without the interval; infinite where the mean stays below."""
+    reached = np.flatnonzero(values.mean(0) >= stock[:, -1].mean())
+    return float(reached[0]) / (values.shape[1] - 1) if len(reached) else math.inf
+
+
+def share_name(found: float) -> str:
+    """A share in two digits."""
+    return f"{found:.2f}" if math.isfinite(found) else "over 1"
+
+
+def spread(values: Float[np.ndarray, " s"]) -> str:
     """Mean and its standard error."""
-    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values) / math.sqrt(len(values)):.4f}"
+    return f"{values.mean():.4f} ± {values.std(ddof=1) / math.sqrt(len(values)):.4f}"
 
 
-def past_trials(spec: StudySpec, num: int) -> list[PastTrial]:
+def past_trials(world: World, spec: StudySpec, num: int) -> list[PastTrial]:
     """So many finished trials of random search, two thirds of them stopped early."""
     past = []
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -217,7 +193,7 @@ def past_trials(spec: StudySpec, num: int) -> list[PastTrial]:
         trial = study.ask()
         spec.fill(trial)
         complete = n % 3 == 0
-        values = learning_curve(trial.params, 0)[: EPOCHS if complete else 3]
+        values = world.curve(trial.params)[: EPOCHS if complete else 3]
         ended = PastTrial(
             number=n,
             params=trial.params,
@@ -240,11 +216,11 @@ def suggestion_seconds(suggestions: Suggestions, num: int) -> float:
     return (time.process_time() - began) / 3
 
 
-def cost(sizes: Sequence[int]) -> list[str]:
+def cost(world: World, sizes: Sequence[int]) -> list[str]:
     """The table of the second part."""
     rows = ["| sampler | " + " | ".join(f"{n:,} trials" for n in sizes) + " |", "|---|" + "---|" * len(sizes)]
     rebuilt = []
-    past = past_trials(StudySpec.read(STUDY), max(sizes))
+    past = past_trials(world, StudySpec.read(STUDY), max(sizes))
     for sampler in ("tpe", "gp", "cmaes", "random", "qmc"):
         cells = []
         for num in sizes:
@@ -259,6 +235,32 @@ def cost(sizes: Sequence[int]) -> list[str]:
     return [*rows, "| (the sampler rebuilt from the records) | " + " | ".join(rebuilt) + " |"]
 
 
+def page(replay: Replay, args: argparse.Namespace) -> list[str]:
+    """What is found, in the form of the result file."""
+    by_epochs, by_seconds = (quality(replay, args.trials, args.seeds, timed=timed) for timed in (False, True))
+    return [
+        f"{replay.num_trainings} recorded trainings of {EPOCHS} epochs, of {replay.num_configurations} "
+        "configurations on ODIR-5K; the process that is fitted to them explains "
+        f"{replay.explained:.2f} of the variance of the best value of a training that it was not fitted to. "
+        f"{SLOTS} trials at a time, {args.seeds} seeds. Macro average precision on validation of the mean "
+        "curve of the configuration that the search would choose, with its standard error over the seeds. "
+        f"The stock recipe ends with {args.trials} trials. In brackets the 95 % interval.",
+        "",
+        "Every epoch takes one unit of time:",
+        "",
+        *by_epochs,
+        "",
+        "Every epoch takes the CPU time that was recorded:",
+        "",
+        *by_seconds,
+        "",
+        "CPU seconds of one suggestion when so many trials are known, with its pruning rule and its result.",
+        "",
+        *cost(World(replay, 0, timed=False), [int(n) for n in args.sizes.split(",")]),
+        "",
+    ]
+
+
 def main() -> None:
     cli = argparse.ArgumentParser()
     cli.add_argument("--trials", type=int, default=60)
@@ -269,8 +271,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     began = time.perf_counter()
-    found = quality(args.trials, args.seeds)
-    costs = cost([int(n) for n in args.sizes.split(",")])
+    found = page(Replay(), args)
     minutes = (time.perf_counter() - began) / 60
     command = f"--trials {args.trials} --seeds {args.seeds} --sizes {args.sizes}"
     text = [
@@ -279,16 +280,7 @@ def main() -> None:
         f"`uv run python benchmarks/search.py {command}`, one run of {minutes:.1f} minutes with "
         f"optuna {optuna.__version__} on {platform.machine()}, Python {platform.python_version()}.",
         "",
-        f"Invented learning curves of {EPOCHS} epochs over a space with branches, {SLOTS} trials at a time, "
-        f"{args.seeds} seeds: mean true value of the configuration that the search would choose, with its "
-        "standard error over the seeds, and the epochs that all trials took.",
-        "",
         *found,
-        "",
-        "CPU seconds of one suggestion when so many trials are known, with its pruning rule and its result.",
-        "",
-        *costs,
-        "",
     ]
     args.out.write_text("\n".join(text))
     print(f"{minutes:.1f} min, written to {args.out}")

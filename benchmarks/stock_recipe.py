@@ -61,7 +61,7 @@ from study.spec.trial_spec import TrialSpec
 
 SLOTS = 2  # trials at a time, each with one core
 STILL = {"rotate_deg": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0}
-LR = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+LOW, HIGH = 1e-4, 1e-2  # of the learning rate
 CASES: dict[str, dict[str, Any]] = {
     "pooled": {"backbone": {"freeze": "all"}, "fusion": "concat"},
     "maps": {
@@ -124,7 +124,7 @@ def write_files(cohort: Cohort, folder: Path) -> None:
     for split in ("train", "val"):
         rows = []
         for row in cohort.rows(split):
-            names = []
+            names: list[str] = []
             for key in pairs.keys[row]:
                 assert key is not None
                 names.append(f"{len(names)}_{row}.jpg")
@@ -165,7 +165,7 @@ def recipe(case: str, args: argparse.Namespace, folder: Path) -> list[float]:
 
 
 def suggest(trial: optuna.Trial) -> None:
-    trial.suggest_float("lr", LR["low"], LR["high"], log=True)
+    trial.suggest_float("lr", LOW, HIGH, log=True)
 
 
 def tune_trial(config: dict[str, Any], fixed: dict[str, Any]) -> None:
@@ -232,7 +232,11 @@ def study(case: str, args: argparse.Namespace, folder: Path) -> list[float]:
     file = folder / f"{case}.yaml"
     search = {"trials": args.ours, "pruner": "none"}
     resources = {"concurrent": SLOTS, "cpus_per_worker": 1}
-    whole = {**settings_of(case, args), "study": case, "optimiser": {"lr": LR}}
+    whole = {
+        **settings_of(case, args),
+        "study": case,
+        "optimiser": {"lr": {"type": "float", "low": LOW, "high": HIGH, "log": True}},
+    }
     file.write_text(yaml.safe_dump({**whole, "search": search, "resources": resources}))
     assert run.main([str(file), "--storage", str(folder)]) == 0
     found = Store(folder / case).read("trial", columns=["role", "ended"])

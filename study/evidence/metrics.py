@@ -23,6 +23,9 @@ DEFAULT_OBJECTIVE: Mapping[LabelKind, str] = {
     "grades": "quadratic_kappa",
 }
 
+Decided = Literal["decided", "carriers and decided"]
+ShareOf = Literal["", "samples", "carriers", "carriers found", "others", "pairs"] | Decided
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -33,6 +36,9 @@ class Metric:
         needs: `decision` when the value changes with the thresholds, `score` when it only needs the ranking.
         greater_is_better: False for errors and losses.
         per_label: True when `compute` gives one row for each label.
+        lowest: Least possible value, where the greatest is 1; NaN for other bounds.
+        share_of: What the number is a share of or bounded by; empty for no share.
+        of_labels: True for an aggregate that is a mean over the labels.
         description: One line for tables and the console.
         compute: Gives the values under each weighting of an evaluation.
         mean_of: The per-label metric whose mean over the labels this one is; None for any other.
@@ -42,6 +48,9 @@ class Metric:
     needs: Literal["decision", "score"]
     greater_is_better: bool = True
     per_label: bool = False
+    lowest: float = 0.0
+    share_of: ShareOf = ""
+    of_labels: bool = False
     description: str
     compute: Callable[[Evaluation], np.ndarray]
     mean_of: "Metric | None" = None
@@ -52,6 +61,7 @@ _PER_LABEL = (
         name="precision",
         needs="decision",
         per_label=True,
+        share_of="decided",
         description="share of the decided that carry the label",
         compute=lambda e: e.precision,
     ),
@@ -59,6 +69,7 @@ _PER_LABEL = (
         name="recall",
         needs="decision",
         per_label=True,
+        share_of="carriers found",
         description="share of the label's carriers that were found (sensitivity)",
         compute=lambda e: e.recall,
     ),
@@ -66,6 +77,7 @@ _PER_LABEL = (
         name="specificity",
         needs="decision",
         per_label=True,
+        share_of="others",
         description="share of the others that were left out",
         compute=lambda e: e.specificity,
     ),
@@ -73,6 +85,7 @@ _PER_LABEL = (
         name="f1",
         needs="decision",
         per_label=True,
+        share_of="carriers and decided",
         description="harmonic mean of precision and recall",
         compute=lambda e: e.f1,
     ),
@@ -80,6 +93,7 @@ _PER_LABEL = (
         name="kappa",
         needs="decision",
         per_label=True,
+        lowest=-1.0,
         description="Cohen's kappa of the label's yes or no",
         compute=lambda e: e.kappa,
     ),
@@ -87,6 +101,7 @@ _PER_LABEL = (
         name="auc",
         needs="score",
         per_label=True,
+        share_of="pairs",
         description="area under the ROC curve, label against rest",
         compute=lambda e: e.auc,
     ),
@@ -94,6 +109,7 @@ _PER_LABEL = (
         name="average_precision",
         needs="score",
         per_label=True,
+        share_of="carriers",
         description="area under the precision-recall steps",
         compute=lambda e: e.average_precision,
     ),
@@ -102,6 +118,7 @@ _MULTILABEL = (
     Metric(
         name="odir_kappa",
         needs="decision",
+        lowest=-1.0,
         description="ODIR challenge: Cohen's kappa of all flattened decisions",
         compute=lambda e: e.flat_kappa,
     ),
@@ -120,6 +137,7 @@ _MULTILABEL = (
     Metric(
         name="odir_final",
         needs="decision",
+        lowest=-1 / 3,
         description="ODIR challenge: mean of odir_kappa, odir_f1 and odir_auc",
         compute=lambda e: (e.flat_kappa + e.element_accuracy + e.flat_auc) / 3,
     ),
@@ -156,6 +174,7 @@ _MULTILABEL = (
     Metric(
         name="exact_match",
         needs="decision",
+        share_of="samples",
         description="share of samples with every label right",
         compute=lambda e: e.exact_match,
     ),
@@ -177,18 +196,21 @@ _CLASSES = (
     Metric(
         name="accuracy",
         needs="decision",
+        share_of="samples",
         description="share of samples with the right class",
         compute=lambda e: e.exact_match,
     ),
     Metric(
         name="balanced_accuracy",
         needs="decision",
+        of_labels=True,
         description="mean recall over the classes",
         compute=lambda e: mean_over_labels(e.recall),
     ),
     Metric(
         name="cohen_kappa",
         needs="decision",
+        lowest=-1.0,
         description="Cohen's kappa over the classes",
         compute=lambda e: e.cohen_kappa,
     ),
@@ -197,6 +219,7 @@ _GRADES = (
     Metric(
         name="quadratic_kappa",
         needs="decision",
+        lowest=-1.0,
         description="Cohen's kappa with quadratic weights",
         compute=lambda e: e.quadratic_kappa,
     ),
@@ -204,6 +227,7 @@ _GRADES = (
         name="mean_absolute_error",
         needs="decision",
         greater_is_better=False,
+        lowest=float("nan"),
         description="mean distance in grades",
         compute=lambda e: e.mean_absolute_error,
     ),
@@ -215,6 +239,8 @@ def _macro(metric: Metric) -> Metric:
     return Metric(
         name=f"macro_{metric.name}",
         needs=metric.needs,
+        lowest=metric.lowest,
+        of_labels=True,
         description=f"mean over labels of {metric.name}: {metric.description}",
         compute=lambda e: mean_over_labels(metric.compute(e)),
         mean_of=metric,

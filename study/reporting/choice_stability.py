@@ -1,10 +1,15 @@
 """How much of the chosen trial's validation value is luck, computed once for all that show it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+import numpy as np
+
 from study.evidence.predictions import predictions_of
-from study.evidence.retrieval import is_retrieval, retrieval_means
+from study.evidence.retrieval import Ranking, is_retrieval, retrieval_means
+from study.evidence.statistics.estimate import Estimate, Support, combined
+from study.evidence.statistics.jackknife import LeftOut
 from study.evidence.statistics.selection import SelectableTrial, Selection, select, selection_bootstrap
 from study.reporting.retrieval import ranking_of
 from study.reporting.run import Run
@@ -60,12 +65,15 @@ def _by_ranking(run: Run, keys: list[str]) -> tuple[Selection, tuple[str, ...]] 
     known = {key: pair for key, pair in found.items() if pair is not None}
     if len(known) < 2 or len({patients for _, patients in known.values()}) > 1:
         return None
-    trials = [
-        SelectableTrial(
-            patients,
-            float(retrieval_means(ranking, run.objective)[0]),
-            partial(retrieval_means, ranking, run.objective, None),
-        )
-        for ranking, patients in known.values()
-    ]
+    trials = [_selectable(run, *pair) for pair in known.values()]
     return select(trials, greater_is_better=True), tuple(known)
+
+
+def _selectable(run: Run, ranking: Ranking, patients: Sequence[str]) -> SelectableTrial:
+    values = partial(retrieval_means, ranking, run.objective, None)
+    value = retrieval_means(ranking, run.objective)
+
+    def estimate(left_out: LeftOut) -> Estimate:
+        return combined(value, values(left_out.weights(patients))[None], np.zeros(1, int), Support())
+
+    return SelectableTrial(patients, float(value[0]), values, estimate)

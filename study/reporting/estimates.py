@@ -1,7 +1,6 @@
 """Intervals and paired comparisons of a run's numbers, each computed once.
 
-Every estimate of a run is made from the same resamples of the same patients, so any two can be compared in
-pairs.
+Every estimate of a run is computed without the same groups of patients, so any two can be compared in pairs.
 """
 
 import math
@@ -15,8 +14,10 @@ from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
 from study.evidence.retrieval import is_retrieval, retrieval_means
-from study.evidence.statistics.bootstrap import DecidedPredictions, Estimate, Resamples, estimate, interval
-from study.evidence.statistics.comparison import Comparison, delong, mcnemar, paired_bootstrap
+from study.evidence.statistics.bootstrap import DecidedPredictions
+from study.evidence.statistics.comparison import DELONG, MCNEMAR, Comparison, delong, mcnemar, paired
+from study.evidence.statistics.estimate import Estimate, Support, combined, estimate
+from study.evidence.statistics.jackknife import LeftOut
 from study.reporting.deciding import decided
 from study.reporting.patient_groups import patient_groups
 from study.reporting.retrieval import ranking_of
@@ -37,11 +38,11 @@ class Estimates:
         return {}
 
     @cached_property
-    def _resamples(self) -> dict[str, Resamples]:
+    def _left_out(self) -> dict[str, LeftOut]:
         return {}
 
     def of(self, origin: Origin) -> Estimate | None:
-        """Value, interval and resamples of the origin's number; None where its predictions are missing."""
+        """The estimate of the origin's number; None where its predictions are missing."""
         if is_retrieval(origin.measure):
             return self._retrieval(origin)
         if origin.measure not in self.run.measures:
@@ -71,7 +72,7 @@ class Estimates:
         if not known or len(known) < len(judged):
             return {}
         try:
-            return estimate(metrics, known, self._resamples_of(source.split))
+            return estimate(metrics, known, self._left_out_of(source.split))
         except ValueError:  # patients that are in no trial's split: the trials are not of one study
             return {}
 
@@ -84,30 +85,22 @@ class Estimates:
         return mean - origin.less - (self.value(origin.minus) if origin.minus else 0.0)
 
     def _retrieval(self, origin: Origin) -> Estimate | None:
-        """As `of`. The mean of several trainings is resampled; their own spread is added to its spread."""
+        """As `of`; the queries of a patient leave together, and the galleries stay whole."""
         ranked = [ranking_of(self.run, trial, origin.split) for trial in origin.trials]
         known = [found for found in ranked if found is not None]
         if not known or len(known) < len(ranked):
             return None
-        resamples = self._resamples_of(origin.split)
+        groups = self._left_out_of(origin.split)
         grade = self.run.labels.index(origin.label) if origin.label else None
-        resampled = np.stack(
+        left_out = np.stack(
             [
-                retrieval_means(ranking, origin.measure, grade, resamples.weights(patients))
+                retrieval_means(ranking, origin.measure, grade, groups.weights(patients))
                 for ranking, patients in known
             ]
         )
-        points = [self.point(origin, trial) for trial in origin.trials]
-        between = np.var(points, ddof=1) if len(points) > 1 else 0.0
-        mixed = resampled.mean(axis=0)
-        low, high = interval(mixed)
-        return Estimate(
-            value=float(np.mean(points)),
-            low=low,
-            high=high,
-            spread=float(np.sqrt(np.nanvar(mixed, ddof=1) + between)),
-            resampled=mixed,
-        )
+        points = np.array([self.point(origin, trial) for trial in origin.trials])
+        seeds = np.array([int(self.run.of_trial(trial, "seed")) for trial in origin.trials])
+        return combined(points, left_out, seeds, Support())
 
     def greater_is_better(self, measure: str) -> bool:
         """Whether a greater value of the measure is better."""
@@ -144,49 +137,72 @@ class Estimates:
         )
         return float(values[self.run.labels.index(origin.label), 0] if origin.label else values[0])
 
-    def _resamples_of(self, split: str) -> Resamples:
-        """Resamples of all patients of the split, who are taken from one complete trial of each fold.
+    def _left_out_of(self, split: str) -> LeftOut:
+        """Groups of all patients of the split, who are taken from one complete trial of each fold.
 
         Every fold is a split of its own, and so is the study's.
         """
-        if split not in self._resamples:
+        if split not in self._left_out:
             complete = self.run.trials[self.run.trials["state"] == "complete"]
             patients: set[str] = set()
             for key in complete.drop_duplicates("split_hash").index:
                 found = self.run.predictions(str(key), split=split)
                 patients |= set(found.patient) if found else set()
-            self._resamples[split] = Resamples(patients)
-        return self._resamples[split]
+            self._left_out[split] = LeftOut(patients)
+        return self._left_out[split]
 
     def compared(self, row: Origin, reference: Origin) -> Comparison | None:
         """Row minus reference on the same patients.
 
         Two single trainings with one sample for each patient are compared by McNemar's test where a sample is
-        right or wrong, and by DeLong's test where there is a single AUC; all else by the paired bootstrap.
+        right or wrong, and by DeLong's test where there is a single AUC; all else by `paired`.
         """
         ours, theirs = self.of(row), self.of(reference)
         if ours is None or theirs is None:
             return None
-        paired = paired_bootstrap(ours, theirs)
-        exact = self._exact_p(row, reference)
-        return paired if math.isnan(exact) else replace(paired, p_value=exact)
+        found = paired(ours, theirs)
+        test, p_value = self._exact(row, reference)
+        return found if math.isnan(p_value) else replace(found, p_value=p_value, test=test)
 
-    def _exact_p(self, row: Origin, reference: Origin) -> float:
-        """The p-value of McNemar's or DeLong's test; NaN where neither applies."""
+    def _exact(self, row: Origin, reference: Origin) -> tuple[str, float]:
+        """McNemar's or DeLong's test and its p-value; NaN where neither applies."""
         one_auc = row.measure == "macro_auc" and self.run.kind == "classes" and len(self.run.labels) == 2
         single = len(row.trials) == len(reference.trials) == 1
         if not single or not (row.measure in SHARES_OF_RIGHT_SAMPLES or one_auc):
-            return math.nan
+            return "", math.nan
         a, b = self._judged(row, row.trials[0]), self._judged(reference, reference.trials[0])
         if a is None or b is None or list(a.predictions.sample) != list(b.predictions.sample):
-            return math.nan
+            return "", math.nan
         if len(set(a.predictions.patient)) != len(a.predictions.patient):
-            return math.nan
+            return "", math.nan
         target = a.predictions.target
         if one_auc:
             scores = [judged.predictions.score[:, 1].astype(np.float64) for judged in (a, b)]
-            return delong(target[:, 1], scores[0], scores[1]).p_value
-        return mcnemar((target == a.decision).all(axis=1), (target == b.decision).all(axis=1))
+            return DELONG, delong(target[:, 1], scores[0], scores[1]).p_value
+        return MCNEMAR, mcnemar((target == a.decision).all(axis=1), (target == b.decision).all(axis=1))
+
+    def support_words(self, origin: Origin) -> str:
+        """Why a number has no interval, and which labels its mean leaves out; empty where all is well."""
+        found = self.of(origin)
+        if found is None or not found.support.carriers or math.isnan(found.value):
+            return ""
+        carriers, fewest = found.support.carriers, found.support.min_carriers
+        if len(carriers) == 1:
+            return "" if found.support.enough else f"{_carriers(carriers[0])}: no interval."
+        named = list(zip(self.run.labels, carriers, strict=True))
+        few = [f"{label} has {_carriers(num)}" for label, num in named if 0 < num < fewest]
+        absent = [label for label, num in named if not num]
+        parts = []
+        if absent:
+            num_labels = f"{len(named) - len(absent)} of {len(named)} labels"
+            parts.append(f"Mean over {num_labels}: no patient carries {', '.join(absent)}.")
+        if few:
+            parts.append(f"No interval and no test: {', '.join(few)}.")
+        return " ".join(parts)
+
+
+def _carriers(num: int) -> str:
+    return f"{num} carrier{'' if num == 1 else 's'}"
 
 
 @lru_cache(maxsize=8)

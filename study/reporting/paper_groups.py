@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from study.evidence.statistics.verdict import MAX_TOLERANCE, verdict_on
+from study.evidence.statistics.verdict import TOLERANCE, verdict_on
 from study.reporting.anomalies import anomalies
 from study.reporting.deciding import paper_sentence
 from study.reporting.estimates import estimates_of
@@ -99,7 +99,7 @@ def _group(run: Run, paper: PaperTable, key: str, ours: Row, reference: Row | No
     pairs = list(zip(cells, theirs, strict=True))
     differences = [_difference(mine, published) for mine, published in pairs]
     if any(isinstance(cell, Value) for cell in differences):
-        verdicts = [_verdict(run, mine, published) for mine, published in pairs]
+        verdicts = [_verdict(run, paper, mine, published) for mine, published in pairs]
         if not _comparable(run, paper):
             verdicts = [VerdictCell("cannot tell")] * len(pairs)
         lines.append(_line(f"{key}.difference", "", "difference", differences))
@@ -146,11 +146,15 @@ def _difference(mine: Cell, theirs: Cell) -> Cell:
     )
 
 
-def _verdict(run: Run, mine: Cell, theirs: Cell) -> Cell:
+def _verdict(run: Run, paper: PaperTable, mine: Cell, theirs: Cell) -> Cell:
     if not isinstance(mine, Value) or not isinstance(theirs, Published) or mine.origin is None:
         return NOTHING
     found = estimates_of(run).of(mine.origin)
-    return VerdictCell("cannot tell" if found is None else verdict_on(theirs.value, found).conclusion)
+    tested = estimates_of(run).predictions(mine.origin, mine.origin.trials[0])
+    if found is None or tested is None:
+        return VerdictCell("cannot tell")
+    verdict = verdict_on(theirs.value, found, len(set(tested.patient)), paper.num_test)
+    return VerdictCell(verdict.conclusion, verdict.patients if verdict.conclusion == "cannot tell" else 0)
 
 
 def _comparable(run: Run, paper: PaperTable) -> bool:
@@ -198,13 +202,14 @@ def _remarks(run: Run, paper: PaperTable) -> tuple[str, ...]:
     if any(len(row.values) not in (0, len(paper.metrics)) for row in paper.rows.values()):
         found.append(f"{MISSING} not known to us.")
     found.append(
-        "With each number of ours: its 95 % interval from resampled patients, and from resampled seeds where "
-        "there are several; ± is the standard deviation over seeds."
+        "With each number of ours: its 95 % interval over patients, and over seeds where there are several; "
+        "± is the standard deviation over seeds."
     )
     if _comparable(run, paper):
         found.append(
-            "Verdict: equivalence test at 5 %; the tolerance is 1.96 √2 times the spread of one of our own "
-            f"trainings, {MAX_TOLERANCE:.2f} at most."
+            f"Verdict: equivalence test at 5 % with a tolerance of {TOLERANCE:.2f}. Both numbers have an "
+            "error: the published one is taken for one training of ours, on as many patients as the paper "
+            "tested."
         )
     else:
         found.append("No verdict can be given, because ours were not measured on the paper's images.")

@@ -57,6 +57,8 @@ def measured(run: Run, origin: Origin, *, notes: tuple[str, ...] = (), interval:
     if values.empty:
         return Value(value=math.nan, notes=notes, origin=origin)
     found = estimates_of(run).of(origin) if interval else None
+    words = estimates_of(run).support_words(origin) if found else ""
+    notes = (*notes, *filter(None, [words]))
     return Value(
         value=float(values.mean()),
         low=found.low if found else math.nan,

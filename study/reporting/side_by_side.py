@@ -9,18 +9,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from study.evidence.statistics.budgets import BudgetCurve, budget_curve
-from study.evidence.statistics.comparison import holm, paired_bootstrap
+from study.evidence.statistics.comparison import holm, paired
 from study.reporting.assembly import drawing_files, table_files
 from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.figure import PALETTE, STYLE, Drawing, drawn, sheet
 from study.reporting.figures.budget import costs
+from study.reporting.hero import Hero
 from study.reporting.measures import full_name, headline, short_name
-from study.reporting.page import Heading, page
+from study.reporting.networks import network_words, parts_of
+from study.reporting.page import page
 from study.reporting.redaction import publishable, without_folders
-from study.reporting.results import collapse_words, configuration, measured
+from study.reporting.results import collapse_words, measured
 from study.reporting.run import Run
-from study.reporting.significance import SIGNIFICANCE, no_bold_against
+from study.reporting.significance import ONE_SEED, SIGNIFICANCE, no_bold_against
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
 from study.spec.errors import SpecError
 
@@ -37,14 +39,14 @@ def side_by_side(runs: Sequence[Run]) -> dict[str, bytes]:
     _require_one("objective", [run.objective for run in runs])
     table = publishable(runs_table(runs))
     drawing = _drawing(runs)
-    heading = Heading(
-        " · ".join(names_of(runs)),
-        f"{len(runs)} runs side by side",
-        f"{full_name(runs[0].objective)}, test split",
+    hero = Hero(
+        name=" · ".join(names_of(runs)),
+        title=f"{len(runs)} runs side by side",
+        meta=f"{full_name(runs[0].objective)}, test split",
         synthetic=any(run.synthetic for run in runs),
     )
-    paragraphs = list(map(without_folders, _paragraphs(runs)))
-    html = page(heading, paragraphs, [(SECTION, table)], [drawing] if drawing else [])
+    paragraphs = {SECTION: list(map(without_folders, _paragraphs(runs)))}
+    html = page(hero, paragraphs, [(SECTION, table)], [drawing] if drawing else [])
     figures = drawing_files(drawing) if drawing else {}
     return {**table_files(table), **figures, "compared.html": html.encode()}
 
@@ -64,14 +66,14 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 def runs_table(runs: Sequence[Run]) -> Table:
     """One row for each run: what it chose, and the test measures of that.
 
-    A number is bold where it is better than the first run's on the same patients.
+    A number has a note where it is better than the first run's on the same patients.
     """
     tests = headline(runs[0].kind, runs[0].objective)
-    bold, remark = _bold(runs, tests)
+    better, remark = _better(runs, tests)
     rows = []
     for i, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
         facts = (Text(name), Text(str(run.study["dataset"])), count(len(run.of_role("search"))))
-        marked = {measure for row, measure in bold if row == i}
+        marked = {measure for row, measure in better if row == i}
         rows.append(Row(str(i), (*facts, *_chosen_cells(run, tests, marked))))
     columns = (
         Column("run", "Run", words=True),
@@ -86,7 +88,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
         columns=columns,
         rows=tuple(rows),
         caption=(
-            "Chosen trial of each run on its test split, with 95 % intervals from resampled patients."
+            "Chosen trial of each run on its test split, with 95 % intervals over patients."
             f"{_decisions(runs, tests)}"
         ),
         remarks=(remark,),
@@ -102,13 +104,15 @@ def _decisions(runs: Sequence[Run], tests: Sequence[str]) -> str:
     return "".join(f" {name}:{sentence}" for name, sentence in zip(names_of(runs), sentences, strict=True))
 
 
-def _chosen_cells(run: Run, tests: Sequence[str], bold: set[str]) -> list[Cell]:
+def _chosen_cells(run: Run, tests: Sequence[str], better: set[str]) -> list[Cell]:
     if run.best is None:
         return [Text("no complete trial", quiet=True), *[Value(value=math.nan)] * len(tests)]
-    cells: list[Cell] = [Text(f"{run.best} ({configuration(run, run.best)})")]
+    cells: list[Cell] = [Text(f"{run.best} ({network_words(parts_of(run, run.best))})")]
     for measure in tests:
         cell = measured(run, Origin(trials=(run.best,), measure=measure))
-        cells.append(replace(cell, bold=measure in bold) if isinstance(cell, Value) else cell)
+        if measure in better and isinstance(cell, Value):
+            cell = replace(cell, notes=(*cell.notes, ONE_SEED))
+        cells.append(cell)
     return cells
 
 
@@ -120,8 +124,8 @@ def same_patients(runs: Sequence[Run]) -> bool:
     return all(predictions is not None for predictions in found) and len(samples) == len(data) == 1
 
 
-def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str]], str]:
-    """The bold numbers by place of the run and measure, and the rule for them in words."""
+def _better(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str]], str]:
+    """The better numbers by place of the run and measure, and the rule for them in words."""
     if not same_patients(runs):
         return set(), "No test between the runs: their test splits hold different samples."
     if words := collapse_words(runs[0], [str(runs[0].best)]):
@@ -133,14 +137,14 @@ def _bold(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str
         first, *others = [estimates_of(run).of(origin) for run, origin in zip(runs, origins, strict=True)]
         for i, other in enumerate(others, 1):
             if first is not None and other is not None:
-                compared = paired_bootstrap(other, first)
+                compared = paired(other, first)
                 p_values[i, measure] = compared.p_value
                 if (compared.difference > 0) == estimates_of(runs[0]).greater_is_better(measure):
                     better.add((i, measure))
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     rule = (
-        f"Bold: better than {names_of(runs)[0]} at p < {SIGNIFICANCE:.2f}; paired bootstrap over patients, "
-        "Holm-corrected over this table."
+        f"Compared with {names_of(runs)[0]} by paired t tests over patients, Holm-corrected over this table. "
+        "No number is bold, because each run's chosen trial is one training."
     )
     return {address for address in better if adjusted[address] < SIGNIFICANCE}, rule
 

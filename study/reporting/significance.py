@@ -1,4 +1,8 @@
-"""The numbers of a table that are printed bold: those of which a test says that they are better."""
+"""The numbers of a table of which a test says that they are better.
+
+They are printed bold. Where two rows are one training each, a number that is better has a note instead: a
+difference between two trainings is none between their methods.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,9 +12,13 @@ from study.evidence.statistics.comparison import Comparison, holm
 from study.reporting.estimates import estimates_of
 from study.reporting.results import row_collapse_words
 from study.reporting.run import Run
-from study.reporting.table import Cell, Row, Table, Value
+from study.reporting.table import Cell, Origin, Row, Table, Tested, Value
 
 SIGNIFICANCE = 0.05
+ONE_SEED = (
+    f"Better at p < {SIGNIFICANCE:.2f} for these very networks, which were trained with one seed each; "
+    "that says nothing about their methods."
+)
 Address = tuple[str, str]  # row, column
 
 
@@ -34,14 +42,29 @@ def with_bold(run: Run, table: Table, reference: str, rows: Sequence[str], title
         return table
     if words := row_collapse_words(run, next(row for row in table.rows if row.key == reference)):
         return replace(table, remarks=(*table.remarks, no_bold_against(title, words)))
-    p_values = dict(zip(compared, holm([c.p_value for c in compared.values()]), strict=True))
-    bold = _better(run, table, reference, compared, p_values)
-    marked = tuple(replace(row, cells=_marked(table, row, bold)) for row in table.rows)
+    adjusted = dict(zip(compared, holm([c.p_value for c in compared.values()]), strict=True))
+    tested = {
+        address: Tested(
+            against=reference,
+            test=of.test,
+            p_value=of.p_value,
+            adjusted=adjusted[address],
+            num_comparisons=len(compared),
+        )
+        for address, of in compared.items()
+    }
+    better = _better(run, table, reference, compared, adjusted)
+    one_seed = {address for address in compared if _is_one_seed(run, table, reference, address)}
+    marked = tuple(
+        replace(row, cells=_marked(table, row, reference, better, one_seed, tested)) for row in table.rows
+    )
     rule = (
         f"Bold: better than {title} at p < {SIGNIFICANCE:.2f}; {title} itself where it is better than every "
         "other row. Paired tests on the same patients, Holm-corrected over the "
         f"{len(compared)} comparisons of this table."
     )
+    if one_seed:
+        rule += " No number is bold between two networks of one seed each."
     return replace(table, rows=marked, remarks=(*table.remarks, rule))
 
 
@@ -96,8 +119,38 @@ def _better(
     return bold
 
 
-def _marked(table: Table, row: Row, bold: set[Address]) -> tuple[Cell, ...]:
-    return tuple(
-        replace(cell, bold=True) if isinstance(cell, Value) and (row.key, column.key) in bold else cell
-        for column, cell in zip(table.columns, row.cells, strict=True)
-    )
+def _is_one_seed(run: Run, table: Table, reference: str, address: Address) -> bool:
+    """Whether a comparison is between two networks of one seed each, none of which is a baseline."""
+    row, column = address
+    cells = [table.cell(row, column), table.cell(reference, column)]
+    return one_seed_each(run, [cell.origin for cell in cells if isinstance(cell, Value) and cell.origin])
+
+
+def one_seed_each(run: Run, origins: Sequence[Origin]) -> bool:
+    """Whether each number rests on one seed of a training; a baseline is no training."""
+    roles = [{str(run.of_trial(trial, "role")) for trial in origin.trials} for origin in origins]
+    seeds = [{int(run.of_trial(trial, "seed")) for trial in origin.trials} for origin in origins]
+    return all(len(of) == 1 for of in seeds) and not any("baseline" in of for of in roles)
+
+
+def _marked(
+    table: Table,
+    row: Row,
+    reference: str,
+    better: set[Address],
+    one_seed: set[Address],
+    tested: Mapping[Address, Tested],
+) -> tuple[Cell, ...]:
+    """The cells of a row, bold or with a note where they are better, and with their tests."""
+    cells: list[Cell] = []
+    for column, cell in zip(table.columns, row.cells, strict=True):
+        address = row.key, column.key
+        if isinstance(cell, Value):
+            cell = replace(cell, tested=tested.get(address))
+            pairs = {other for other in tested if other[1] == column.key and row.key in (other[0], reference)}
+            if address in better and pairs & one_seed:
+                cell = replace(cell, notes=(*cell.notes, ONE_SEED))
+            elif address in better:
+                cell = replace(cell, bold=True)
+        cells.append(cell)
+    return tuple(cells)

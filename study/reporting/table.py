@@ -46,11 +46,32 @@ class Text:
         text: The words.
         notes: Footnotes.
         quiet: Whether the words are printed pale, such as `not run`.
+        chips: The parts of the words, where the page shows each in a box of its own.
     """
 
     text: str
     notes: tuple[str, ...] = ()
     quiet: bool = False
+    chips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """The test of a number against that of a reference row.
+
+    Attributes:
+        against: Key of the reference row.
+        test: Name of the test.
+        p_value: Two-sided p-value of this comparison alone.
+        adjusted: The p-value after Holm's correction.
+        num_comparisons: Number of comparisons that it is corrected for.
+    """
+
+    against: str
+    test: str
+    p_value: float
+    adjusted: float
+    num_comparisons: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +88,7 @@ class Value:
         bold: Whether a test supports that the number is better than those that it is compared with.
         notes: Footnotes.
         origin: Where the number comes from; None for a count from the run's records.
+        tested: The test of the number; None where it was compared with no other row.
     """
 
     value: float
@@ -78,6 +100,7 @@ class Value:
     bold: bool = False
     notes: tuple[str, ...] = ()
     origin: Origin | None = None
+    tested: Tested | None = None
 
     @property
     def text(self) -> str:
@@ -128,15 +151,22 @@ class Published:
 
 @dataclass(frozen=True)
 class VerdictCell:
-    """What the comparison with a published number says."""
+    """What the comparison with a published number says.
+
+    Attributes:
+        outcome: The outcome.
+        patients: With how many test patients one could tell; 0 where that is not known.
+        notes: Footnotes.
+    """
 
     outcome: Literal["reproduced", "not reproduced", "cannot tell"]
+    patients: int = 0
     notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The outcome in words."""
-        return self.outcome
+        return f"{self.outcome} ({self.patients:,} patients could)" if self.patients else self.outcome
 
 
 Cell = Text | Value | Published | VerdictCell

@@ -102,7 +102,7 @@ def test_runs_side_by_side_are_not_compared_with_a_collapsed_one(collapsed: Run,
     table = runs_table([collapsed, sound])
     assert bold(table) == []
     assert table.remarks[0].startswith("No number is bold against a, because")
-    assert runs_table([sound, collapsed]).remarks[0].startswith("Bold: better than b")
+    assert runs_table([sound, collapsed]).remarks[0].startswith("Compared with b by paired")
 
 
 def test_without_a_collapse_nothing_changes(run: Run) -> None:

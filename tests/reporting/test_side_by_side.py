@@ -4,6 +4,7 @@ import pytest
 
 from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import equal_budgets, names_of, runs_table, same_patients, side_by_side
+from study.reporting.significance import ONE_SEED
 from study.reporting.table import Value
 from study.spec.errors import SpecError
 from tests.reporting.fake_run import FakeRun
@@ -27,15 +28,13 @@ def test_a_row_a_run_with_what_it_chose(run: Run, weak: Run) -> None:
     assert table.cell("1", "trials").text == "5"
 
 
-def test_the_better_run_is_bold_where_patients_are_the_same(run: Run, weak: Run) -> None:
+def test_the_better_of_two_single_trainings_has_a_note_and_is_not_bold(run: Run, weak: Run) -> None:
     assert same_patients([run, weak])
-    bold = {
-        r.key
-        for r, c, cell in runs_table([weak, run]).cells()
-        if isinstance(cell, Value) and cell.bold and c.key == "macro_auc"
-    }
-    assert bold == {"1"}
-    assert not any(cell.bold for _, _, cell in runs_table([run, weak]).cells() if isinstance(cell, Value))
+    cells = [cell for _, _, cell in runs_table([weak, run]).cells() if isinstance(cell, Value)]
+    assert not any(cell.bold for cell in cells)
+    assert ONE_SEED in runs_table([weak, run]).cell("1", "macro_auc").notes
+    assert ONE_SEED not in runs_table([weak, run]).cell("0", "macro_auc").notes
+    assert not any(ONE_SEED in cell.notes for _, _, cell in runs_table([run, weak]).cells())
 
 
 def test_budgets_end_where_the_smallest_run_ends(run: Run, weak: Run) -> None:

@@ -1,3 +1,5 @@
+import csv
+import io
 import math
 from dataclasses import replace
 
@@ -7,9 +9,10 @@ import pytest
 from study.evidence.score import tuned_thresholds
 from study.evidence.statistics.comparison import holm, mcnemar
 from study.reporting.estimates import estimates_of
+from study.reporting.rendering import comma_separated
 from study.reporting.results import measured
 from study.reporting.run import Run
-from study.reporting.significance import comparisons, with_bold
+from study.reporting.significance import ONE_SEED, comparisons, with_bold
 from study.reporting.table import Column, Origin, Row, Table, Value
 
 
@@ -95,3 +98,24 @@ def test_holm_is_over_all_columns(run: Run) -> None:
     found = comparisons(run, table, keys[0], keys[1:])
     assert len(found) == 2
     assert max(holm([c.p_value for c in found.values()])) <= 1
+
+
+def test_the_better_of_two_single_trainings_has_a_note_and_is_not_bold(run: Run) -> None:
+    best, worst = str(run.best), str(run.ranked.index[-1])
+    table = with_bold(run, table_of(run, [worst, best], "odir_kappa"), worst, [best], "the worst trial")
+    cell = table.cell(best, "odir_kappa")
+    assert isinstance(cell, Value)
+    assert (cell.bold, ONE_SEED in cell.notes) == (False, True)
+    assert table.remarks[-1].endswith("No number is bold between two networks of one seed each.")
+
+
+def test_the_file_says_p_before_and_after_holm(run: Run) -> None:
+    keys = [str(run.best), "baseline-prior"]
+    table = with_bold(run, table_of(run, keys, "odir_kappa"), keys[0], keys[1:], "the chosen trial")
+    found = comparisons(run, table, keys[0], keys[1:])[keys[1], "odir_kappa"]
+    first, second = csv.DictReader(io.StringIO(comma_separated(table)))
+    assert first["odir_kappa_p"] == ""
+    assert first["odir_kappa_bold"] == "yes"
+    assert float(second["odir_kappa_p"]) == float(second["odir_kappa_p_holm"]) == found.p_value
+    assert second["odir_kappa_against"] == keys[0]
+    assert second["odir_kappa_test"] == found.test

@@ -31,6 +31,12 @@ def test_why_of_a_difference_shows_both_sides_and_the_test(report: Report) -> No
     )
 
 
+def test_why_of_a_tested_number_says_p_before_and_after_holm(report: Report) -> None:
+    text = "\n".join(why(report, "chosen:prior:odir_kappa"))
+    assert "tested     against chosen by paired t test over patients" in text
+    assert "after Holm's correction over" in text
+
+
 def test_why_of_a_published_number_is_its_derivation(report: Report) -> None:
     printed = "\n".join(why(report, "dmsnet_table3:rfb.published:precision"))
     assert "Published; see the remarks of dmsnet_table3 for its source." in printed

@@ -1,15 +1,13 @@
-"""Intervals from resampled patients, and from resampled seeds where there are several.
+"""Resampled patients, and every metric of a training under many weightings of its samples.
 
-Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap (percentile interval, resampling of
-clusters); Rao & Wu 1988, Resampling inference with complex survey data (drawing S - 1 of S units makes the
-variance unbiased).
+Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap (resampling of clusters).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
@@ -52,17 +50,6 @@ class Resamples:
             raise ValueError(f"`patient`: must be among the resampled patients, got `{min(strangers)}`.")
         return self._counts[[self._row[p] for p in patient]]
 
-    def seed_shares(self, num_seeds: int) -> Float[np.ndarray, "s b"]:
-        """The share of each of S seeds in each resample, which draws S - 1 of them with replacement.
-
-        A single seed is in every resample.
-        """
-        if num_seeds == 1:
-            return np.ones((1, self.num))
-        rng = np.random.default_rng([self.seed, num_seeds])
-        draws = rng.multinomial(num_seeds - 1, np.full(num_seeds, 1 / num_seeds), size=self.num)
-        return draws.T / (num_seeds - 1)
-
 
 @dataclass(frozen=True)
 class DecidedPredictions:
@@ -71,7 +58,7 @@ class DecidedPredictions:
     Attributes:
         predictions: The predictions, all labels known.
         decision: The decisions.
-        seed: Seed of the training; several seeds are averaged and resampled.
+        seed: Seed of the training; several seeds are averaged.
         fold: Number of the fold in the split; the folds of a seed are averaged.
     """
 
@@ -85,26 +72,6 @@ class DecidedPredictions:
         return Evaluation(self.predictions.target, self.predictions.score, self.decision, weights)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A value with its 95 % interval.
-
-    Attributes:
-        value: Mean over seeds and folds of the metric on all their samples.
-        low: Lower end of the percentile interval; NaN where no resample has a value.
-        high: Upper end of the percentile interval.
-        spread: Standard deviation that one seed (all its folds) would show on one such set of patients: over
-            patients, and over seeds where there are several.
-        resampled: Value in each resample, NaN where it is undefined there.
-    """
-
-    value: float
-    low: float
-    high: float
-    spread: float
-    resampled: Float[np.ndarray, " b"]
-
-
 def resampled_values(
     metrics: Sequence[Metric], training: DecidedPredictions, weights: Float[np.ndarray, "n b"]
 ) -> dict[str, Float[np.ndarray, "m b"]]:
@@ -113,7 +80,7 @@ def resampled_values(
     Args:
         metrics: Metrics to compute.
         training: Predictions and decisions of the training.
-        weights: Weights of its samples, from `Resamples.weights`.
+        weights: Weights of its samples, such as `Resamples.weights` gives.
     """
     parts: dict[str, list[np.ndarray]] = {metric.name: [] for metric in metrics}
     step = max(1, _CHUNK // max(1, len(weights)))
@@ -122,69 +89,6 @@ def resampled_values(
         for metric in metrics:
             parts[metric.name].append(np.atleast_2d(metric.compute(evaluation)).astype(np.float64))
     return {name: np.concatenate(columns, axis=1) for name, columns in parts.items()}
-
-
-def estimate(
-    metrics: Sequence[Metric], trainings: Sequence[DecidedPredictions], resamples: Resamples
-) -> dict[str, list[Estimate]]:
-    """Value and interval of each metric over all trainings (seeds, folds) of one row of a table.
-
-    A resample draws patients (the same for every training) and, of S seeds, S - 1; its value is the mean over
-    the folds of a seed and then over the drawn seeds.
-
-    Args:
-        metrics: Metrics to estimate.
-        trainings: Predictions and decisions of each training, at least one.
-        resamples: Resamples of all their patients.
-
-    Returns:
-        By the name of the metric: one estimate for an aggregate, one for each label of a per-label metric.
-    """
-    evaluations = [training.evaluation() for training in trainings]
-    resampled = [
-        resampled_values(metrics, training, resamples.weights(training.predictions.patient))
-        for training in trainings
-    ]
-    seeds = np.array([training.seed for training in trainings])
-    found: dict[str, list[Estimate]] = {}
-    for metric in metrics:
-        points = np.stack([np.atleast_2d(metric.compute(evaluation))[:, 0] for evaluation in evaluations])
-        values = np.stack([of_training[metric.name] for of_training in resampled])
-        found[metric.name] = [
-            _combined(points[:, row], values[:, row], seeds, resamples) for row in range(points.shape[1])
-        ]
-    return found
-
-
-def _combined(
-    points: Float[np.ndarray, " t"],
-    values: Float[np.ndarray, "t b"],
-    seeds: Int[np.ndarray, " t"],
-    resamples: Resamples,
-) -> Estimate:
-    """The estimate from each training's value on all samples and in each resample."""
-    groups = [seeds == seed for seed in np.unique(seeds)]
-    point_of_seed = np.array([points[group].mean() for group in groups])
-    of_seed = np.stack([values[group].mean(axis=0) for group in groups])
-    share = resamples.seed_shares(len(groups))
-    mixed = np.where(share > 0, share * of_seed, 0).sum(axis=0)
-    between = point_of_seed.var(ddof=1) if len(groups) > 1 else 0.0
-    low, high = interval(mixed)
-    return Estimate(
-        value=float(point_of_seed.mean()),
-        low=low,
-        high=high,
-        spread=float(np.sqrt(_variance_within(of_seed) + between)),
-        resampled=mixed,
-    )
-
-
-def _variance_within(of_seed: Float[np.ndarray, "s b"]) -> float:
-    """Mean over seeds of the variance over the defined resamples; NaN where a seed has fewer than two."""
-    defined = [values[~np.isnan(values)] for values in of_seed]
-    if min(map(len, defined)) < 2:
-        return float("nan")
-    return float(np.mean([values.var(ddof=1) for values in defined]))
 
 
 def interval(values: Float[np.ndarray, " b"], level: float = CONFIDENCE) -> tuple[float, float]:

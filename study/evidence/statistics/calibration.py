@@ -16,6 +16,7 @@ from study.evidence.evaluation import ratio
 from study.spec.task import LabelKind
 
 NUM_BINS = 15
+NUM_DRAWS = 200  # of what would happen if every probability were right
 _CLIP = 1e-6  # a probability of 0 or 1 has no logit
 _LOG_TEMPERATURES = (-3.0, 3.0)  # temperatures of 0.05 to 20
 
@@ -30,6 +31,8 @@ class Reliability:
         predicted: Mean probability in each bin; NaN where the bin is empty.
         observed: Share of the bin's events that happened; NaN where the bin is empty.
         error: Expected calibration error, Σ count |observed - predicted| / Σ count; 0 is perfect.
+        floor: What the error is at most in 95 % of the cases where every probability is right: fewer events
+            have a greater one.
     """
 
     edges: Float[np.ndarray, " k1"]
@@ -37,6 +40,7 @@ class Reliability:
     predicted: Float[np.ndarray, " k"]
     observed: Float[np.ndarray, " k"]
     error: float
+    floor: float
 
 
 def reliability(
@@ -53,10 +57,19 @@ def reliability(
     bin_of = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, num_bins - 1)
     count = np.bincount(bin_of, minlength=num_bins)
     predicted = ratio(np.bincount(bin_of, probability, num_bins), count)
-    observed = ratio(np.bincount(bin_of, happened.astype(np.float64), num_bins), count)
-    gap = np.where(count > 0, np.abs(observed - predicted), 0)
-    error = float((count * gap).sum() / max(1, count.sum()))
-    return Reliability(edges=edges, count=count, predicted=predicted, observed=observed, error=error)
+    num_happened = np.bincount(bin_of, happened.astype(np.float64), num_bins)
+    expected = np.bincount(bin_of, probability, num_bins)
+    drawn = np.random.default_rng(0).random((NUM_DRAWS, len(probability))) < probability
+    num_drawn = np.stack([np.bincount(bin_of, draw, num_bins) for draw in drawn])
+    of_draws = np.abs(num_drawn - expected).sum(axis=1) / max(1, count.sum())
+    return Reliability(
+        edges=edges,
+        count=count,
+        predicted=predicted,
+        observed=ratio(num_happened, count),
+        error=float(np.abs(num_happened - expected).sum() / max(1, count.sum())),
+        floor=float(np.quantile(of_draws, 0.95)),
+    )
 
 
 def events_of(

@@ -1,14 +1,21 @@
 """Is one row of a table better than another, on the same patients?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr
 from scipy.stats import binomtest, rankdata
 
-from study.evidence.statistics.bootstrap import CONFIDENCE, Estimate, interval
+from study.evidence.statistics.bootstrap import CONFIDENCE
+from study.evidence.statistics.estimate import Estimate
+from study.evidence.statistics.jackknife import jackknife
+
+PAIRED = "paired t test over patients (jackknife)"
+DELONG = "DeLong's test"
+MCNEMAR = "McNemar's exact test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,36 +24,59 @@ class Comparison:
 
     Attributes:
         difference: Value of the row minus that of the reference.
-        low: Lower end of the difference's 95 % interval.
+        low: Lower end of the difference's 95 % interval; NaN where none can be given.
         high: Upper end of the difference's 95 % interval.
-        p_value: Two-sided p-value.
+        p_value: Two-sided p-value; NaN where the two cannot be tested.
+        test: Name of the test.
     """
 
     difference: float
     low: float
     high: float
     p_value: float
+    test: str
 
 
-def paired_bootstrap(row: Estimate, reference: Estimate) -> Comparison:
-    """The difference in every resample of the same patients.
+def paired(row: Estimate, reference: Estimate) -> Comparison:
+    """Student's test of the difference on the same patients, and of the same seeds where there are several.
 
-    p = 2 min(P(difference ≤ 0), P(difference ≥ 0)), where each share counts one resample more than it has.
-    Seeds are drawn alike for both, so equal numbers of seeds are compared seed by seed. Resamples in which
-    either has no value are left out; without any, interval and p-value are NaN.
+    A p-value has no least value, so that it can pass a correction for any number of comparisons. There is no
+    test where a label has too few carriers, and none of a difference that no patient changes. Two rows that
+    are equal whichever patients are left out have p = 1.
 
     Args:
-        row: Estimate of the row, from `bootstrap.estimate`.
-        reference: Estimate of the reference, from the same `Resamples`.
+        row: Estimate of the row.
+        reference: Estimate of the reference, from the same `LeftOut`.
     """
-    differences = row.resampled - reference.resampled
-    differences = differences[~np.isnan(differences)]
-    low, high = interval(differences)
-    p_value = float("nan")
-    if len(differences):
-        tail = min((differences <= 0).sum(), (differences >= 0).sum())
-        p_value = float(min(1.0, 2 * (tail + 1) / (len(differences) + 1)))
-    return Comparison(difference=row.value - reference.value, low=low, high=high, p_value=p_value)
+    difference = row.value - reference.value
+    if not (row.support.enough and reference.support.enough) or np.isnan(difference):
+        return _untested(difference)
+    deviation = jackknife(difference, row.left_out - reference.left_out)
+    for variance, num_seeds in _between_seeds(row, reference):
+        deviation = deviation.plus(variance / num_seeds, num_seeds - 1.0)
+    if np.isnan(deviation.variance):
+        return _untested(difference)
+    if deviation.error == 0:
+        same = abs(difference) < 1e-12
+        return replace(_untested(difference), p_value=1.0) if same else _untested(difference)
+    half = deviation.reach * deviation.error
+    p_value = 2 * float(stdtr(deviation.df, -abs(difference) / deviation.error))
+    return Comparison(
+        difference=difference, low=difference - half, high=difference + half, p_value=p_value, test=PAIRED
+    )
+
+
+def _untested(difference: float) -> Comparison:
+    return Comparison(difference=difference, low=nan, high=nan, p_value=nan, test=PAIRED)
+
+
+def _between_seeds(row: Estimate, reference: Estimate) -> list[tuple[float, int]]:
+    """Variances between seeds and their numbers of seeds: of the differences where the seeds are the same."""
+    if row.by_seed.keys() == reference.by_seed.keys():
+        differences = [value - reference.by_seed[seed] for seed, value in row.by_seed.items()]
+        return [(float(np.var(differences, ddof=1)), len(differences))] if len(differences) > 1 else []
+    several = [of for of in (row, reference) if len(of.by_seed) > 1]
+    return [(of.between, len(of.by_seed)) for of in several]
 
 
 def delong(
@@ -56,7 +86,7 @@ def delong(
 
     Source: DeLong, DeLong & Clarke-Pearson 1988; midranks as in Sun & Xu 2014. Each patient must have one
         sample only:
-    unlike the paired bootstrap, the test knows nothing of samples that belong together.
+    unlike the paired test of `paired`, the test knows nothing of samples that belong together.
 
     Args:
         target: Whether each sample carries the label.
@@ -69,7 +99,7 @@ def delong(
     """
     carries = target > 0
     if min(carries.sum(), (~carries).sum()) < 2:
-        return Comparison(difference=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"))
+        return Comparison(difference=nan, low=nan, high=nan, p_value=nan, test=DELONG)
     of_positives, of_negatives = _placements(carries, score)
     reference_of_positives, reference_of_negatives = _placements(carries, reference)
     difference = float(of_positives.mean() - reference_of_positives.mean())
@@ -78,9 +108,8 @@ def delong(
     error = float(np.sqrt(variance))
     p_value = float(difference == 0) if error == 0 else float(2 * ndtr(-abs(difference) / error))
     half_width = float(ndtri((1 + CONFIDENCE) / 2)) * error
-    return Comparison(
-        difference=difference, low=difference - half_width, high=difference + half_width, p_value=p_value
-    )
+    low, high = difference - half_width, difference + half_width
+    return Comparison(difference=difference, low=low, high=high, p_value=p_value, test=DELONG)
 
 
 def _variance_of_mean(values: Float[np.ndarray, " n"]) -> float:

@@ -1,9 +1,10 @@
-"""Which hyperparameters mattered, with intervals and with the noise of a parameter that has no effect.
+"""Which hyperparameters mattered, with intervals and with what each would reach by chance.
 
 Source: Watanabe, Bansal & Hutter 2023, PED-ANOVA, and its conditional form (2026), as implemented in Optuna,
 which understands parameters that exist in some branches only.
-Differs: a dummy parameter, drawn at random for each trial, stands beside the real ones, and trials are
-resampled.
+Differs: trials are resampled for intervals. What a parameter reaches by chance is measured by shuffling its
+values among the trials that have it. A dummy parameter, drawn at random for each trial, stands beside the
+real ones.
 """
 
 import warnings
@@ -13,15 +14,16 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from jaxtyping import Float, Int
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
 from study.evidence.statistics.bootstrap import interval
 from study.evidence.statistics.shares import COLUMNS, MIN_TRIALS, NOISE_LEVEL
 
 DUMMY = "dummy (no effect)"
-_MAX_EVALUATED = 40_000  # trials times resamples: about ten seconds
+_MAX_EVALUATED = 20_000  # trials times resamples, and again for shuffles: about ten seconds in all
 
 
 def distributions_of(space: Mapping[str, Mapping[str, Any]]) -> dict[str, BaseDistribution]:
@@ -59,13 +61,14 @@ def importance(
         values: Values of the objective on validation; trials with an undefined one are left out.
         space: The recorded search space.
         greater_is_better: Whether the objective is maximised.
-        num_resamples: Number of resamples of the trials; fewer where there are very many trials.
-        seed: Seed of the resamples and of the dummy's values.
+        num_resamples: Number of resamples of the trials, and of shuffles; fewer where there are very many
+            trials.
+        seed: Seed of the resamples, of the shuffles and of the dummy's values.
 
     Returns:
-        Columns parameter, importance, low, high, noise (95 % point of the dummy's importance over the
-        resamples) and above_noise (whether `low` exceeds it); greatest first, the dummy among them. There are
-        no rows for fewer than 10 trials or equal values.
+        Columns parameter, importance, low, high, noise (95 % point of the parameter's importance over the
+        shuffles) and above_noise (whether the importance exceeds it); greatest first, the dummy among them.
+        There are no rows for fewer than 10 trials or equal values.
     """
     usable = [i for i, value in enumerate(values) if np.isfinite(value)]
     if len(usable) < MIN_TRIALS or len({values[i] for i in usable}) == 1:
@@ -73,37 +76,54 @@ def importance(
     distributions = distributions_of(space)
     names = sorted({name for i in usable for name in params[i]} & distributions.keys())
     rng = np.random.default_rng(seed)
-    num_resamples = min(num_resamples, max(20, _MAX_EVALUATED // len(usable)))
-    found = []
-    for resample in range(num_resamples + 1):  # the first one is the trials themselves
-        rows = np.array(usable) if resample == 0 else rng.choice(usable, len(usable))
-        dummy = rng.random(len(values))
-        trials = [_optuna_trial(params[i], values[i], dummy[i], distributions) for i in rows]
-        found.append(_importances(trials, names, greater_is_better=greater_is_better))
-    shares = np.array(found)
-    noise = interval(shares[1:, -1], 2 * NOISE_LEVEL - 1)[1]
+    num_resamples = min(num_resamples, max(10, _MAX_EVALUATED // len(usable)))
+    dummy = rng.random(len(values))
+    given = [
+        {**{name: params[i][name] for name in names if name in params[i]}, DUMMY: dummy[i]} for i in usable
+    ]
+    known, every = np.array(values)[usable], np.arange(len(usable))
+    named = [*names, DUMMY]
+
+    def shares(of: Sequence[Mapping[str, Any]], rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, " p"]:
+        trials = [_optuna_trial(of[i], float(known[i]), distributions) for i in rows]
+        return _importances(trials, named, greater_is_better=greater_is_better)
+
+    point = shares(given, every)
+    resampled = [shares(given, rng.choice(every, len(every))) for _ in range(num_resamples)]
+    shuffled = [shares(_shuffled(given, named, rng), every) for _ in range(num_resamples)]
+    total = point.sum() or 1.0
+    noise = np.quantile(np.array(shuffled) / total, NOISE_LEVEL, axis=0)
     table = []
-    for column, name in enumerate([*names, DUMMY]):
-        low, high = interval(shares[1:, column])
-        point = shares[1:, column].mean() if name == DUMMY else shares[0, column]
-        table.append((name, float(point), low, high, noise, name != DUMMY and low > noise))
+    for column, name in enumerate(named):
+        low, high = interval(np.array([share[column] / (share.sum() or 1.0) for share in resampled]))
+        share = float(point[column] / total)
+        table.append((name, share, low, high, noise[column], name != DUMMY and share > noise[column]))
     return pd.DataFrame(table, columns=COLUMNS).sort_values("importance", ascending=False, ignore_index=True)
 
 
+def _shuffled(
+    params: Sequence[Mapping[str, Any]], names: Sequence[str], rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """The parameters with the values of each in another order among the trials that have it."""
+    found: list[dict[str, Any]] = [{} for _ in params]
+    for name in names:
+        having = [i for i, own in enumerate(params) if name in own]
+        for to, source in zip(having, rng.permutation(having), strict=True):
+            found[to][name] = params[source][name]
+    return found
+
+
 def _optuna_trial(
-    params: Mapping[str, Any], value: float, dummy: float, distributions: Mapping[str, BaseDistribution]
+    params: Mapping[str, Any], value: float, distributions: Mapping[str, BaseDistribution]
 ) -> FrozenTrial:
-    own = {name: distribution for name, distribution in distributions.items() if name in params}
-    chosen = {name: params[name] for name in own}
-    return create_trial(
-        params={**chosen, DUMMY: dummy}, distributions={**own, DUMMY: FloatDistribution(0, 1)}, value=value
-    )
+    own = {name: distributions.get(name, FloatDistribution(0, 1)) for name in params}  # the dummy is in none
+    return create_trial(params=dict(params), distributions=own, value=value)
 
 
 def _importances(
     trials: Sequence[FrozenTrial], names: Sequence[str], *, greater_is_better: bool
-) -> list[float]:
-    """Normalised importances of the names and then of the dummy; 0 for a parameter that no trial has."""
+) -> Float[np.ndarray, " p"]:
+    """Importances of the names, not normalised; 0 for a parameter that no trial has."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -114,7 +134,7 @@ def _importances(
         with warnings.catch_warnings():
             # Optuna warns of branches with few trials; here they have wide intervals.
             warnings.filterwarnings("ignore", message="Some regimes for parameter")
-            found = get_param_importances(study, evaluator=evaluator)
+            found = evaluator.evaluate(study)
     finally:
         optuna.logging.set_verbosity(level)
-    return [float(found.get(name, 0.0)) for name in [*names, DUMMY]]
+    return np.array([found.get(name, 0.0) for name in names])

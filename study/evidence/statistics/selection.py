@@ -20,7 +20,9 @@ from study.evidence.decisions import decide_validation
 from study.evidence.evaluation import ratio
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
-from study.evidence.statistics.bootstrap import DecidedPredictions, Resamples, interval, resampled_values
+from study.evidence.statistics.bootstrap import DecidedPredictions, Resamples, resampled_values
+from study.evidence.statistics.estimate import Estimate, estimate
+from study.evidence.statistics.jackknife import LeftOut
 from study.spec.task import LabelKind, ThresholdRule
 
 NUM_RESAMPLES = 500  # each costs two evaluations of every trial; the mean over resamples settles well before
@@ -36,10 +38,11 @@ class Selection:
         naive: Value of the chosen trial on validation, which is too good because it was chosen by that value.
         corrected: Mean value of the picked trial on the patients that did not take part in picking it, less
             the change that so few patients make in any trial's value.
-        low: Lower end of the 95 % interval of the corrected value.
+        low: Lower end of the 95 % interval of the corrected value: that of the chosen trial's value, moved by
+            the correction. NaN where there is none.
         high: Upper end of the 95 % interval of the corrected value.
-        pick_share: Share of the resamples that picked each trial, which is the probability that the trial is
-            the best.
+        pick_share: Share of the resamples that picked each trial. It says how stable the choice is, and is no
+            probability that the trial is the best: of twenty equal trials, one may have a third.
         picks: The trial that each resample picked.
     """
 
@@ -59,11 +62,13 @@ class SelectableTrial:
         patient: Patient that each validation sample belongs to.
         value: Value of the trial on all validation samples.
         values: Gives the trial's value under each weighting of the samples.
+        estimate: Gives the estimate of the value without each group of patients.
     """
 
     patient: Sequence[str]
     value: float
     values: Callable[[Float[np.ndarray, "n b"]], Float[np.ndarray, " b"]]
+    estimate: Callable[[LeftOut], Estimate]
 
 
 def selection_bootstrap(
@@ -101,6 +106,7 @@ def selection_bootstrap(
             predictions.patient,
             float(metric.compute(decided.evaluation())[0]),
             lambda weights: resampled_values([metric], decided, weights)[metric.name][0],
+            lambda left_out: estimate([metric], [decided], left_out)[metric.name][0],
         )
 
     return select(
@@ -141,12 +147,15 @@ def select(
     change_by_fewer_patients = ratio(np.nansum(outside - value[:, None], axis=1), num_defined)
     picked = outside[picks, np.arange(num_resamples)]
     picked = picked - share[share > 0] @ change_by_fewer_patients[share > 0]
-    low, high = interval(picked)
+    picked = picked[~np.isnan(picked)]
+    corrected = float(picked.mean()) if len(picked) else float("nan")
+    chosen = trials[_best(sign * value[:, None])[0]]
+    found = chosen.estimate(LeftOut(chosen.patient))
     return Selection(
-        naive=float(value[_best(sign * value[:, None])[0]]),
-        corrected=float("nan") if np.isnan(low) else float(picked[~np.isnan(picked)].mean()),
-        low=low,
-        high=high,
+        naive=chosen.value,
+        corrected=corrected,
+        low=corrected + found.low - chosen.value,
+        high=corrected + found.high - chosen.value,
         pick_share=share,
         picks=picks,
     )

@@ -45,7 +45,7 @@ class Importance:
     """Bars with intervals."""
 
     title = "Importance of the parameters"
-    section = "search"
+    section = "mattered"
 
     def data(self, run: Run) -> _ImportanceData | None:
         """None for fewer than ten complete trials, or with nothing searched and no nearest neighbours."""
@@ -83,8 +83,8 @@ class Importance:
         parts = [f"From {data.num_trials} complete trials, with 95 % intervals over resampled trials."]
         if len(data.rows):
             parts.append(
-                f"Searched parameters by {full_name(data.measure)} on validation; dashed: what “{DUMMY}”, a "
-                "parameter without effect, reaches by chance."
+                f"Searched parameters by {full_name(data.measure)} on validation; dashed: what a parameter "
+                f"reaches in 95 % of the cases when its values are shuffled. “{DUMMY}” has no effect."
             )
         if len(data.neighbours):
             parts.append(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from study.evidence.statistics.estimate import MIN_CARRIERS_OF_MEAN
 from study.reporting.estimates import SHARES_OF_RIGHT_SAMPLES, estimates_of
 from study.reporting.measures import full_name, short_name
 from study.reporting.papers import published, published_names
@@ -68,7 +69,7 @@ class Groups:
             columns=tuple(_columns(tests, models)),
             rows=tuple(row for group in groups for row in _rows(run, group, models, tests)),
             caption=(
-                "Test split, with 95 % intervals from the same resampled patients; labels are decided as in "
+                "Test split, with 95 % intervals over the same patients; labels are decided as in "
                 "the other tables. A mean over labels is over those that a patient of the group carries, so "
                 "compare the lines of a group with each other, not with those of another group."
             ),
@@ -166,7 +167,10 @@ def _remarks(run: Run, models: Sequence[_Model]) -> Iterator[str]:
         num = _num_unknown(run, frozenset().union(*(g.samples for g in groups if g.kind == kind)))
         left_out = f" Unknown, and in no such group: {num} test patients." if num else ""
         yield DEFINITIONS[kind] + left_out
-    yield "The fewer patients a group has, the more its intervals are too narrow."
+    yield (
+        f"A mean over labels has an interval only where at least {MIN_CARRIERS_OF_MEAN} patients of the "
+        "group carry each of its labels."
+    )
     if len(models) > 2:
         yield (
             "The differences are not corrected for their number: of twenty that are nothing, one may have an "

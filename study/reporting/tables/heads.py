@@ -50,7 +50,11 @@ class Heads:
                 f"Test split, embedding of {run.best}. Settings were chosen by {full_name(measure)} on "
                 f"validation.{decisions_sentence(run, tests)}"
             ),
-            remarks=("With each test value: its 95 % interval from resampled patients.",),
+            remarks=(
+                "With each test value: its 95 % interval from resampled patients.",
+                "A value on validation is the best of all settings of its head, and so too good; the test "
+                "values took no part in that choice.",
+            ),
             synthetic=run.synthetic,
         )
         first, *others = [choice.head for choice in heads]

@@ -21,7 +21,7 @@ OF_NEIGHBOURS = (
 
 
 class Options:
-    """One row for each option: how probably it is best, and how often it was tried."""
+    """One row for each option: in how many resamples it wins, and how often it was tried."""
 
     section = "search"
 
@@ -50,12 +50,12 @@ class Options:
         columns = (
             Column("parameter", "Parameter", words=True),
             Column("option", "Option", words=True),
-            Column("probability", "Probability of being best", help=best),
+            Column("probability", "Share of choices", help=best),
             Column("tried", "Tried", help="Share of the trials, or settings, that had the option"),
         )
         return Table(
             name="options",
-            title="Which option is probably best",
+            title="Which option is chosen when patients are resampled",
             columns=columns,
             rows=tuple(rows),
             caption=(

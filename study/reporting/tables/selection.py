@@ -7,7 +7,7 @@ Differs: patients are drawn, not samples.
 from study.reporting.choice_stability import choice_stability_of
 from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, short_name
-from study.reporting.results import configuration
+from study.reporting.networks import network_words, parts_of
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, Value
 
@@ -32,10 +32,11 @@ class Selection:
         ]
         by_share = sorted(zip(found.pick_share, stability.keys, strict=True), reverse=True)
         for share, key in by_share[:MAX_RIVALS]:
-            words = f"probability that {key} ({configuration(run, key)}) is best"
+            words = f"share of the resamples that choose {key} ({network_words(parts_of(run, key))})"
             rows.append(Row(key, (Text(words), Value(value=float(share)))))
         remark = (
-            "The best of many looks better than it is; the corrected value is what to expect of the choice."
+            "The best of many looks better than it is; the corrected value is what to expect of the choice. "
+            "The shares say how stable the choice is; they are no probabilities of being the best."
         )
         if run.decided_by(run.objective, "tuned") == "tuned":
             remark += " Thresholds are chosen once, on all patients; their part of the luck is not corrected."

@@ -24,6 +24,15 @@ def scores_of_temperature(
     return np.eye(4, dtype=np.int8)[drawn], sharp / sharp.sum(axis=1, keepdims=True)
 
 
+def test_the_floor_is_what_perfect_scores_reach_on_so_few_samples() -> None:
+    rng = np.random.default_rng(1)
+    probability = rng.random(49)
+    errors = [reliability(rng.random(49) < probability, probability).error for _ in range(400)]
+    found = reliability(rng.random(49) < probability, probability)
+    assert found.floor == pytest.approx(np.quantile(errors, 0.95), rel=0.1)
+    assert reliability(np.ones(4), np.ones(4)).floor == 0
+
+
 def test_the_diagram_is_scikit_learns() -> None:
     target, score = scores_of_temperature(2.0)
     happened, probability = events_of(target, score, "multilabel")

@@ -44,7 +44,15 @@ def test_only_the_parameter_with_an_effect_rises_above_the_noise() -> None:
     low, middle, high = (found[column]["lr"] for column in ("low", "importance", "high"))
     assert low <= middle <= high
     assert found["high"]["fixed"] == 0
-    assert found["importance"][DUMMY] < found["noise"].iloc[0] < 0.5
+    assert (found["noise"] < 0.5).all()
+    assert found["noise"]["fixed"] == 0
+
+
+def test_a_strong_parameter_is_found_among_forty_trials() -> None:
+    params, values = search(40)
+    found = importance(params, values, SPACE, num_resamples=30).set_index("parameter")
+    assert found["above_noise"]["lr"]
+    assert found["noise"]["lr"] < found["importance"]["lr"]
 
 
 def test_the_direction_turns_what_matters() -> None:
