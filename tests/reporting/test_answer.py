@@ -3,8 +3,10 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from study.reporting.answer import answer_lines, answer_of, plain_text
@@ -145,10 +147,15 @@ def test_the_console_says_the_same_answer(answered: Run) -> None:
     assert len(answer_lines(answered)) <= 5
 
 
-def test_without_enough_carriers_the_answer_has_no_interval_and_says_why(run: Run) -> None:
-    found = answer_of(run)
-    assert found is not None
-    lines = answer_lines(run)
+def test_without_enough_carriers_the_answer_has_no_interval_and_says_why(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path / "rare", patients=60)
+    fake.truth["test"][:, 3] = np.arange(60) < 2
+    fake.study()
+    for number, strength in enumerate((1.4, 0.4)):
+        key, spec = f"search-{number:05d}", {"model": {"backbone": "resnet18", "fusion": f"f{number}"}}
+        fake.trial(key, fake.predictions(key, strength), spec=json.dumps(spec), number=number)
+    fake.trial("baseline-prior", fake.prior("baseline-prior"), role="baseline", variant="prior")
+    lines = answer_lines(load_run(str(fake.folder)))
     assert "[" not in lines[0]
     assert "which has no test." in lines[1]
-    assert any(line.startswith("No interval and no test: ") for line in lines)
+    assert any(line.startswith("No interval and no test: ") and "2 carriers" in line for line in lines)
