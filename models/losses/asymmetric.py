@@ -51,6 +51,7 @@ class Asymmetric(Loss):
         """The mean loss of the batch."""
         p = output.logits.float().sigmoid()
         not_p = (1 - p + self.clip).clamp(max=1)
-        carried = (1 - p) ** self.gamma_pos * p.clamp(min=SMALLEST).log()
-        other = (1 - not_p) ** self.gamma_neg * not_p.clamp(min=SMALLEST).log()
+        # A power below 1 has no finite slope at 0, where every clipped label stands.
+        carried = (1 - p).clamp(min=SMALLEST) ** self.gamma_pos * p.clamp(min=SMALLEST).log()
+        other = (1 - not_p).clamp(min=SMALLEST) ** self.gamma_neg * not_p.clamp(min=SMALLEST).log()
         return -(targets * carried + (1 - targets) * other).mean()

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 TABLES = {
     "dmsnet": ["dmsnet_table3"],
     "odir_cpu": [],
+    "odir_frozen": [],
     "svk_ma": ["svkma_table3", "svkma_table6", "svkma_figure16", "svkma_table7"],
     "bfpc": ["li_headline"],
     "binocular": [],
@@ -28,6 +29,7 @@ OF_ONE_NETWORK = {
     "svkma_table6": ["k1", "k2", "k10"],
     "svkma_table7": ["knn", "svm", "svm_unscaled", "random_forest", "gradient_boosting", "gaussian_nb"],
 }
+PROFILES = {"odir_cpu": "full", "odir_frozen": "drawn"}  # the others: laptop
 NO_NETWORK = ["--set", "model.backbone=tiny"]  # the file's own backbones want weights from the net
 
 
@@ -45,7 +47,7 @@ def test_a_study_file_goes_from_its_phantom_to_its_tables(name: str, tmp_path: P
         "study.run",
         str(file),
         "--profile",
-        "laptop" if name != "odir_cpu" else "full",
+        PROFILES.get(name, "laptop"),
     ]
     command += ["--set", f"storage={tmp_path / 'runs'}", *(NO_NETWORK if name == "odir_cpu" else [])]
     environment = {**os.environ, "STUDY_CACHE": str(tmp_path / "cache")}
@@ -55,7 +57,7 @@ def test_a_study_file_goes_from_its_phantom_to_its_tables(name: str, tmp_path: P
     )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert "SYNTHETIC" in ended.stdout
-    spec = resolve(file, {}, "laptop" if name != "odir_cpu" else "full", has_gpu=False).spec
+    spec = resolve(file, {}, PROFILES.get(name, "laptop"), has_gpu=False).spec
     trials = Store(str(tmp_path / "runs" / name)).read("trial")
     failed = trials[trials["state"] == "failed"]
     assert failed.empty, failed[["trial", "message"]].to_string()

@@ -27,7 +27,7 @@ from tests.models.test_component_contracts import CASES, fresh, inputs
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "search_spaces").glob("*.yaml"))
 NUM_LABELS, IMAGE_PX = 4, 64
-SMALL = {"name": "tiny", "weights": "none", "drop_stages": 0, "freeze": "none"}
+SMALL = {"name": "tiny", "weights": "none", "drop_stages": 0, "freeze": "none", "reduce": None}
 ONE_IMAGE = ("mirror", "svk_ma")  # studies whose samples are single images
 
 

@@ -263,5 +263,5 @@ def _require_stored_scores(
 def _nearest_mean(store: Store, key: str, device: torch.device) -> Evidence:
     """The evidence by the stored embeddings of the training samples."""
     train = embeddings_of(store.read_table("embeddings", [key], filters={"split": "train"}))[0].known()
-    embedding = torch.from_numpy(train.embedding).to(device)
-    return nearest_mean(embedding, torch.from_numpy(train.target).float().to(device))
+    embedding = torch.tensor(train.embedding, device=device)
+    return nearest_mean(embedding, torch.tensor(train.target, device=device).float())

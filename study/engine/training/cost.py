@@ -1,10 +1,10 @@
 """What a network costs to use."""
 
 import torch
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.siamese import SiameseNet
+from study.engine.training.network import without_numbers
 from study.spec.trial_spec import TrialSpec
 
 # The process of a trial meets the same model again with other rates, and to count takes a tenth of a second.
@@ -35,12 +35,8 @@ def multiply_adds(net: SiameseNet, num_views: int, image_px: int) -> int:
         num_views: Images of a sample.
         image_px: Side of an image in pixels.
     """
-    state = dict(net.named_parameters()) | dict(net.named_buffers())
-    shapes = {name: tensor.to("meta") for name, tensor in state.items()}  # nothing is computed with them
+    shapes = without_numbers(net)  # nothing is computed
     images = torch.empty(1, num_views, 3, image_px, image_px, device="meta")
-    training = net.training
-    net.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        functional_call(net, shapes, (images,))
-    net.train(training)
+        shapes(images)
     return int(counter.get_total_flops() // 2)  # an addition and a multiplication count as two operations

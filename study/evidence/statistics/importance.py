@@ -66,8 +66,8 @@ def importance(
         seed: Seed of the resamples, of the shuffles and of the dummy's values.
 
     Returns:
-        Columns parameter, importance, low, high, noise (95 % point of the parameter's importance over the
-        shuffles) and above_noise (whether the importance exceeds it); greatest first, the dummy among them.
+        Columns parameter, importance, low, high, noise (a floor that in 95 % of the shuffles no parameter
+        exceeds) and above_noise (whether the importance exceeds it); greatest first, the dummy among them.
         There are no rows for fewer than 10 trials or equal values.
     """
     usable = [i for i, value in enumerate(values) if np.isfinite(value)]
@@ -92,13 +92,25 @@ def importance(
     resampled = [shares(given, rng.choice(every, len(every))) for _ in range(num_resamples)]
     shuffled = [shares(_shuffled(given, named, rng), every) for _ in range(num_resamples)]
     total = point.sum() or 1.0
-    noise = np.quantile(np.array(shuffled) / total, NOISE_LEVEL, axis=0)
+    noise = _floors(np.array(shuffled) / total)
     table = []
     for column, name in enumerate(named):
         low, high = interval(np.array([share[column] / (share.sum() or 1.0) for share in resampled]))
         share = float(point[column] / total)
         table.append((name, share, low, high, noise[column], name != DUMMY and share > noise[column]))
     return pd.DataFrame(table, columns=COLUMNS).sort_values("importance", ascending=False, ignore_index=True)
+
+
+def _floors(shuffled: Float[np.ndarray, "b p"]) -> Float[np.ndarray, " p"]:
+    """What each parameter may reach by chance: its own 95 % point, raised alike for all of them.
+
+    With many parameters one or another exceeds its own point. Raised, none does in 95 % of the shuffles.
+    """
+    own: Float[np.ndarray, " p"] = np.quantile(shuffled, NOISE_LEVEL, axis=0)
+    varies = own > 0
+    if not varies.any():
+        return own
+    return own * max(1.0, float(np.quantile((shuffled[:, varies] / own[varies]).max(1), NOISE_LEVEL)))
 
 
 def _shuffled(
