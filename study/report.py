@@ -19,6 +19,7 @@ from rich.table import Table as Listing
 from study.command import run_command
 from study.data.source import open_dataset
 from study.evidence.added_heads import add_heads
+from study.evidence.ledger import enter_records
 from study.reporting.answer import answer_lines
 from study.reporting.assembly import Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
@@ -137,6 +138,7 @@ def _with_heads(run: Run, heads: str, console: Console) -> Run:
         run.store, trials, wanted, run.kind, run.labels, run.head_measure, run.thresholds
     ):
         console.print(f"fitting {escape(head)} on the embedding of {escape(trial)}")
+    enter_records(run.store)
     console.print(f"The heads are fitted ({duration_text(time.perf_counter() - began)}).")
     return load_run(run.store.where)
 

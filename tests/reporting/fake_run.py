@@ -12,6 +12,7 @@ import pyarrow as pa
 from study.evidence.baselines import prior_predictions
 from study.evidence.heads import FittedHeads, fit_heads
 from study.evidence.metrics import DEFAULT_OBJECTIVE
+from study.evidence.ledger import enter_records
 from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.schema import STUDY, TRIAL
 from study.evidence.score import score_rows, swap_row
@@ -281,6 +282,7 @@ def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **opt
     run.trial("baseline-prior", run.prior("baseline-prior"), role="baseline", variant="prior")
     untrained = run.predictions("baseline-untrained", 0.15)
     run.trial("baseline-untrained", untrained, role="baseline", variant="untrained")
+    enter_records(run.store)
     return folder
 
 
