@@ -138,7 +138,9 @@ def _contents(store: Store) -> dict[str, str]:
         packed = {table: store.packs.rows(table, keys, TABLES[table].names, {}) for table in TABLES}
         for key in keys:
             tables = {
-                table: packed[table][key] if key in packed[table] else _own(store, f"trials/{key}", table, key)
+                table: packed[table][key]
+                if key in packed[table]
+                else _own(store, f"trials/{key}", table, key)
                 for table in TABLES
             }
             none = {table: TABLES[table].empty_table() for table, rows in tables.items() if rows is None}
