@@ -1,7 +1,7 @@
 """`python -m study.report RUN [RUN ...]`: tables, figures and the page of finished runs, from Parquet only.
 
-`--why TABLE:ROW:COLUMN` prints what is behind a number, and `--verify` checks a written report and its records
-(`study.reporting.verifying` says what that proves).
+`--why TABLE:ROW:COLUMN` prints what is behind a number, and `--verify` checks a written report and its
+records (`study.reporting.verifying` says what that proves).
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The ledger of a run: a digest of each record, so that a change, a loss and an addition are seen later.
 
-A trial is published with the digest of its tables in its row. The driver enters it in `ledger.parquet` when it
-ends, or, where it was killed before that, at the next start. A line of the ledger never changes and never
+A trial is published with the digest of its tables in its row. The driver enters it in `ledger.parquet` when
+it ends, or, where it was killed before that, at the next start. A line of the ledger never changes and never
 goes, so a trial that was deleted is missed. Trials move into packs and lose their weights without a change of
 their digest.
 """

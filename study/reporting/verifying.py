@@ -9,7 +9,7 @@ What it does not prove: someone who can rewrite every file of a run, ledger and 
 that agrees with itself. The seal in the table `provenance` is one digest of the ledger: where it was
 published, such a run has another one. The check cannot see whether the images were what they are said to be,
 whether a network was trained as recorded, or whether a study was run often and its best run kept. Numbers
-without predictions (counts, settings, times) are compared with the records, which only the ledger vouches for.
+without predictions (counts, settings, times) are compared with records that only the ledger vouches for.
 """
 
 import csv
@@ -89,7 +89,7 @@ def verify(
 
 
 def _from_predictions(report: Report) -> Iterator[Difference | None]:
-    """For each number with predictions behind it, how it differs from what they give; None where it agrees."""
+    """For each number with predictions behind it, how it differs from them; None where it agrees."""
     estimates = estimates_of(report.run)
     for _, table in report.tables:
         for row, column, cell in table.cells():

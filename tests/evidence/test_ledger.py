@@ -107,7 +107,7 @@ def test_a_damaged_ledger_is_not_replaced(tmp_path: Path) -> None:
     store.publish("a-1", tables_of("a-1", 0))
     enter_records(store)
     (tmp_path / "run" / "ledger.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StorageError, match="ledger.parquet`: must be readable"):
+    with pytest.raises(StorageError, match=r"ledger\.parquet`: must be readable"):
         enter_records(store)
     shutil.rmtree(tmp_path / "run" / "trials")
     with pytest.raises(StorageError, match="must be readable"):
