@@ -1,7 +1,7 @@
 """`python -m study.report RUN [RUN ...]`: tables, figures and the page of finished runs, from Parquet only.
 
-`--why TABLE:ROW:COLUMN` prints what is behind a number, and `--verify` computes every number of a written
-report again.
+`--why TABLE:ROW:COLUMN` prints what is behind a number, and `--verify` checks a written report and its
+records (`study.reporting.verifying` says what that proves).
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from PIL import Image
+from pyarrow.fs import FileType
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Listing
@@ -19,16 +20,19 @@ from rich.table import Table as Listing
 from study.command import run_command
 from study.data.source import open_dataset
 from study.evidence.added_heads import add_heads
+from study.evidence.ledger import enter_records
 from study.reporting.answer import answer_lines
 from study.reporting.assembly import Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
 from study.reporting.patients_strip import Images, data_uri, strip_samples
+from study.reporting.record_checks import record_differences
 from study.reporting.redaction import without_folders
 from study.reporting.row_trials import trials_with_heads
 from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import names_of, side_by_side
 from study.reporting.table import Table, Text
-from study.reporting.tracing import verify, why
+from study.reporting.tracing import why
+from study.reporting.verifying import verify
 from study.spec.errors import StorageError, StudyError
 from study.spec.posthoc import HEAD_SETTINGS
 from study.spec.trial_spec import TrialSpec
@@ -137,6 +141,7 @@ def _with_heads(run: Run, heads: str, console: Console) -> Run:
         run.store, trials, wanted, run.kind, run.labels, run.head_measure, run.thresholds
     ):
         console.print(f"fitting {escape(head)} on the embedding of {escape(trial)}")
+    enter_records(run.store)
     console.print(f"The heads are fitted ({duration_text(time.perf_counter() - began)}).")
     return load_run(run.store.where)
 
@@ -160,25 +165,59 @@ def _explain_one(run: Run, address: str, console: Console) -> None:
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
-def _verify_one(run: Run, out: Path | None, console: Console) -> bool:
-    """Prints what does not verify; true where everything does."""
+class _Folder:
+    """The folder of a written report: `report` in a run, or another one on this machine."""
 
-    def written(name: str) -> bytes:
-        if out is None:
-            return run.store.read_bytes(f"report/{name}")
+    def __init__(self, run: Run, out: Path | None) -> None:
+        self._run, self._out = run, out
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        if self._out is None:
+            return self._run.store.read_bytes(f"report/{name}")
         try:
-            return (out / name).read_bytes()
+            return (self._out / name).read_bytes()
         except OSError as error:
             raise StorageError(
-                f"`{out / name}`: must be a file of a written report ({error}). Write the report first."
+                f"`{self._out / name}`: must be a file of a written report ({error}). Write the report first."
             ) from None
 
-    num_compared, differences = verify(Report(run, build_tables(run), ()), written)
+    def names(self) -> list[str]:
+        """The paths of all files below the folder."""
+        if self._out is not None:
+            return [path.relative_to(self._out).as_posix() for path in self._out.rglob("*") if path.is_file()]
+        entries = self._run.store.entries("report")
+        return ["/".join(parts) for parts, info in entries if info.type == FileType.File]
+
+
+def _verify_one(run: Run, out: Path | None, console: Console, beside: Mapping[str, bytes]) -> bool:
+    """Prints what does not verify; true where everything does.
+
+    Args:
+        run: The run.
+        out: Folder of the written report; None for that in the run.
+        console: Where to print.
+        beside: Files of a comparison of several runs that lie in the same folder.
+    """
+    folder = _Folder(run, out)
+    folder.read("index.html")  # before all work
+    report = build_report(run)
+    images = _thumbnails(report)
+    fresh = {**files(report, images), **beside}
+    found = verify(report, fresh, folder.read, folder.names(), pictures=bool(images) or run.best is None)
+    differences = [*record_differences(run), *found.differences]
     for d in differences:
         line = f"[red]{escape(d.where)}[/]: written {escape(d.written)}, computed {escape(d.computed)}"
         console.print(line, soft_wrap=True, highlight=False)
+    for what in found.unchecked:
+        console.print(f"[yellow]not checked[/]: {what}", soft_wrap=True)
     verdict = f"{len(differences)} differences" if differences else "all as written"
-    console.print(f"{escape(run.name)}: {num_compared:,} numbers computed again from Parquet, {verdict}.")
+    console.print(
+        f"{escape(run.name)}: {found.num_compared:,} numbers made again from Parquet, "
+        f"{found.num_from_predictions:,} cells of them from predictions, the others from records that the "
+        f"ledger vouches for; {verdict}.",
+        soft_wrap=True,
+    )
     return not differences
 
 
@@ -203,7 +242,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             _explain_one(run, options.why, console)
         return 0
     if options.verify:
-        good = [_verify_one(run, out, console) for run, out in zip(runs, folders, strict=True)]
+        beside = side_by_side(runs) if len(runs) > 1 and options.out is None else {}
+        besides = [beside, *[{}] * (len(runs) - 1)]
+        each = zip(runs, folders, besides, strict=True)
+        good = [_verify_one(run, out, console, more) for run, out, more in each]
         return 0 if all(good) else 1
     if options.heads:
         runs = [_with_heads(run, options.heads, console) for run in runs]
@@ -238,7 +280,9 @@ def _parser() -> argparse.ArgumentParser:
         "--why", metavar="TABLE:ROW:COLUMN", help="print the trials, predictions and settings behind a number"
     )
     task.add_argument(
-        "--verify", action="store_true", help="compute every number of the written report again and compare"
+        "--verify",
+        action="store_true",
+        help="make the written report again from the records, compare, and check the records",
     )
     return parser
 

@@ -30,6 +30,7 @@ from study.engine.start.announcement import announcement
 from study.engine.start.provenance import provenance
 from study.engine.start.start import Started, open_store, put_aside, start
 from study.engine.training.judge import judge_of
+from study.evidence.ledger import enter_records
 from study.evidence.records import Role, State
 from study.evidence.store import Store
 from study.places import CACHE, LOGS
@@ -199,7 +200,8 @@ def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> Non
 
 
 def _finish(ready: Started, console: Console) -> int:
-    """Writes the report and says how the study ended."""
+    """Enters the trials in the ledger, writes the report and says how the study ended."""
+    enter_records(ready.store)
     plan = ready.plan
     complete = any(
         result.state is State.COMPLETE and result.role is not Role.BASELINE
@@ -236,6 +238,7 @@ def _add_ensemble(ready: Started) -> None:
     pairs, trial = ready.prepared.cohort.pairs, ready.prepared.any_trial
     judge = judge_of(trial, pairs.kind, trains_head=True)
     publish_ensemble(ready.store, ready.site, trial, judge, pairs.labels)
+    enter_records(ready.store)
 
 
 def _report(store: Store, console: Console) -> str:

@@ -132,9 +132,10 @@ class TrialRecord:
     synthetic: bool
 
     def row(self) -> Row:
-        """The record as a row of TRIAL, with its mappings as JSON."""
+        """The record as a row of TRIAL, with its mappings as JSON; the store adds the digest."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in plain.items()}
+        row = {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in plain.items()}
+        return {**row, "digest": ""}
 
 
 JSON_COLUMNS = frozenset({"params", "spec", "objectives"})

@@ -69,6 +69,7 @@ TRIAL = pa.schema(
         ("provenance", pa.string()),  # JSON of commit, uncommitted difference, lock file, versions, command
         ("data_fingerprint", pa.string()),
         ("split_hash", pa.string()),
+        ("digest", pa.string()),  # SHA-256 over all tables of the trial but this column; `publish` writes it
         ("synthetic", pa.bool_()),
     ]
 )
@@ -237,6 +238,14 @@ CASES = pa.schema(  # small photographs of the samples that the report shows
     ]
 )
 
+LEDGER = pa.schema(  # what the run held when its driver looked; a line never changes and never goes
+    [
+        ("record", pa.string()),  # trials/KEY, heads/KEY/HEAD, or samples
+        ("digest", pa.string()),  # SHA-256 over the tables of the record
+        ("synthetic", pa.bool_()),
+    ]
+)
+
 TABLES = {
     "trial": TRIAL,
     "epochs": EPOCHS,
@@ -247,8 +256,12 @@ TABLES = {
 }
 """The tables of a trial."""
 
-OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES, "cases": CASES}
-"""The tables of a run: the first two are written before its first trial, the last one with its report."""
+OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES, "cases": CASES, "ledger": LEDGER}
+"""The tables of a run.
+
+The first two are written before its first trial, `cases` with its report, and the ledger grows at the start
+and the end of each driver.
+"""
 
 HEATMAPS = {
     "heatmaps/samples": HEATMAP_SAMPLES,

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from study.evidence.arrow_tables import Rows, schema_table
+from study.evidence.digests import with_digest
 from study.evidence.packs import Packs
 from study.evidence.run_folder import RunFolder
 from study.evidence.schema import STUDY, TABLES
@@ -38,7 +39,7 @@ from study.spec.errors import StorageError
 
 WEIGHTS = "weights.safetensors"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_HEAD_TABLES = ("predictions", "scores")  # of a head that was added later
+HEAD_TABLES = ("predictions", "scores")  # of a head that was added later
 _NUM_READERS = (
     8  # with more, a local disk is no faster; with as many, the latency of an object store is hidden
 )
@@ -86,6 +87,7 @@ class Store(RunFolder):
             )
         checked = {name: schema_table(name, tables.get(name, ())) for name in {**TABLES, **tables}}
         require_rows_of(key, checked)
+        checked["trial"] = with_digest(checked)
         final = self.path("trials", key)
         if self.exists(f"{final}/trial.parquet"):
             raise StorageError(
@@ -160,7 +162,7 @@ class Store(RunFolder):
                 self._note_problem(f"trials/{key}", "has no trial.parquet (unfinished or damaged)")
         return sorted(packed.keys() | {key for key, there in finished.items() if there})
 
-    def _added_heads(self) -> dict[str, list[str]]:
+    def added_heads(self) -> dict[str, list[str]]:
         """The heads that were added to each trial; a head is there when its scores are."""
         found: dict[str, list[str]] = {}
         for (key, *rest), _ in self.entries("heads"):
@@ -173,7 +175,7 @@ class Store(RunFolder):
 
         The own rows of a packed trial are in no file that has this name.
         """
-        added = self._added_heads() if table in _HEAD_TABLES else {}
+        added = self.added_heads() if table in HEAD_TABLES else {}
         files = []
         for key in keys:
             folders = [f"trials/{key}", *(f"heads/{key}/{head}" for head in sorted(added.get(key, ())))]

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import escape
-
 from study.reporting import rendering
 from study.reporting.figure import Drawing, draw
-from study.reporting.hero import answer_html, hero_of, numbers_html
+from study.reporting.hero import hero_of
 from study.reporting.methods import methods
 from study.reporting.overlays import FIGURES as HEATMAP_FIGURES
 from study.reporting.page import SECTIONS, Face, page
@@ -94,14 +92,6 @@ def files(report: Report, images: Images | None = None) -> dict[str, bytes]:
 def prose(report: Report) -> Mapping[str, Sequence[str]]:
     """The sentences of each section of the page that has some, unescaped."""
     return {"summary": list(map(without_folders, summary(report.run))), "methods": methods(report.run)}
-
-
-def statements(report: Report) -> list[str]:
-    """All words with numbers of the page outside of tables and figures, as they stand in its HTML."""
-    chosen = report.table("chosen")
-    numbers = [numbers_html(chosen)] if chosen else []
-    written = [escape(sentence) for part in prose(report).values() for sentence in part]
-    return [*answer_html(report.run), *numbers, *written]
 
 
 def table_files(table: Table) -> dict[str, bytes]:

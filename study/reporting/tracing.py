@@ -1,15 +1,10 @@
-"""From a cell of a table back to the trials, predictions and settings behind it; a check of its number."""
+"""From a cell of a table back to the trials, predictions and settings behind it."""
 
-import csv
-import io
-import math
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from study.evidence.retrieval import RETRIEVAL, is_retrieval
 from study.reporting import rendering
-from study.reporting.assembly import Report, statements
+from study.reporting.assembly import Report
 from study.reporting.deciding import threshold_words
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
@@ -17,26 +12,9 @@ from study.reporting.patient_groups import patient_groups
 from study.reporting.results import configuration, head_name
 from study.reporting.run import Run
 from study.reporting.table import Origin, Published, Table, Value
-from study.reporting.table_view import table_view
-from study.spec.errors import SpecError, StorageError, suggest
+from study.spec.errors import SpecError, suggest
 
-TOLERANCE = 1e-9
 EXAMPLE = "leaderboard:baseline-prior:validation"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A number of a written report that the Parquet files do not give.
-
-    Attributes:
-        where: File, or address of the cell.
-        written: What the report says.
-        computed: What the Parquet files give.
-    """
-
-    where: str
-    written: str
-    computed: str
 
 
 def why(report: Report, address: str) -> list[str]:
@@ -148,92 +126,3 @@ def _settings(run: Run, trial: str) -> str:
     """What the search chose, else the ablation and its variant."""
     names = [str(run.of_trial(trial, column)) for column in ("table", "variant")]
     return configuration(run, trial) or ": ".join(filter(None, names)) or "of the study file"
-
-
-def verify(report: Report, written: Callable[[str], bytes]) -> tuple[int, list[Difference]]:
-    """Computes every number of a written report again, from predictions where it has some, and compares.
-
-    Args:
-        report: The report, built anew from the Parquet files.
-        written: Gives the content of a file of the written report by its path; raises StorageError where the
-            file is missing.
-
-    Returns:
-        how many numbers were compared, and the differences.
-    """
-    num_compared = 0
-    differences: list[Difference] = []
-    page = written("index.html").decode("utf-8", "replace")
-    for _, table in report.tables:
-        differences += _from_predictions(report.run, table)
-        fresh = _fields(rendering.comma_separated(table))
-        try:
-            old = _fields(written(f"tables/{table.name}.csv").decode("utf-8", "replace"))
-        except StorageError:
-            differences.append(Difference(f"tables/{table.name}.csv", "missing", f"{len(fresh)} fields"))
-            continue
-        num_compared += sum(map(_is_number, fresh.values()))
-        differences += _changed_fields(table.name, old, fresh)
-        differences += _other_formats(table, page, written)
-    differences += _changed_words(report, page)
-    return num_compared, differences
-
-
-def _changed_words(report: Report, page: str) -> Iterable[Difference]:
-    """Sentences and numbers of the page outside of its tables that the records do not give."""
-    for words in statements(report):
-        if words not in page:
-            yield Difference("index.html", "other words", " ".join(re.sub("<[^>]*>", " ", words).split()))
-
-
-def _from_predictions(run: Run, table: Table) -> Iterable[Difference]:
-    """Numbers that the stored predictions do not give."""
-    for row, column, cell in table.cells():
-        if isinstance(cell, Value) and cell.origin and not math.isnan(cell.value):
-            value = estimates_of(run).value(cell.origin)
-            if not abs(value - cell.value) <= TOLERANCE:
-                where = f"{table.name}:{row.key}:{column.key}"
-                yield Difference(where, repr(cell.value), f"{value!r} from the predictions")
-
-
-Fields = dict[tuple[str, str], str]
-
-
-def _fields(text: str) -> Fields:
-    """Every field of a CSV file by row and column."""
-    rows = csv.DictReader(io.StringIO(text))
-    return {(row["row"], column): value for row in rows for column, value in row.items()}
-
-
-def _changed_fields(table: str, old: Fields, fresh: Fields) -> Iterable[Difference]:
-    for key in dict.fromkeys([*fresh, *old]):
-        if not _same(old.get(key, ""), fresh.get(key, "")):
-            where = f"{table}:{':'.join(key)}"
-            yield Difference(where, old.get(key, "missing"), fresh.get(key, "missing"))
-
-
-def _other_formats(table: Table, page: str, written: Callable[[str], bytes]) -> Iterable[Difference]:
-    """The page, the Markdown and the LaTeX must show the very table."""
-    if table_view(table) not in page:
-        yield Difference(f"index.html: {table.name}", "differs", "see the table's CSV file")
-    for end, fresh in (("md", rendering.markdown(table)), ("tex", rendering.latex(table))):
-        name = f"tables/{table.name}.{end}"
-        try:
-            same = written(name) == fresh.encode()
-        except StorageError:
-            same = False
-        if not same:
-            yield Difference(name, "differs or is missing", "see the table's CSV file")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _same(old: str, new: str) -> bool:
-    if _is_number(old) and _is_number(new):
-        return abs(float(old) - float(new)) <= TOLERANCE * max(1.0, abs(float(new)))
-    return old == new

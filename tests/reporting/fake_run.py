@@ -1,5 +1,6 @@
 """A small run folder as the engine would have left it, with numbers from a random generator."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from study.evidence.baselines import prior_predictions
 from study.evidence.heads import FittedHeads, fit_heads
+from study.evidence.ledger import enter_records
 from study.evidence.metrics import DEFAULT_OBJECTIVE
 from study.evidence.predictions import Embeddings, Predictions
+from study.evidence.run_tables import write_run_table
 from study.evidence.schema import STUDY, TRIAL
 from study.evidence.score import score_rows, swap_row
 from study.evidence.store import Store
@@ -71,6 +75,15 @@ class FakeRun:
         self.random = np.random.default_rng(seed)
         self.truth = {split: self._truth(patients) for split in ("train", "val", "test")}
         self.noise = {split: self.random.normal(size=(patients, len(self.labels))) for split in self.truth}
+        self.split = pd.DataFrame(
+            {
+                "sample": [f"{split}-{i}" for split in self.truth for i in range(patients)],
+                "patient": [f"{split}-patient-{i}" for split in self.truth for i in range(patients)],
+                "split": [split for split in self.truth for _ in range(patients)],
+            }
+        )
+        parts = self.split[["sample", "split"]].to_csv(index=False)
+        self.split_hash = hashlib.sha256(parts.encode()).hexdigest()
         self.clock = datetime(2026, 1, 1, tzinfo=UTC)
         self.num_trials = 0
 
@@ -105,7 +118,7 @@ class FakeRun:
             "labels": list(self.labels),
             "num_views": 2,
             "data_fingerprint": "a" * 64,
-            "split_hash": "b" * 64,
+            "split_hash": self.split_hash,
             "split_counts": json.dumps(counts),
             "skipped": json.dumps({"one eye only": ["p1", "p2"]}),
             "generated": "[]",
@@ -117,6 +130,15 @@ class FakeRun:
             "extensions": "[]",
         }
         self.store.write_study(row | overrides)
+        self.store.write_bytes("split.csv", self.split.to_csv(index=False).encode())
+        write_run_table(self.store, "samples", self._sample_rows())
+
+    def _sample_rows(self) -> list[dict[str, Any]]:
+        """Rows of SAMPLES of which nothing is known but the labels."""
+        targets = np.concatenate(list(self.truth.values())).tolist()
+        facts = {"age": None, "sex": None, "findings": None, "synthetic": self.synthetic}
+        rows = self.split.to_dict("records")
+        return [{**row, **facts, "target": target} for row, target in zip(rows, targets, strict=True)]
 
     def _label_counts(self, split: str) -> dict[str, int]:
         return dict(zip(self.labels, map(int, self.truth[split].sum(axis=0)), strict=True))
@@ -222,7 +244,7 @@ class FakeRun:
             "ended": self.clock + timedelta(seconds=44),
             "provenance": json.dumps(PROVENANCE),
             "data_fingerprint": "a" * 64,
-            "split_hash": "b" * 64,
+            "split_hash": self.split_hash,
             "synthetic": self.synthetic,
         }
 
@@ -281,6 +303,7 @@ def fake_run(folder: Path, *, num_search: int = 12, hostile: bool = False, **opt
     run.trial("baseline-prior", run.prior("baseline-prior"), role="baseline", variant="prior")
     untrained = run.predictions("baseline-untrained", 0.15)
     run.trial("baseline-untrained", untrained, role="baseline", variant="untrained")
+    enter_records(run.store)
     return folder
 
 

@@ -18,8 +18,8 @@ from study.reporting.networks import differing_words, network_words, parts_of
 from study.reporting.run import Run, load_run
 from study.reporting.settings_chips import common_remark, common_settings, settings_cell
 from study.reporting.table import Value
-from study.reporting.tracing import verify
 from tests.reporting.fake_run import FakeRun
+from tests.reporting.verified import verified
 
 MODELS: dict[str, tuple[float, dict[str, Any]]] = {  # strength of each trial by its network
     "search-00000": (1.4, {"backbone": "resnet18", "attention": "mirror", "fusion": "concat"}),
@@ -85,12 +85,12 @@ def test_every_number_of_the_answer_comes_from_predictions(answered: Run) -> Non
 def test_a_changed_sentence_does_not_verify(answered: Run) -> None:
     report = Report(answered, build_tables(answered), ())
     written = files(report)
-    assert verify(report, written.__getitem__)[1] == []
+    assert verified(report, written).differences == ()
     html = written["index.html"].decode()
     forged = html.replace(" was chosen: ", " is by far the best: ", 1)
     assert forged != html
-    differences = verify(report, {**written, "index.html": forged.encode()}.__getitem__)[1]
-    assert [difference.written for difference in differences] == ["other words"]
+    differences = verified(report, {**written, "index.html": forged.encode()}).differences
+    assert ["is by far the best" in difference.written for difference in differences] == [True]
 
 
 def test_an_effect_is_the_ablations_where_there_is_one_and_the_searchs_elsewhere(answered: Run) -> None:

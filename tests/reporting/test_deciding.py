@@ -13,9 +13,9 @@ from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import runs_table
 from study.reporting.summary import summary
 from study.reporting.table import NOTHING, Table, Value
-from study.reporting.tracing import verify
 from study.spec.task import ThresholdRule
 from tests.reporting.fake_run import FakeRun
+from tests.reporting.verified import verified
 
 BEST = "search-00001"
 F1 = "at thresholds chosen for each label on validation (greatest F1)"
@@ -186,15 +186,15 @@ def test_an_objective_that_decides_follows_the_rule_everywhere(youden: Run) -> N
 def test_stored_scores_and_recomputed_numbers_agree(name: str, request: pytest.FixtureRequest) -> None:
     report = build_report(request.getfixturevalue(name))
     content = files(report)
-    compared, differences = verify(report, lambda file: content[file])
-    assert differences == []
-    assert compared > 200
+    found = verified(report, content)
+    assert found.differences == ()
+    assert found.num_compared > 200
 
 
 def test_another_rule_than_the_scores_were_stored_by_is_found(f1: Run) -> None:
     report = build_report(replace(f1, study={**f1.study, "thresholds": "youden"}))
     content = files(report)
-    _, differences = verify(report, lambda file: content[file])
+    differences = verified(report, content).differences
     assert f"leaderboard:{BEST}:macro_f1" in {difference.where for difference in differences}
 
 

@@ -21,8 +21,9 @@ from study.reporting.patient_groups import patient_groups
 from study.reporting.registry import build_table
 from study.reporting.run import Run, load_run
 from study.reporting.table import Origin, Table, Text, Value
-from study.reporting.tracing import verify, why
+from study.reporting.tracing import why
 from tests.reporting.fake_run import TABLE3, fake_run
+from tests.reporting.verified import verified
 
 PATIENTS = 60
 AGES = (34.125, 49.0, 50.0, 64.0, 65.0, 91.125)
@@ -184,9 +185,9 @@ def test_why_names_the_group_and_verify_computes_it_again(known: Run) -> None:
     num = members(known, findings="asymmetric").sum()
     assert f"{num} samples of {num} patients" in text
     content = files(report)
-    compared, differences = verify(report, lambda name: content[name])
-    assert compared > 300
-    assert differences == []
+    found = verified(report, content)
+    assert found.num_compared > 300
+    assert found.differences == ()
 
 
 def test_other_patients_in_a_group_do_not_verify(known: Run, tmp_path: Path) -> None:

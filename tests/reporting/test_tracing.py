@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,9 @@ import pytest
 from study.evidence.score import score_rows
 from study.reporting.assembly import Report, build_report, files
 from study.reporting.run import Run, load_run
-from study.reporting.tracing import verify, why
-from study.spec.errors import SpecError, StorageError
+from study.reporting.tracing import why
+from study.spec.errors import SpecError
+from tests.reporting.verified import verified
 
 
 def test_why_names_trials_seeds_predictions_and_settings(report: Report) -> None:
@@ -66,19 +66,10 @@ def test_an_address_that_is_not_there_is_named_with_the_nearest(
         why(report, address)
 
 
-def reader(content: dict[str, bytes]) -> Callable[[str], bytes]:
-    def written(name: str) -> bytes:
-        if name not in content:
-            raise StorageError(f"`{name}`: is missing")
-        return content[name]
-
-    return written
-
-
 def test_a_report_as_written_verifies(report: Report) -> None:
-    compared, differences = verify(report, reader(files(report)))
-    assert differences == []
-    assert compared > 300
+    found = verified(report, files(report))
+    assert found.differences == ()
+    assert found.num_compared > 300
 
 
 def test_a_changed_number_is_found_in_every_format(report: Report) -> None:
@@ -86,13 +77,12 @@ def test_a_changed_number_is_found_in_every_format(report: Report) -> None:
     for name in ("tables/chosen.csv", "tables/chosen.md", "tables/chosen.tex", "index.html"):
         changed = content[name].replace(b"0.500", b"0.501").replace(b"0.5,", b"0.501,")
         assert changed != content[name]
-        _, differences = verify(report, reader({**content, name: changed}))
-        assert differences, name
+        assert verified(report, {**content, name: changed}).differences, name
 
 
 def test_a_missing_table_is_a_difference(report: Report) -> None:
     content = {name: data for name, data in files(report).items() if name != "tables/split.csv"}
-    _, differences = verify(report, reader(content))
+    differences = verified(report, content).differences
     assert [(d.where, d.written) for d in differences] == [("tables/split.csv", "missing")]
 
 
@@ -111,7 +101,7 @@ def test_scores_that_the_predictions_do_not_give_are_found(run: Run, tmp_path: P
     shutil.rmtree(folder / "trials" / key)
     forged.store.publish(key, {**tables, "scores": [*validation, *rows]})
     report = Report(again := load_run(str(folder)), build_report(again).tables, ())
-    _, differences = verify(report, reader(files(report)))
+    differences = verified(report, files(report)).differences
     assert any(
         d.where == f"leaderboard:{key}:macro_auc" and "from the predictions" in d.computed
         for d in differences

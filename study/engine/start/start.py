@@ -17,6 +17,7 @@ from study.engine.start.examples import example_rows
 from study.engine.start.identity import extensions, require_same_study
 from study.engine.start.preparing import Prepared, Progress, prepare, unseen
 from study.engine.start.study_row import write_study
+from study.evidence.ledger import enter_records
 from study.evidence.records import FinishedTrial, Role, State, finished_trials, learning_curves
 from study.evidence.run_tables import write_run_table
 from study.evidence.store import Store
@@ -115,6 +116,7 @@ def start(
     if CLASS_PRIOR not in plan.finished:
         publish_class_prior(store, site, prepared.cohort, prepared.any_trial)
         plan.finished[CLASS_PRIOR] = TrialResult(Role.BASELINE, State.COMPLETE, None)
+    enter_records(store)
     return Started(store=store, site=site, prepared=prepared, finished=finished, plan=plan)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.evidence.ledger import seal_of
 from study.reporting.results import setting_words
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text
@@ -42,11 +43,11 @@ class Provenance:
 def _facts(run: Run) -> Facts:
     return {
         "study": ("Study", [run.name]),
-        "location": ("Location of the run", [_place(run.store.where)]),
         "data": ("Data", [" at ".join(filter(None, (run.study["dataset"], run.study["root"])))]),
         "data_fingerprint": ("Data fingerprint", map(_short, run.trials["data_fingerprint"])),
         "split_hash": ("Split", map(_short, run.trials["split_hash"])),
         "pretraining": ("Pretrained weights", run.study["cautions"]),
+        "seal": ("Seal of the ledger", [seal_of(run.store)]),
         "profile": ("Profile", [_profile(run)]),
         **_code(list(run.trials["provenance"])),
         "device": ("Device", run.trials["device"]),
@@ -75,13 +76,6 @@ def _commit(record: Mapping[str, Any]) -> str:
 def _versions(record: Mapping[str, Any]) -> str:
     versions = {"python": record.get("python"), **(record.get("versions") or {})}
     return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-
-
-def _place(where: str) -> str:
-    """A folder by its last part, in whatever way it was named to the command; a storage's URI as it is."""
-    if "://" in where and not where.startswith("file:"):
-        return where
-    return f"…/{where.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 def _short(digest: str) -> str:
