@@ -84,6 +84,16 @@ def test_asymmetric(gamma_neg: float, gamma_pos: float, clip: float) -> None:
     torch.testing.assert_close(value * 3, AsymmetricLossMultiLabel(gamma_neg, gamma_pos, clip)(LOGITS, MULTI))
 
 
+def test_asymmetric_has_a_slope_where_its_power_is_below_one() -> None:
+    logits = torch.tensor([[-9.0, 9.0, 0.5]], requires_grad=True)  # the first is clipped
+    output = Output(logits, logits, logits[:, None], None)
+    loss = Asymmetric(P, gamma_neg=0.5, gamma_pos=0.5)(output, torch.tensor([[0.0, 1.0, 1.0]]))
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[0, 2] < 0
+
+
 @pytest.mark.parametrize("weight", ["none", "balanced"])
 def test_cross_entropy(weight: Literal["none", "balanced"]) -> None:
     w = 1 / P / (P * (1 / P)).sum() if weight == "balanced" else torch.ones(3)
