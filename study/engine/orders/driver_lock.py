@@ -161,10 +161,11 @@ def _require_dead(store: Store, name: str, age_s: float) -> None:
     else:
         if claim.is_dead:
             return
-        who = f"a second one beside process {claim.pid} on {claim.host}, which has driven it since {claim.since}"
+        who = f"a second one beside process {claim.pid} on {claim.host}, "
+        who += f"which has driven it since {claim.since}"
     raise StorageError(
-        f"`{store.where}`: a run has one driver at a time, got {who}. Wait for it or stop it; if that machine "
-        f"is gone, give the same command again in {max(1, round(LEASE_S - age_s))} s, or delete "
+        f"`{store.where}`: a run has one driver at a time, got {who}. Wait for it or stop it; if that "
+        f"machine is gone, give the same command again in {max(1, round(LEASE_S - age_s))} s, or delete "
         f"`{store.place(name)}`."
     )
 

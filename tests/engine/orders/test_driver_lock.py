@@ -121,7 +121,7 @@ def test_a_storage_that_refuses_to_read_a_claim_does_not_free_the_run(
     with driving(store):
         second = Store(store.where, store.filesystem)
         monkeypatch.setattr(second, "read_bytes", refuse)
-        with pytest.raises(StorageError, match="cannot be read .503 Slow Down"), driving(second):
+        with pytest.raises(StorageError, match=r"cannot be read .503 Slow Down"), driving(second):
             pass
 
 
@@ -164,8 +164,8 @@ def test_an_outage_at_the_end_does_not_hide_the_error_of_the_study(
     def refuse(path: str) -> bool:
         raise OSError("no route to host")
 
+    monkeypatch.setattr(store, "exists", refuse)
     with pytest.raises(StorageError, match="must be written"), driving(store):
-        monkeypatch.setattr(store, "exists", refuse)
         raise StorageError("`runs`: must be written")
 
 
