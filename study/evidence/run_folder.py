@@ -56,8 +56,8 @@ class RunFolder:
         if self.fence and not self.exists(self.path(self.fence)):
             raise LostRunError(
                 f"`{self.where}`: a run has one driver at a time, got another one that has taken it over, "
-                "since this one had given no sign of life for too long. Finished trials are kept; leave the run "
-                "to the other driver."
+                "since this one had given no sign of life for too long. Finished trials are kept; leave the "
+                "run to the other driver."
             )
 
     def exists(self, path: str) -> bool:
