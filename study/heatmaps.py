@@ -97,7 +97,7 @@ def _heatmaps(args: argparse.Namespace, console: Console) -> int:
     if run.synthetic:
         console.print("[bold red]SYNTHETIC[/]: made-up images, not patients.")
     console.print(_checks(maps))
-    console.print(f"Figures: {escape(store.where)}/report/figures/heatmaps*.png", soft_wrap=True)
+    console.print(f"Figures: {escape(store.place('report', 'figures', 'heatmaps*.png'))}", soft_wrap=True)
     console.print(f"For the page: python -m study.report {escape(args.run)}", soft_wrap=True)
     return 0
 

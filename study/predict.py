@@ -207,7 +207,7 @@ def _write(
         raise StorageError(
             f"`--out`: must be a place to write to, got `{out or store.where}` ({error}). Name another one."
         ) from None
-    return f"{store.where}/predictions/{dataset}.parquet"
+    return store.place("predictions", f"{dataset}.parquet")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from study.command import run_command
 from study.data.source import open_dataset
 from study.evidence.added_heads import add_heads
 from study.evidence.ledger import enter_records
+from study.evidence.run_folder import place_below
 from study.reporting.answer import answer_lines
 from study.reporting.assembly import Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
@@ -58,12 +59,12 @@ def write_report(run: str | Path, out: Path | None = None, drawings: Sequence[Dr
         StudyError: There is no run, nothing finished in it, or no place to write to.
     """
     report = build_report(load_run(str(run)), drawings)
-    return f"{_write(report.run, files(report, _thumbnails(report)), out)}/index.html"
+    return place_below(_write(report.run, files(report, _thumbnails(report)), out), "index.html")
 
 
 def _write(run: Run, content: Mapping[str, bytes], out: Path | None) -> str:
     """Writes the files and returns the folder."""
-    where = str(out or f"{run.store.where}/report")
+    where = str(out or run.store.place("report"))
     try:
         for name, data in content.items():
             if out is None:

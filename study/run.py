@@ -258,7 +258,7 @@ def _current_page(store: Store) -> str | None:
     """The page of the report if it is newer than every trial, so that a finished study answers at once."""
     page = store.filesystem.get_file_info(f"{store.root}/report/index.html")
     newest = max(row["ended"] for row in store.read_table("trial", columns=["ended"]).to_pylist())
-    return f"{store.where}/report/index.html" if page.mtime is not None and page.mtime > newest else None
+    return store.place("report", "index.html") if page.mtime is not None and page.mtime > newest else None
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Place:
                 f"`--out`: must be a place to write to, got `{self.out or self.store.where}` ({error}). "
                 "Name another one."
             ) from None
-        return f"{self.store.where}/{name}"
+        return self.store.place(name)
 
 
 def cases_to_search(store: Store, trial: str, num: int) -> Embeddings:

@@ -138,6 +138,7 @@ class Packs:
                 stream = self._folder.filesystem.open_output_stream(f"{folder}/{table}.parquet")
                 with stream, pq.ParquetWriter(stream, TABLES[table], compression="zstd") as writer:
                     for group in _grouped(self._tables(table, keys)):
+                        self._folder.require_fence()
                         writer.write_table(group, row_group_size=max(1, len(group)))
 
         return fill

@@ -21,13 +21,14 @@ class RunFolder:
         where: The place as it was given.
         filesystem: Storage that holds the folder.
         root: Path of the folder on that storage.
+        fence: Name of a file without which nothing is written any more; empty for no such file.
 
     Raises:
         StorageError: The URI names a storage that pyarrow cannot open.
     """
 
     def __init__(self, where: str | Path, filesystem: fs.FileSystem | None = None) -> None:
-        self.where = str(where)
+        self.where, self.fence = str(where), ""
         if filesystem is None:
             self.filesystem, self.root = _locate(self.where)
         else:
@@ -41,6 +42,23 @@ class RunFolder:
     def path(self, *parts: str) -> str:
         """The path of something in the folder."""
         return "/".join([self.root, *parts])
+
+    def place(self, *parts: str) -> str:
+        """The path or URI of something in the folder, as a user would give it."""
+        return place_below(self.where, *parts)
+
+    def require_fence(self) -> None:
+        """Checks that this process may still write.
+
+        Raises:
+            LostRunError: Another driver has taken the run over.
+        """
+        if self.fence and not self.exists(self.path(self.fence)):
+            raise LostRunError(
+                f"`{self.where}`: a run has one driver at a time, got another one that has taken it over, "
+                "since this one had given no sign of life for too long. Finished trials are kept; leave the "
+                "run to the other driver."
+            )
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at the path."""
@@ -91,13 +109,44 @@ class RunFolder:
 
         self.write_file(name, write)
 
+    def move_files(self, target: str, leave: str) -> None:
+        """Moves everything in the folder but one subfolder, on a storage that cannot rename.
+
+        Args:
+            target: Path on the same storage.
+            leave: Name of the subfolder that stays.
+
+        Raises:
+            OSError: The storage refuses; until all is copied, nothing is deleted.
+        """
+        found = [
+            info
+            for info in self.filesystem.get_file_info(fs.FileSelector(self.root))
+            if info.base_name not in ("", leave)
+        ]
+        self.filesystem.create_dir(target, recursive=True)
+        for info in found:
+            fs.copy_files(
+                info.path,
+                f"{target}/{info.base_name}",
+                source_filesystem=self.filesystem,
+                destination_filesystem=self.filesystem,
+            )
+        for info in found:
+            delete = self.filesystem.delete_file if info.is_file else self.filesystem.delete_dir
+            delete(info.path)
+
     def write_file(self, name: str, write: Callable[[str], None]) -> None:
         """Writes or replaces a file.
 
         Args:
             name: Name of the file in the folder.
             write: Writes the content to a path on the storage.
+
+        Raises:
+            LostRunError: Another driver has taken the run over.
         """
+        self.require_fence()
         final = self.path(name)
         self.filesystem.create_dir(final.rsplit("/", 1)[0], recursive=True)
         if not self.renames:
@@ -108,7 +157,11 @@ class RunFolder:
         self.filesystem.move(hidden, final)
 
     def write_folder(self, final: str, fill: Callable[[str], None]) -> None:
-        """Writes a subfolder; nothing is left of an attempt that fails.
+        """Writes a subfolder.
+
+        Nothing is left of an attempt that fails where the storage renames. Elsewhere the files of a failed
+        attempt stay, which no reader sees and the next attempt replaces: another process may be writing
+        files of the same names, or may have finished them, and must not lose them.
 
         Args:
             final: Path of the subfolder on the storage.
@@ -122,8 +175,19 @@ class RunFolder:
             if self.renames:
                 self.filesystem.move(folder, final)
         except BaseException:
-            self.filesystem.delete_dir(folder)
+            if self.renames or not self.filesystem.get_file_info(fs.FileSelector(folder)):
+                self.filesystem.delete_dir(folder)
             raise
+
+
+class LostRunError(StorageError):
+    """Another driver has taken the run over, so this process must write nothing more."""
+
+
+def place_below(where: str, *parts: str) -> str:
+    """A path or URI with further parts, which stand before the query of a URI."""
+    path, mark, query = where.partition("?") if "://" in where else (where, "", "")
+    return "/".join([path.rstrip("/"), *parts]) + mark + query
 
 
 def _locate(where: str) -> tuple[fs.FileSystem, str]:

@@ -94,6 +94,8 @@ class Store(RunFolder):
                 f"`{key}`: is already in `{self.where}`; a finished trial is never overwritten."
             )
         try:
+            if not self.renames and WEIGHTS not in (files or {}):
+                self.delete_weights(key)  # of an attempt that failed
             self._write_tables(final, checked, files or {})
         except (OSError, pa.ArrowException) as error:
             raise StorageError(f"`{key}`: could not be written to `{self.where}` ({error}).") from None
@@ -139,6 +141,10 @@ class Store(RunFolder):
                     destination_filesystem=self.filesystem,
                 )
             for name in names:
+                if name == names[-1]:
+                    self.require_fence()
+                if not self.renames and self.exists(f"{final}/{names[-1]}.parquet"):
+                    raise FileExistsError("another process has just finished it")
                 self._write_parquet(tables[name], f"{folder}/{name}.parquet")
 
         self.write_folder(final, fill)

@@ -76,7 +76,7 @@ def explain_origin(run: Run, origin: Origin) -> list[str]:
     ]
     if origin.group:
         title = patient_groups(run)[origin.group].title
-        lines.append(f"patients   {title}, by {run.store.where}/samples.parquet")
+        lines.append(f"patients   {title}, by {run.store.place('samples.parquet')}")
     for trial in origin.trials:
         lines += _explain_trial(run, origin, trial)
     if origin.less:
@@ -118,7 +118,7 @@ def _explain_trial(run: Run, origin: Origin, trial: str) -> list[str]:
         f"           settings {_settings(run, trial)}",
         f"           commit {row['provenance'].get('commit', '')[:12] or 'unknown'}",
         f"           data {row['data_fingerprint'][:12]}, split {row['split_hash'][:12]}",
-        f"           {run.store.where}/{run.store.packs.place(trial, file)}",
+        f"           {run.store.place(run.store.packs.place(trial, file))}",
     ]
 
 

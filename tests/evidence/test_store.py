@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from study.evidence.run_folder import place_below
 from study.evidence.schema import TABLES
 from study.evidence.store import WEIGHTS, Store
 from study.spec.errors import StorageError
@@ -124,6 +125,36 @@ def test_elsewhere_the_trial_table_is_written_last(monkeypatch: pytest.MonkeyPat
     remote.publish("search-00001", {"trial": [trial_row("search-00001")]})
     assert len(written) == len(TABLES)
     assert written[-1] == "runs/trials/search-00001/trial.parquet"
+
+
+def test_a_late_process_leaves_what_another_has_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    late, other = Store("toy", storage), Store("toy", storage)
+    write = pq.write_table
+
+    def overtaken(table: pa.Table, path: str, **options: Any) -> None:
+        write(table, path, **options)
+        if "predictions" in path:
+            monkeypatch.setattr(pq, "write_table", write)
+            publish(other, "search-00001", value=0.75)
+
+    monkeypatch.setattr(pq, "write_table", overtaken)
+    with pytest.raises(StorageError, match="another process has just finished it"):
+        publish(late, "search-00001", value=0.25)
+    assert other.read("trial")["value"].tolist() == [0.75]
+    assert len(other.read("predictions")) == 30
+    assert other.problems == []
+
+
+def test_a_query_stays_at_the_end_of_a_place() -> None:
+    assert place_below("s3://bucket/q?region=eu&scheme=http", "a", "b") == (
+        "s3://bucket/q/a/b?region=eu&scheme=http"
+    )
+    assert place_below("s3://bucket/q/", "a") == "s3://bucket/q/a"
+    assert place_below("/runs/what?", "a") == "/runs/what?/a"
+    assert Store("s3://bucket/q/a?region=eu-west-1").root == "bucket/q/a"
 
 
 def test_damaged_missing_and_foreign_files_are_named_and_skipped(local: Store, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from study.evidence.arrow_tables import Rows
+from study.evidence.run_folder import LostRunError
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 
@@ -56,14 +57,19 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
 
     Raises:
         StorageError: Every attempt was refused.
+        LostRunError: Another driver has taken the run over; there is no further attempt.
     """
     for wait_s in WAITS_S:
         try:
             return write()
+        except LostRunError:
+            raise
         except REFUSALS:
             time.sleep(wait_s)
     try:
         return write()
+    except LostRunError:
+        raise
     except REFUSALS as error:
         raise StorageError(
             f"`{what}`: must be written, got: {error}. Finished trials are kept; "

@@ -87,6 +87,7 @@ class Site:
         time_limit_s: Seconds that a trial may take; None for no limit.
         features_gb: Gigabytes of each node's disk that the features of a trial may take.
         compile: Whether training compiles the network.
+        fence: File of the run without which no trial is published.
         device_kind: What trials train on, `cpu` or `cuda`.
         num_devices: CPU cores or GPUs of a trial; a part of one where several trials share it.
     """
@@ -103,6 +104,7 @@ class Site:
     time_limit_s: float | None = None
     features_gb: float = FEATURES_GB
     compile: bool = False
+    fence: str = ""
 
     def split_of(self, order: TrialOrder) -> str:
         """The hash that the split of an order must have."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyarrow import ArrowException
 
 from study.data.cohort import open_cohort
-from study.engine.orders.driver_lock import require_free
+from study.engine.orders.driver_lock import FOLDER, driving
 from study.engine.orders.pending_orders import PendingOrders, delete_partial_writes
 from study.engine.orders.trial_order import Site, TrialOrder, fold_name
 from study.engine.search.plan import Plan, TrialResult
@@ -19,6 +19,7 @@ from study.engine.start.preparing import Prepared, Progress, prepare, unseen
 from study.engine.start.study_row import write_study
 from study.evidence.ledger import enter_records
 from study.evidence.records import FinishedTrial, Role, State, finished_trials, learning_curves
+from study.evidence.run_folder import place_below
 from study.evidence.run_tables import write_run_table
 from study.evidence.store import Store
 from study.spec.errors import StorageError
@@ -54,7 +55,7 @@ def open_store(resolved: Resolved) -> Store:
     """
     spec = resolved.spec
     storage = spec.storage if "://" in spec.storage else str(Path(spec.storage).expanduser().absolute())
-    store = Store(f"{storage.rstrip('/')}/{spec.study}")
+    store = Store(place_below(storage, spec.study))
     store.check_writable()
     return store
 
@@ -62,13 +63,18 @@ def open_store(resolved: Resolved) -> Store:
 def put_aside(store: Store) -> None:
     """Renames an earlier run of the same name, so that this one starts empty.
 
+    A storage that cannot rename copies each file, and deletes the files when all are copied.
+
     Raises:
         StorageError: A process drives that run, or it cannot be renamed.
     """
-    require_free(store)
     aside = f"{store.root}.before-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
-        store.filesystem.move(store.root, aside)
+        with driving(store):  # refused while another process drives the run
+            if not store.renames:
+                store.move_files(aside, leave=FOLDER)
+        if store.renames:
+            store.filesystem.move(store.root, aside)
     except (OSError, ArrowException) as error:
         raise StorageError(
             f"`{store.where}`: an earlier run must be renamed for --fresh, got: {error}. Rename it by hand."
@@ -133,6 +139,7 @@ def _site(spec: StudySpec, store: Store, prepared: Prepared, provenance: str, ca
         time_limit_s=spec.resources.time_limit_s,
         features_gb=spec.resources.features_gb,
         compile=spec.resources.compile,
+        fence=store.fence,
     )
 
 

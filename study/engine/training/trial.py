@@ -95,6 +95,7 @@ def _run(
 ) -> EndMessage:
     started, clock = datetime.now(UTC), time.perf_counter()
     store, spec = Store(site.run), order.trial_spec()
+    store.fence = site.fence
     if is_published(store, order.key):  # by a process that died before it could say so
         record = store.read("trial", [order.key]).iloc[0]
         return _complete(json.loads(record["objectives"]), record["collapsed"])
