@@ -5,8 +5,6 @@ report again.
 """
 
 import argparse
-import base64
-import io
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,8 +19,11 @@ from rich.table import Table as Listing
 from study.command import run_command
 from study.data.source import open_dataset
 from study.evidence.added_heads import add_heads
-from study.reporting.assembly import Images, Report, build_report, build_tables, files
+from study.reporting.answer import answer_lines
+from study.reporting.assembly import Report, build_report, build_tables, files
 from study.reporting.figure import Drawing
+from study.reporting.patients_strip import Images, data_uri, strip_samples
+from study.reporting.redaction import without_folders
 from study.reporting.row_trials import trials_with_heads
 from study.reporting.run import Run, load_run
 from study.reporting.side_by_side import names_of, side_by_side
@@ -83,28 +84,26 @@ def _check_folder(out: Path | None) -> None:
 
 
 def _thumbnails(report: Report) -> Images:
-    """Small pictures of the samples in the table of errors; none where the data cannot be read."""
+    """Small pictures of the samples that the page shows; none where the data cannot be read."""
     errors, run = report.table("errors"), report.run
-    if errors is None or run.best is None:
+    if run.best is None:
         return {}
-    wanted = {row.key for row in errors.rows}
+    wanted = {*strip_samples(run), *(row.key for row in (errors.rows if errors else ()))}
     try:
         pairs = open_dataset(TrialSpec.read(run.of_trial(run.best, "spec")).data)
         keys_of = dict(zip(pairs.table["sample"], pairs.keys, strict=True))
         found = {}
         for sample in wanted & keys_of.keys():
             images = (Image.fromarray(pairs.load(key)) for key in keys_of[sample] if key)
-            found[sample] = tuple(map(_data_uri, images))
+            found[sample] = tuple(map(_thumbnail, images))
         return found
     except (StudyError, OSError):
         return {}
 
 
-def _data_uri(image: Image.Image) -> str:
+def _thumbnail(image: Image.Image) -> str:
     image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return data_uri(image)
 
 
 def _listing(table: Table) -> Listing:
@@ -149,6 +148,8 @@ def _report_one(run: Run, out: Path | None, console: Console) -> None:
         console.print("[bold red]SYNTHETIC[/]: computed on made-up images, not on patients.")
     if leaderboard := report.table("leaderboard"):
         console.print(_listing(leaderboard))
+    for line in answer_lines(run):
+        console.print(without_folders(line), soft_wrap=True, markup=False, highlight=False)
     for problem in run.problems:
         console.print(f"[yellow]{escape(problem)}[/]")
     console.print(f"Report: {escape(folder)}/index.html", soft_wrap=True)

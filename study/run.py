@@ -34,6 +34,7 @@ from study.evidence.records import Role, State
 from study.evidence.store import Store
 from study.places import CACHE, LOGS
 from study.report import write_report
+from study.reporting.answer import answer_lines
 from study.reporting.run import load_run
 from study.reporting.similar import samples_with_pictures, shown_cases
 from study.spec.errors import SpecError, StudyError
@@ -215,6 +216,8 @@ def _finish(ready: Started, console: Console) -> int:
     if complete:
         _add_ensemble(ready)
         page = _current_page(ready.store) or _report(ready.store, console)
+        for line in answer_lines(load_run(ready.store.where)):
+            console.print(line, soft_wrap=True, markup=False)
         best = number_text(plan.best_value)
         console.print(f"best {ready.prepared.objective} on validation: {best}")
         console.print(f"report: {page}", soft_wrap=True)

@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import escape
+
 from study.reporting import rendering
 from study.reporting.figure import Drawing, draw
+from study.reporting.hero import answer_html, hero_of, numbers_html
+from study.reporting.methods import methods
 from study.reporting.overlays import FIGURES as HEATMAP_FIGURES
-from study.reporting.page import SECTIONS, Face, Heading, page
+from study.reporting.page import SECTIONS, Face, page
+from study.reporting.patients_strip import Images
 from study.reporting.redaction import publishable, without_folders
 from study.reporting.registry import build_table, section_of, table_names
 from study.reporting.run import Run
 from study.reporting.summary import summary
 from study.reporting.table import Table
 from study.spec import components
-
-Images = Mapping[str, tuple[str, ...]]  # data URIs of a sample's images, by sample
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,26 @@ def files(report: Report, images: Images | None = None) -> dict[str, bytes]:
     for drawing in report.drawings:
         found |= drawing_files(drawing)
     html = page(
-        _heading(report.run),
-        list(map(without_folders, summary(report.run))),
+        hero_of(report.run, report.table("chosen"), images or {}),
+        prose(report),
         report.tables,
         report.drawings,
         _faces(report, images or {}),
     )
     return {**found, "index.html": html.encode()}
+
+
+def prose(report: Report) -> Mapping[str, Sequence[str]]:
+    """The sentences of each section of the page that has some, unescaped."""
+    return {"summary": list(map(without_folders, summary(report.run))), "methods": methods(report.run)}
+
+
+def statements(report: Report) -> list[str]:
+    """All words with numbers of the page outside of tables and figures, as they stand in its HTML."""
+    chosen = report.table("chosen")
+    numbers = [numbers_html(chosen)] if chosen else []
+    written = [escape(sentence) for part in prose(report).values() for sentence in part]
+    return [*answer_html(report.run), *numbers, *written]
 
 
 def table_files(table: Table) -> dict[str, bytes]:
@@ -103,16 +119,6 @@ def drawing_files(drawing: Drawing) -> dict[str, bytes]:
         f"figures/{drawing.name}.svg": drawing.svg.encode(),
         f"figures/{drawing.name}.png": drawing.png,
     }
-
-
-def _heading(run: Run) -> Heading:
-    facts = (
-        str(run.study["dataset"]),
-        f"{len(run.labels)} labels",
-        f"{len(run.trials)} trials",
-        f"{run.trials['ended'].max():%d %B %Y}",
-    )
-    return Heading(run.name, without_folders(run.title), " · ".join(facts), synthetic=run.synthetic)
 
 
 def _faces(report: Report, images: Images) -> list[Face]:

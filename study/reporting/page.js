@@ -47,4 +47,19 @@
     input.addEventListener("input", show);
     show();
   }
+  for (const frame of document.querySelectorAll(".scroll")) {
+    const look = () => frame.classList.toggle("cut", frame.scrollLeft + frame.clientWidth < frame.scrollWidth - 1);
+    frame.addEventListener("scroll", look);
+    new ResizeObserver(look).observe(frame);
+  }
+  for (const source of document.querySelectorAll("template.latex")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Copy LaTeX";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(source.content.textContent);
+      button.textContent = "Copied";
+    });
+    source.parentElement.querySelector(".links").append(button);
+  }
 })();

@@ -34,5 +34,6 @@ def _publishable_row(row: Row) -> Row:
 def _publishable_cell(cell: Cell) -> Cell:
     notes = tuple(map(without_folders, cell.notes))
     if isinstance(cell, Text):
-        return replace(cell, text=without_folders(cell.text), notes=notes)
+        chips = tuple(map(without_folders, cell.chips))
+        return replace(cell, text=without_folders(cell.text), notes=notes, chips=chips)
     return replace(cell, notes=notes) if notes else cell

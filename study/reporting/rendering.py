@@ -7,7 +7,7 @@ import re
 from html import escape
 from unicodedata import normalize
 
-from study.reporting.table import Cell, Column, Published, Row, Table, Text, Value, VerdictCell
+from study.reporting.table import Cell, Published, Table, Text, Value
 
 SYNTHETIC = "SYNTHETIC: computed on made-up images, not on patients."
 MAX_LATEX_ROWS = 60  # a LaTeX table has to fit on a page
@@ -219,54 +219,3 @@ def _csv_text(cell: Cell) -> str:
         return repr(float(cell.value))
     text = " ".join(cell.text.split())
     return f"'{text}" if text[:1] in ("=", "+", "@", "\t") else text
-
-
-def html(table: Table) -> str:
-    """A figure element with the table in it; the page's style sheet gives it its looks."""
-    head = "".join(_th(column, sortable=table.sortable) for column in table.columns)
-    head = f"<thead><tr>{head}</tr></thead>" if any(column.title for column in table.columns) else ""
-    body = "".join(_tr(table, row) for row in table.rows)
-    notes = "".join(f"<p>{escape(remark)}</p>" for remark in table.remarks)
-    notes += "".join(f"<p><sup>{mark}</sup> {escape(note)}</p>" for note, mark in table.marks.items())
-    stamp = f'<span class="stamp">{escape(SYNTHETIC)}</span> ' if table.synthetic else ""
-    kind = ' class="sortable"' if table.sortable else ""
-    long = " long" if len(table.rows) > MAX_ROWS_WITHOUT_SCROLLING else ""
-    heading = f"{stamp}<b>{escape(table.title)}.</b> {escape(table.caption)}"
-    return (
-        f'<figure class="table{long}" id="table-{escape(table.name)}"><figcaption>{heading}</figcaption>'
-        f'<div class="scroll"><table{kind}>{head}<tbody>\n{body}</tbody></table></div>'
-        f'<div class="notes">{notes}</div></figure>'
-    )
-
-
-def _tr(table: Table, row: Row) -> str:
-    kind = "" if row.lead else ' class="more"'
-    cells = "".join(_td(table, column, cell) for column, cell in zip(table.columns, row.cells, strict=True))
-    return f'<tr{kind} data-key="{escape(row.key)}">{cells}</tr>\n'
-
-
-def _th(column: Column, *, sortable: bool) -> str:
-    title = escape(column.title)
-    content = f'<button type="button">{title}</button>' if sortable else title
-    kind = " class=words" if column.words else ""
-    hint = f' title="{escape(column.help)}"' if column.help else ""
-    return f'<th scope="col"{kind}{hint}>{content}</th>'
-
-
-def _td(table: Table, column: Column, cell: Cell) -> str:
-    note = f"<sup>{marks(table, cell)}</sup>" if cell.notes else ""
-    text = f"{escape(cell.text)}{note}"
-    key = ""
-    if isinstance(cell, Value):
-        key = "" if math.isnan(cell.value) else f' data-value="{cell.value!r}"'
-        text = f"<b>{text}</b>" if cell.bold else text
-        text += f' <span class="spread">{escape(cell.spread_text)}</span>' if cell.spread_text else ""
-        text += f'<span class="interval">{escape(cell.interval)}</span>' if cell.interval else ""
-    elif isinstance(cell, VerdictCell):
-        text = f'<span class="verdict {cell.outcome.replace(" ", "-")}">{text}</span>'
-    elif isinstance(cell, Published):
-        key = f' data-value="{cell.value!r}"'
-    elif cell.quiet:
-        text = f'<span class="quiet">{text}</span>'
-    words = ' class="words"' if column.words else ""
-    return f"<td{words}{key}>{text}</td>"

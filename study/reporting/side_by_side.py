@@ -14,10 +14,12 @@ from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.figure import PALETTE, Drawing, drawn, sheet, style
 from study.reporting.figures.budget import costs
+from study.reporting.hero import Hero
 from study.reporting.measures import full_name, headline, short_name
-from study.reporting.page import Heading, page
+from study.reporting.networks import network_words, parts_of
+from study.reporting.page import page
 from study.reporting.redaction import publishable, without_folders
-from study.reporting.results import collapse_words, configuration, measured
+from study.reporting.results import collapse_words, measured
 from study.reporting.run import Run
 from study.reporting.significance import ONE_SEED, SIGNIFICANCE, no_bold_against
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
@@ -36,14 +38,14 @@ def side_by_side(runs: Sequence[Run]) -> dict[str, bytes]:
     _require_one("objective", [run.objective for run in runs])
     table = publishable(runs_table(runs))
     drawing = _drawing(runs)
-    heading = Heading(
-        " · ".join(names_of(runs)),
-        f"{len(runs)} runs side by side",
-        f"{full_name(runs[0].objective)}, test split",
+    hero = Hero(
+        name=" · ".join(names_of(runs)),
+        title=f"{len(runs)} runs side by side",
+        meta=f"{full_name(runs[0].objective)}, test split",
         synthetic=any(run.synthetic for run in runs),
     )
-    paragraphs = list(map(without_folders, _paragraphs(runs)))
-    html = page(heading, paragraphs, [(SECTION, table)], [drawing] if drawing else [])
+    paragraphs = {SECTION: list(map(without_folders, _paragraphs(runs)))}
+    html = page(hero, paragraphs, [(SECTION, table)], [drawing] if drawing else [])
     figures = drawing_files(drawing) if drawing else {}
     return {**table_files(table), **figures, "compared.html": html.encode()}
 
@@ -104,7 +106,7 @@ def _decisions(runs: Sequence[Run], tests: Sequence[str]) -> str:
 def _chosen_cells(run: Run, tests: Sequence[str], better: set[str]) -> list[Cell]:
     if run.best is None:
         return [Text("no complete trial", quiet=True), *[Value(value=math.nan)] * len(tests)]
-    cells: list[Cell] = [Text(f"{run.best} ({configuration(run, run.best)})")]
+    cells: list[Cell] = [Text(f"{run.best} ({network_words(parts_of(run, run.best))})")]
     for measure in tests:
         cell = measured(run, Origin(trials=(run.best,), measure=measure))
         if measure in better and isinstance(cell, Value):

@@ -7,11 +7,14 @@ from study.reporting.choice_stability import choice_stability_of
 from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
-from study.reporting.results import collapse_words, configuration, parameter_names
+from study.reporting.networks import network_words, parts_of
+from study.reporting.results import collapse_words, parameter_names
 from study.reporting.run import Run
 from study.reporting.significance import SIGNIFICANCE
 from study.reporting.table import Origin
 from study.spec.wording import change_text
+
+MAX_NAMES = 8  # of parameters in a sentence
 
 
 def summary(run: Run) -> list[str]:
@@ -41,7 +44,8 @@ def _searched(run: Run) -> str:
     names = list(parameter_names(run).values())
     if not names:
         return ""
-    return f" The study searched {len(names)} parameter{'s' if len(names) > 1 else ''} ({', '.join(names)})."
+    named = f" ({', '.join(names)})" if len(names) <= MAX_NAMES else ""
+    return f" The study searched {len(names)} parameter{'s' if len(names) > 1 else ''}{named}."
 
 
 def _stopped(sentence: str) -> str:
@@ -74,9 +78,9 @@ def _trials(run: Run) -> str:
 def _finding(run: Run) -> str:
     if run.best is None:
         return "No trial is complete, so there is no result."
-    chosen = configuration(run, run.best)
+    chosen = network_words(parts_of(run, run.best))
     value = run.score(run.best, run.objective)
-    text = f"The chosen trial is {run.best}{f' ({chosen})' if chosen else ''}."
+    text = f"The chosen trial is {run.best}: {chosen}."
     text = " ".join(filter(None, [text, collapse_words(run, [run.best])]))
     if math.isnan(value):
         return f"{text} It has no test score."

@@ -46,11 +46,13 @@ class Text:
         text: The words.
         notes: Footnotes.
         quiet: Whether the words are printed pale, such as `not run`.
+        chips: The parts of the words, where the page shows each in a box of its own.
     """
 
     text: str
     notes: tuple[str, ...] = ()
     quiet: bool = False
+    chips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,13 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from study.evidence.retrieval import RETRIEVAL, is_retrieval
 from study.reporting import rendering
-from study.reporting.assembly import Report
+from study.reporting.assembly import Report, statements
 from study.reporting.deciding import threshold_words
 from study.reporting.estimates import estimates_of
 from study.reporting.measures import full_name
@@ -16,6 +17,7 @@ from study.reporting.patient_groups import patient_groups
 from study.reporting.results import configuration, head_name
 from study.reporting.run import Run
 from study.reporting.table import Origin, Published, Table, Value
+from study.reporting.table_view import table_view
 from study.spec.errors import SpecError, StorageError, suggest
 
 TOLERANCE = 1e-9
@@ -173,7 +175,15 @@ def verify(report: Report, written: Callable[[str], bytes]) -> tuple[int, list[D
         num_compared += sum(map(_is_number, fresh.values()))
         differences += _changed_fields(table.name, old, fresh)
         differences += _other_formats(table, page, written)
+    differences += _changed_words(report, page)
     return num_compared, differences
+
+
+def _changed_words(report: Report, page: str) -> Iterable[Difference]:
+    """Sentences and numbers of the page outside of its tables that the records do not give."""
+    for words in statements(report):
+        if words not in page:
+            yield Difference("index.html", "other words", " ".join(re.sub("<[^>]*>", " ", words).split()))
 
 
 def _from_predictions(run: Run, table: Table) -> Iterable[Difference]:
@@ -204,7 +214,7 @@ def _changed_fields(table: str, old: Fields, fresh: Fields) -> Iterable[Differen
 
 def _other_formats(table: Table, page: str, written: Callable[[str], bytes]) -> Iterable[Difference]:
     """The page, the Markdown and the LaTeX must show the very table."""
-    if rendering.html(table) not in page:
+    if table_view(table) not in page:
         yield Difference(f"index.html: {table.name}", "differs", "see the table's CSV file")
     for end, fresh in (("md", rendering.markdown(table)), ("tex", rendering.latex(table))):
         name = f"tables/{table.name}.{end}"

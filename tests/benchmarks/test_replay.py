@@ -27,6 +27,7 @@ def test_a_process_gives_a_smooth_function_back_and_finds_out_which_coordinate_m
     assert along > 20 * across
 
 
+@pytest.mark.slow  # the process is fitted anew
 def test_the_mean_curves_are_those_of_the_recorded_trainings(replay: Replay) -> None:
     rows = parquet.read_table(CURVES).to_pylist()
     assert replay.num_trainings == len(rows)
@@ -35,6 +36,7 @@ def test_the_mean_curves_are_those_of_the_recorded_trainings(replay: Replay) -> 
     assert np.corrcoef(recorded, played)[0, 1] > 0.9
 
 
+@pytest.mark.slow  # the process is fitted anew
 def test_noise_is_that_of_recorded_seeds(replay: Replay) -> None:
     params: dict[str, Scalar] = json.loads(parquet.read_table(CURVES)["params"][0].as_py())
     drawn = [replay.noise(params, np.random.default_rng(seed)) for seed in range(60)]

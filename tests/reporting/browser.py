@@ -100,6 +100,12 @@ class Tab:
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"]
         return result.get("value")
 
+    def awaited(self, script: str) -> Any:
+        """What the promise gives that is the value of an expression in the page."""
+        options: dict[str, Any] = {"returnByValue": True, "awaitPromise": True}
+        result = self.call("Runtime.evaluate", expression=script, **options)["result"]
+        return result.get("value")
+
     def picture(self) -> bytes:
         """The whole page as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])

@@ -1,13 +1,20 @@
+import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from study.reporting.assembly import Report, files
+from study.reporting.patients_strip import data_uri, strip_samples
 from tests.reporting.browser import CHROMIUM, Tab, browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
+PICTURE = data_uri(Image.fromarray(np.full((144, 144, 3), 90, dtype=np.uint8)))
 ROWS = "[...document.querySelectorAll('#table-leaderboard tbody tr')]"
 
 
@@ -17,7 +24,8 @@ def pages(
 ) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     for name, made in (("plain", report), ("hostile", hostile_report)):
-        (folder / f"{name}.html").write_bytes(files(made)["index.html"])
+        pictures = dict.fromkeys(strip_samples(made.run), (PICTURE, PICTURE))
+        (folder / f"{name}.html").write_bytes(files(made, pictures)["index.html"])
     return {name: folder / f"{name}.html" for name in ("plain", "hostile")}
 
 
@@ -40,9 +48,10 @@ def test_the_page_is_whole_at_both_widths_and_says_nothing(
         "[...document.querySelectorAll('section')].every(s => s.getBoundingClientRect().height > 80)"
     )
     assert tab.run(
-        "[...document.querySelectorAll('.drawing svg')].every(s => s.getBoundingClientRect().width > 200)"
+        "[...document.querySelectorAll('.drawing svg')].filter(s => s.checkVisibility())"
+        ".every(s => s.getBoundingClientRect().width > 200)"
     )
-    assert tab.run("parseFloat(getComputedStyle(document.querySelector('main p')).fontSize)") >= 16
+    assert tab.run("parseFloat(getComputedStyle(document.querySelector('section > p')).fontSize)") >= 16
     assert tab.run("document.querySelectorAll('script').length") == 1
 
 
@@ -81,5 +90,57 @@ def test_tables_that_were_not_run_open_at_a_click(tab: Tab, pages: dict[str, Pat
     tab.open(pages["plain"], 1400)
     seen = "document.querySelector('#table-dmsnet_table1').checkVisibility()"
     assert tab.run(seen) is False
-    tab.run("document.querySelector('details summary').click()")
+    tab.run("document.querySelector('#table-dmsnet_table1').closest('details').firstElementChild.click()")
     assert tab.run(seen) is True
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (400, 800)])
+def test_the_answer_its_numbers_the_network_and_the_patients_are_on_the_first_screen(
+    tab: Tab, pages: dict[str, Path], width: int, height: int
+) -> None:
+    tab.open(pages["plain"], width, height)
+    for what in (".answer", ".against", "table.numbers", "svg.network", ".strip"):
+        box = tab.run(f"(() => {{ const b = document.querySelector('{what}').getBoundingClientRect();"
+                      " return [b.left, b.right, b.bottom, b.width]; })()")  # fmt: skip
+        assert box[0] >= 0, what
+        assert box[1] <= width, what
+        assert box[2] <= height, what
+        assert box[3] > 250, what
+
+
+def test_wide_tables_scroll_in_a_frame_of_their_own(tab: Tab, pages: dict[str, Path]) -> None:
+    tab.open(pages["plain"], 400)
+    frames = "[...document.querySelectorAll('.scroll')].filter(f => f.checkVisibility())"
+    wide = tab.run(f"{frames}.filter(f => f.scrollWidth > f.clientWidth + 1).map(f => f.className)")
+    assert wide
+    assert all("cut" in name for name in wide)
+    assert tab.run(f"{frames}.every(f => f.getBoundingClientRect().right <= 400)")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core, which checks a page for people who do not see it or use no mouse."""
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
+    if npm is None:
+        pytest.skip("no npm on this machine")
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@4.10.3"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"axe-core cannot be installed here: {done.stderr[-200:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["plain", "hostile"])
+def test_the_page_has_no_serious_barrier(
+    tab: Tab, pages: dict[str, Path], axe: str, name: str, scheme: str
+) -> None:
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    tab.call("Emulation.setEmulatedMedia", features=media)
+    tab.open(pages[name], 1400)
+    tab.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tab.run(axe)
+    found = tab.awaited("axe.run().then(r => JSON.stringify(r.violations.map(v => "
+                        "[v.id, v.impact, v.nodes.length, v.nodes[0].html.slice(0, 200)])))")  # fmt: skip
+    serious = [v for v in json.loads(found) if v[1] in ("serious", "critical")]
+    assert serious == []

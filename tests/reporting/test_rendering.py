@@ -11,6 +11,7 @@ import pytest
 
 from study.reporting import rendering
 from study.reporting.table import Column, Published, Row, Table, Text, Value, VerdictCell, count
+from study.reporting.table_view import table_view
 from tests.reporting.fake_run import HOSTILE
 
 
@@ -62,7 +63,7 @@ class Reader(HTMLParser):
 
 def test_html_escapes_every_text(table: Table) -> None:
     reader = Reader()
-    reader.feed(rendering.html(replace(table, sortable=True)))
+    reader.feed(table_view(replace(table, sortable=True)))
     assert "script" not in reader.tags
     assert reader.text.count(HOSTILE) == 6
     assert reader.tags.count("td") == 6
@@ -70,8 +71,8 @@ def test_html_escapes_every_text(table: Table) -> None:
 
 
 def test_html_gives_the_full_value_to_the_sorting_script(table: Table) -> None:
-    assert 'data-value="-0.25"' in rendering.html(table)
-    assert "<b>−0.250</b>" in rendering.html(table)
+    assert 'data-value="-0.25"' in table_view(table)
+    assert "<b>−0.250</b>" in table_view(table)
 
 
 def test_markdown_escapes_what_would_end_a_cell(table: Table) -> None:

@@ -86,7 +86,8 @@ class Live:
             f" {len(epochs):>3} ep {seconds:>5.0f} s  ",
             (", ".join(filter(None, (message, configuration_text(order.params, self.names)))), "dim"),
         )
-        line.truncate(max(40, self.console.width), overflow="ellipsis")
+        if self.console.is_terminal:
+            line.truncate(max(40, self.console.width), overflow="ellipsis")
         self.console.print(line, soft_wrap=True)
 
     def _is_best(self, values: Sequence[float]) -> bool:

@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 
 from study.reporting.deciding import decided, threshold_words
 from study.reporting.figure import BLUE, INK, WIDTH, in_lines, sheet
+from study.reporting.results import label_titles
 from study.reporting.run import Run
 
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", BLUE])
 DARK_SHADE = 0.55  # share of a row above which the number is white
 PANELS_PER_ROW = 4
+LETTERS_OF_TITLE = 22  # in a line
 LETTERS_PER_LINE = 11  # of the name of a class
 
 
@@ -68,7 +70,7 @@ class Confusion:
             counts = true.T.astype(int) @ called.astype(int)
             return _ConfusionData(key, "", (_Matrix("", run.labels, counts),))
         panels = []
-        for place, label in enumerate(run.labels):
+        for place, label in enumerate(label_titles(run)):
             t = np.stack([~true[:, place], true[:, place]]).astype(int)
             c = np.stack([~called[:, place], called[:, place]]).astype(int)
             panels.append(_Matrix(label, ("no", "yes"), t @ c.T))
@@ -123,7 +125,7 @@ def matrix(
     axes.set_yticks(range(len(names)), shown if first else [""] * len(names))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(title)
+    axes.set_title("\n".join(in_lines(title, LETTERS_OF_TITLE)), fontsize=8.5)
     if first:
         axes.set_ylabel("true")
     axes.set_xlabel("called")

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from study.reporting.figure import BLUE, ORANGE, PALETTE, SKY, WIDTH, sheet
+from study.reporting.results import label_titles
 from study.reporting.run import Run
 from study.reporting.tables.split import SPLIT_NAMES
 
@@ -50,7 +51,7 @@ class Distribution:
         if not samples:
             return None
         counts = {name: tuple(split.get(label, 0) for label in run.labels) for name, split in stored.items()}
-        return _DistributionData(labels=run.labels, samples=samples, counts=counts)
+        return _DistributionData(labels=label_titles(run), samples=samples, counts=counts)
 
     def draw(self, data: _DistributionData) -> Figure:
         """Left the shares, right the numbers, whose parts are the splits."""

@@ -45,7 +45,7 @@ class Importance:
     """Bars with intervals."""
 
     title = "Importance of the parameters"
-    section = "search"
+    section = "mattered"
 
     def data(self, run: Run) -> _ImportanceData | None:
         """None for fewer than ten complete trials, or with nothing searched and no nearest neighbours."""

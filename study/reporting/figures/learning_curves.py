@@ -97,11 +97,17 @@ class LearningCurves:
         left.legend()
         for curve in data.others:
             style = (0, (2, 1)) if curve.state == "pruned" else "solid"
-            right.plot(curve.epoch, curve.value, color=PALE, linewidth=0.7, linestyle=style)
-        right.plot(epoch, data.best["value"], color=BLUE)
+            name = "pruned trials" if curve.state == "pruned" else "other trials"
+            right.plot(curve.epoch, curve.value, color=PALE, linewidth=0.7, linestyle=style, label=name)
+        right.plot(epoch, data.best["value"], color=BLUE, label=data.key)
         marked = data.best[data.best["epoch"] == data.best_epoch]
         right.scatter(marked["epoch"], marked["value"], color=RED, s=18, zorder=3)
-        right.set(title="Validation, all trials", xlabel="epoch", ylabel=short_name(data.measure))
+        right.set(
+            title="Validation, all trials", xlabel="epoch", ylabel=f"{short_name(data.measure)}, validation"
+        )
+        handles, names = right.get_legend_handles_labels()
+        once = dict(zip(names, handles, strict=True))
+        right.legend(once.values(), once.keys())
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure

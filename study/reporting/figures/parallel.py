@@ -95,7 +95,8 @@ class Parallel:
             for place, word in axis.ticks:
                 _draw_word(axes, i, place, word)
         names = [axis.name for axis in data.axes]
-        axes.set_xticks(range(len(names)), names, rotation=18 if len(names) > 5 else 0)
+        look: Any = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if len(names) > 5 else {}
+        axes.set_xticks(range(len(names)), names, **look)
         axes.set(ylim=(-0.04, 1.04), xlim=(-0.1, len(names) - 0.4), yticks=[])
         axes.spines[:].set_visible(False)
         axes.tick_params(axis="x", length=0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from study.evidence.statistics.calibration import Reliability as Diagram
 from study.evidence.statistics.calibration import apply_temperature, events_of, fit_temperature, reliability
@@ -53,7 +54,7 @@ class Reliability:
 
     def draw(self, data: _ReliabilityData) -> Figure:
         """The diagonal is perfect; the bars below show where the scores lie."""
-        figure = sheet(3.4, 4.0)
+        figure = sheet(4.2, 4.4)
         upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         upper.plot([0, 1], [0, 1], color=PALE, linewidth=1)
         for diagram, colour, name in (
@@ -63,11 +64,15 @@ class Reliability:
             known = diagram.count > 0
             predicted, observed = diagram.predicted[known], diagram.observed[known]
             upper.plot(predicted, observed, color=colour, marker="o", markersize=3.5, label=name)
-        upper.set(ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
-        upper.legend(loc="lower right")
+        upper.set(ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         edges = data.plain.edges
         lower.bar(edges[:-1], data.plain.count, width=np.diff(edges), align="edge", color=GREY)
-        lower.set(xlabel="score", ylabel="decisions", yscale="log")
+        lower.set(xlabel="score (probability of a label)", ylabel="decisions", yscale="log")
+        lower.set_ylim(0.8, None)
+        lower.yaxis.set_major_locator(LogLocator(numticks=3))
+        lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        lower.yaxis.set_minor_formatter(NullFormatter())
         return figure
 
     def caption(self, data: _ReliabilityData) -> str:

@@ -12,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.evidence.statistics.operating import roc_points
-from study.reporting.figure import BLUE, PALE, WIDTH, sheet
+from study.reporting.figure import BLUE, PALE, WIDTH, in_lines, sheet
+from study.reporting.results import label_titles
 from study.reporting.run import Run
 
 PANELS_PER_ROW = 4
+LETTERS_PER_LINE = 22  # of a label's name
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ class Roc:
         if found is None:
             return None
         curves = []
-        for place, label in enumerate(run.labels):
+        for place, (label, title) in enumerate(zip(run.labels, label_titles(run), strict=True)):
             target = found.target[:, place]
             if 0 < (target > 0).sum() < len(target):
                 _, sensitivity, specificity = roc_points(target, found.score[:, place])
                 auc = run.score(found.trial, "auc", label=label)
-                curves.append(_Curve(label, 1 - specificity, sensitivity, auc))
+                curves.append(_Curve(title, 1 - specificity, sensitivity, auc))
         return _RocData(found.trial, tuple(curves)) if curves else None
 
     def draw(self, data: _RocData) -> Figure:
@@ -89,6 +91,8 @@ class Roc:
 
 def _draw_curve(axes: Axes, curve: _Curve) -> None:
     axes.plot([0, 1], [0, 1], color=PALE, linewidth=0.8)
-    axes.plot(curve.false_positive, curve.sensitivity, color=BLUE)
-    axes.set(title=curve.label, xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.plot(curve.false_positive, curve.sensitivity, color=BLUE, clip_on=False, zorder=4)
+    ends = (-0.03, 1.03)  # so that a curve along the border is seen
+    axes.set(xlim=ends, ylim=ends, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_title("\n".join(in_lines(curve.label, LETTERS_PER_LINE)), fontsize=8)
     axes.text(0.97, 0.06, f"AUC {curve.auc:.3f}", ha="right", size=7.5)

@@ -94,7 +94,8 @@ class Slices:
             _draw_slice(axes, part)
         for axes in grid[len(data.slices) :]:
             axes.set_axis_off()
-        figure.supylabel(f"{short_name(data.measure)}, validation", fontsize=8.5)
+        for axes in grid[::columns]:
+            axes.set_ylabel(f"{short_name(data.measure)}, validation")
         return figure
 
     def caption(self, data: _SlicesData) -> str:
@@ -164,7 +165,7 @@ def _places(
 
 
 def _draw_slice(axes: Axes, part: _Slice) -> None:
-    axes.set_title(part.name)
+    axes.set_title(part.name, fontsize=8)
     if part.in_each and not part.choices:
         _draw_curves(axes, part)
         return
@@ -179,7 +180,7 @@ def _draw_slice(axes: Axes, part: _Slice) -> None:
             ends = [place.min(), place.max()]
             axes.set_xticks(ends, [f"{end:.2g}" for end in ends])
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=bool((part.place % 1 == 0).all())))
     axes.scatter(place[~part.best], part.value[~part.best], s=10, color=GREY, alpha=0.75, linewidths=0)
     axes.scatter(place[part.best], part.value[part.best], s=20, color=RED, zorder=3, linewidths=0)
 

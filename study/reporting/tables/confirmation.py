@@ -6,8 +6,9 @@ Differs: nothing.
 
 from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
-from study.reporting.results import configuration, failed, measured
+from study.reporting.results import failed, measured
 from study.reporting.run import Run
+from study.reporting.settings_chips import common_remark, common_settings, settings_cell
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
 
 
@@ -22,10 +23,12 @@ class Confirmation:
         if not repeated:
             return None
         tests = headline(run.kind, run.objective)
-        rows = [_row(run, str(key), tests) for key in run.ranked.index if key in repeated]
+        keys = [str(key) for key in run.ranked.index if key in repeated]
+        common = common_settings(run, keys)
+        rows = [_row(run, key, settings_cell(run, key, common), tests) for key in keys]
         columns = (
             Column("trial", "Trial", words=True),
-            Column("configuration", "Configuration", words=True),
+            Column("configuration", "What differs", words=True),
             Column("search", f"{short_name(run.objective)} in the search"),
             Column("validation", f"{short_name(run.objective)}, validation"),
             *(Column(test, short_name(test)) for test in tests),
@@ -43,12 +46,13 @@ class Confirmation:
             remarks=(
                 "Mean and standard deviation over repeats with other seeds and folds. The search's own "
                 "value is the best of many.",
+                *common_remark(run, common),
             ),
             synthetic=run.synthetic,
         )
 
 
-def _row(run: Run, first: str, tests: tuple[str, ...]) -> Row:
+def _row(run: Run, first: str, settings: Text, tests: tuple[str, ...]) -> Row:
     """The row of the configuration of a trial of the search."""
     repeats = run.of_role("confirm")
     trials = repeats[repeats["variant"] == first]
@@ -60,5 +64,5 @@ def _row(run: Run, first: str, tests: tuple[str, ...]) -> Row:
     else:
         cells = [failed(trials)] * (1 + len(tests))
     in_search: Cell = Value(value=float(run.of_trial(first, "value")))
-    names = (Text(first), Text(configuration(run, first)))
+    names = (Text(first), settings)
     return Row(first, (*names, in_search, *cells, count(len(keys))))

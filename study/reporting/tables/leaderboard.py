@@ -11,8 +11,9 @@ import math
 from study.evidence.records import CONTENDERS
 from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, headline, short_name
-from study.reporting.results import collapse_words, configuration, head_name, measured
+from study.reporting.results import collapse_words, head_name, measured
 from study.reporting.run import Run
+from study.reporting.settings_chips import common_remark, common_settings, settings_cell
 from study.reporting.significance import with_bold
 from study.reporting.table import NOTHING, Cell, Column, Origin, Row, Table, Text, Value
 
@@ -30,11 +31,14 @@ class Leaderboard:
         """The table; None where nothing was searched and no baseline scored."""
         tests = headline(run.kind, run.objective)
         keys = [str(key) for key in run.ranked.index]
-        rows = [_row(run, key, rank, configuration(run, key), tests) for rank, key in enumerate(keys, 1)]
+        common = common_settings(run, keys)
+        rows = [
+            _row(run, key, rank, settings_cell(run, key, common), tests) for rank, key in enumerate(keys, 1)
+        ]
         baselines = {key: title for name, title in BASELINES.items() if (key := run.baseline(name))}
         if run.ensemble:
             baselines = {run.ensemble: _ensemble_title(run, run.ensemble), **baselines}
-        rows += [_row(run, key, None, title, tests) for key, title in baselines.items()]
+        rows += [_row(run, key, None, Text(title, quiet=True), tests) for key, title in baselines.items()]
         if not rows:
             return None
         table = Table(
@@ -46,7 +50,7 @@ class Leaderboard:
                 f"Trials by {full_name(run.objective)} on the validation split; all other measures are of "
                 f"the test split.{decisions_sentence(run, tests)}"
             ),
-            remarks=_remarks(run),
+            remarks=(*_remarks(run), *common_remark(run, common)),
             synthetic=run.synthetic,
             sortable=True,
         )
@@ -59,7 +63,7 @@ def _columns(run: Run, tests: tuple[str, ...]) -> tuple[Column, ...]:
     return (
         Column("rank", "#"),
         Column("trial", "Trial", words=True),
-        Column("configuration", "Configuration", words=True),
+        Column("configuration", "What differs", words=True),
         Column(
             "validation",
             f"{short_name(run.objective)}, validation",
@@ -73,7 +77,7 @@ def _columns(run: Run, tests: tuple[str, ...]) -> tuple[Column, ...]:
     )
 
 
-def _row(run: Run, key: str, rank: int | None, title: str, tests: tuple[str, ...]) -> Row:
+def _row(run: Run, key: str, rank: int | None, title: Text, tests: tuple[str, ...]) -> Row:
     """The row of a trial; a baseline has no rank."""
     head = next(iter(run.heads(key)), None)
     head_test: Cell = NOTHING
@@ -85,7 +89,7 @@ def _row(run: Run, key: str, rank: int | None, title: str, tests: tuple[str, ...
     cells: tuple[Cell, ...] = (
         Text("" if rank is None else str(rank)),
         Text(key, notes=tuple(filter(None, [collapse_words(run, [key])]))),
-        Text(title, quiet=rank is None),
+        title,
         Value(value=float(run.of_trial(key, "value"))),
         *(measured(run, origin, interval=interval) for origin in origins),
         Text(head_name(head.head, head.setting) if head else ""),

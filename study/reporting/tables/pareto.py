@@ -13,8 +13,8 @@ from study.evidence.further_objectives import COSTS
 from study.evidence.objective import measure_of
 from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, short_name
-from study.reporting.results import configuration
 from study.reporting.run import Run
+from study.reporting.settings_chips import common_remark, common_settings, settings_cell
 from study.reporting.table import Column, Row, Table, Text, Value, count
 
 
@@ -35,13 +35,14 @@ class Pareto:
         )
         best = undominated(np.where(smaller, -values, values))
         keys = [key for key, is_kept in zip(found, best, strict=True) if is_kept]
-        columns = [Column("trial", "Trial", words=True), Column("configuration", "Configuration", words=True)]
+        columns = [Column("trial", "Trial", words=True), Column("configuration", "What differs", words=True)]
         for name, low in zip(names, smaller, strict=True):
             columns.append(Column(name, f"{short_name(name)} {'↓' if low else '↑'}"))
+        common = common_settings(run, keys)
         rows = []
         for key in keys:
             cells = (_cell(name, found[key][name]) for name in names)
-            rows.append(Row(key, (Text(key), Text(configuration(run, key)), *cells)))
+            rows.append(Row(key, (Text(key), settings_cell(run, key, common), *cells)))
         return Table(
             name="pareto",
             title="Best compromises",
@@ -54,6 +55,7 @@ class Pareto:
             remarks=(
                 f"{len(keys)} of {len(found)} complete trials; for each of the others, one of these is at "
                 "least as good in every objective and better in one.",
+                *common_remark(run, common),
             ),
             synthetic=run.synthetic,
         )

@@ -7,7 +7,7 @@ Differs: patients are drawn, not samples.
 from study.reporting.choice_stability import choice_stability_of
 from study.reporting.deciding import decisions_sentence
 from study.reporting.measures import full_name, short_name
-from study.reporting.results import configuration
+from study.reporting.networks import network_words, parts_of
 from study.reporting.run import Run
 from study.reporting.table import Column, Row, Table, Text, Value
 
@@ -32,7 +32,7 @@ class Selection:
         ]
         by_share = sorted(zip(found.pick_share, stability.keys, strict=True), reverse=True)
         for share, key in by_share[:MAX_RIVALS]:
-            words = f"share of the resamples that choose {key} ({configuration(run, key)})"
+            words = f"share of the resamples that choose {key} ({network_words(parts_of(run, key))})"
             rows.append(Row(key, (Text(words), Value(value=float(share)))))
         remark = (
             "The best of many looks better than it is; the corrected value is what to expect of the choice. "

@@ -52,6 +52,17 @@ def test_a_collapsed_trial_says_so_beside_its_configuration(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_cuts_the_line_of_a_trial(tmp_path: Path, terminal: bool) -> None:
+    conductor = conduct(Store(tmp_path / "a"))
+    shown = io.StringIO()
+    console = Console(file=shown, width=60, force_terminal=terminal, color_system=None)
+    order = conductor.next()
+    assert order is not None
+    Live(console, conductor.plan, "macro_auc").ended(order, State.FAILED, [], "word " * 40 + "end", [])
+    assert (" end," in shown.getvalue()) is not terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
 def test_quick_trials_leave_a_terminal_readable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
