@@ -225,8 +225,11 @@ RAMP = np.linspace(0, 1, 24).reshape(4, 6)
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 def test_deep_grey_values_fill_eight_bits(tmp_path: Path, bits: int, suffix: str) -> None:
-    Image.fromarray((RAMP * (2**bits - 1)).astype(np.uint16)).save(tmp_path / f"deep{suffix}")
-    np.testing.assert_allclose(read_image(tmp_path / f"deep{suffix}")[..., 0], RAMP * 255, atol=1)
+    deep = (RAMP * (2**bits - 1)).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / f"deep{suffix}")
+    np.testing.assert_allclose(
+        read_image(tmp_path / f"deep{suffix}")[..., 0], deep / (2**bits - 1) * 255, atol=1
+    )
 
 
 @pytest.mark.parametrize("top", [1, 255, 4095, 65535, 100000])
