@@ -139,10 +139,8 @@ def without_prefix(state: State, wanted: Collection[str], file: str) -> State:
     if first in state:
         return state
     names = set(wanted)
-    num_found = {
-        prefix: sum(name.startswith(prefix) and name.removeprefix(prefix) in names for name in state)
-        for prefix in (name.removesuffix(first) for name in state if name.endswith(f".{first}"))
-    }
+    prefixes = [name.removesuffix(first) for name in state if name.endswith(f".{first}")]
+    num_found = {prefix: sum(prefix + name in state for name in names) for prefix in prefixes}
     most = max(num_found.values(), default=0)
     best = [prefix for prefix, num in num_found.items() if num == most]
     if len(best) > 1:
