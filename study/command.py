@@ -1,7 +1,9 @@
 """What several commands have in common: how they print an error of the user, and some of their options."""
 
 import argparse
+import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +22,9 @@ def run_command(body: Callable[[], int]) -> int:
     Returns:
         The exit code of the body, or `USER_ERROR` after the message of an error that the user can put right.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter shows `?`
+            stream.reconfigure(errors="replace")
     try:
         return body()
     except StudyError as error:

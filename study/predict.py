@@ -99,8 +99,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
-    for line in _cautions(store, next(iter(members), trial.key), pairs):
-        console.print(line)
+    for line in (*_cautions(store, next(iter(members), trial.key), pairs), *pairs.notes):
+        console.print(escape(line))
     for reason, names in pairs.skipped.items():
         console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
     if pairs.kind == "multilabel":

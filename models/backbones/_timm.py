@@ -66,7 +66,7 @@ def _raise_not_fetched(name: str, hub: str | None, error: Exception) -> NoReturn
 
 def _local_state(net: nn.Module, weights: str) -> State:
     """The weights of a local file; timm renames keys and resizes positions where it knows how."""
-    state = without_prefix(read_weights(weights), next(iter(net.state_dict())))
+    state = without_prefix(read_weights(weights), list(net.state_dict()), Path(weights).name)
     to_timm = vars(sys.modules[type(net).__module__]).get("checkpoint_filter_fn")
     return to_timm(state, net) if to_timm else state
 

@@ -1,26 +1,41 @@
 """Reads pretrained weights from a local file and copies them into a network."""
 
+import re
+from argparse import Namespace
+from collections.abc import Collection
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PosixPath
 from pickle import UnpicklingError
 from zipfile import is_zipfile
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-NESTS = ("state_dict", "model", "teacher", "model_state_dict")
-"""Keys under which training scripts put the weights into their checkpoint."""
+NESTS = ("state_dict", "model", "teacher", "model_state_dict", "ema", "model_ema", "state_dict_ema")
+"""Keys under which training scripts put the weights into their checkpoint, in the order of preference."""
+HARMLESS = [
+    Namespace,
+    (PosixPath, "pathlib.PosixPath"),
+    (PosixPath, "pathlib._local.PosixPath"),
+    np.dtype,
+    (scalar, "numpy.core.multiarray.scalar"),
+    (scalar, "numpy._core.multiarray.scalar"),
+    *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
+]
+"""What training scripts save beside the weights (their arguments, the best value), and what runs no code."""
 
 
 def read_weights(file: str) -> State:
     """The tensors of a .safetensors file or of a state dict saved by torch.
 
     They are mapped into memory, so that only what is used is read, and weights that nobody changes are not
-    kept twice. No code from the file is run (`weights_only=True`).
+    kept twice. No code from the file is run (`weights_only=True`, which takes `HARMLESS` beside tensors).
 
     Raises:
         ValueError: There is no such file, it has another format, or it cannot be read.
@@ -52,9 +67,12 @@ def _read(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        with torch.serialization.safe_globals(HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         first = (str(error) or "the file ends too early").splitlines()[0]
+        first = f"it holds {refused[1]}, which could run code" if refused else first
         raise ValueError(
             f"`backbone.weights`: {path} cannot be read as plain tensors ({first}). "
             "Fetch it again or convert it."
@@ -80,7 +98,7 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
         ValueError: Tensors of the trunk are missing or have another shape; the message lists the first five.
     """
     wanted = _used_tensors(net, trunk)
-    state = without_prefix(state, next(iter(wanted)))
+    state = without_prefix(state, wanted, file)
     wrong = [f"{name} (missing)" for name in wanted if name not in state]
     for name, tensor in wanted.items():
         if name in state and state[name].shape != tensor.shape:
@@ -106,14 +124,29 @@ def _used_tensors(net: nn.Module, trunk: nn.Module) -> State:
     }
 
 
-def without_prefix(state: State, first: str) -> State:
+def without_prefix(state: State, wanted: Collection[str], file: str) -> State:
     """Takes off what training scripts put before every name (`module.`, `backbone.`).
 
     Args:
         state: The tensors by name.
-        first: First name of the network's own state, by which the prefix is known.
+        wanted: The names of the network's own state, by which the prefix is known.
+        file: Name of the file, for the message of the error.
+
+    Raises:
+        ValueError: Several prefixes lead to the same tensors, such as those of a left and a right branch.
     """
+    first = next(iter(wanted))
     if first in state:
         return state
-    prefix = next((name.removesuffix(first) for name in state if name.endswith(f".{first}")), "")
+    names = set(wanted)
+    prefixes = [name.removesuffix(first) for name in state if name.endswith(f".{first}")]
+    num_found = {prefix: sum(prefix + name in state for name in names) for prefix in prefixes}
+    most = max(num_found.values(), default=0)
+    best = [prefix for prefix, num in num_found.items() if num == most]
+    if len(best) > 1:
+        raise ValueError(
+            f"`backbone.weights`: {file} must hold one network, got {len(best)} ({', '.join(best)}). "
+            "Save the state dict of the one to use."
+        )
+    prefix = best[0] if best else ""
     return {name.removeprefix(prefix): value for name, value in state.items()}

@@ -22,8 +22,9 @@ from study.data.images import quiet_pillow
 from study.data.pairs import Pairs, digest
 from study.data.preprocessing import Preprocessing
 from study.spec.errors import BadImageError, DataError, StorageError
+from study.spec.wording import size_text
 
-PIXELS_VERSION = 2  # raised when the same settings give other pixels
+PIXELS_VERSION = 3  # raised when the same settings give other pixels
 MAX_LISTED = 10  # bad images that a message names
 IMAGES, THUMBS, INDEX = "images.npy", "thumbs.npy", "images.json"
 THUMB_PX = 64
@@ -79,11 +80,13 @@ class ImageCache:
         stored = json.loads((home / INDEX).read_text(encoding="utf-8"))
         kept, skipped = _usable(pairs, stored["bad"], missing_eye, on_bad_image)
         left = _with_labels_of_shown_eye(pairs.subset(np.array(kept)))
+        one_eyed = sum(None in views for views in left.keys) if pairs.num_views == 2 else 0
+        notes = [f"{one_eyed} samples have one eye, which is shown as both."] if one_eyed else []
         row_of = {key: row for row, key in enumerate(stored["keys"])}
         index = [_rows_of_views(keys, row_of) for keys in left.keys]
         return cls(
             folder=home,
-            pairs=replace(left, skipped={**pairs.skipped, **skipped}),
+            pairs=replace(left, skipped={**pairs.skipped, **skipped}, notes=(*pairs.notes, *notes)),
             index=np.array(index, dtype=np.int64),
             bad=stored["bad"],
             source=pairs.fingerprint,
@@ -187,8 +190,8 @@ def require_room(folder: Path, num_bytes: int, content: str, remedy: str) -> Non
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise StorageError(
-            f"`{folder}`: the cache of {content} needs {num_bytes / 1e9:.2f} GB, "
-            f"got {free / 1e9:.2f} GB free. {remedy}"
+            f"`{folder}`: the cache of {content} needs {size_text(num_bytes)}, "
+            f"got {size_text(free)} free. {remedy}"
         )
 
 

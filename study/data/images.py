@@ -15,6 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from study.spec.errors import BadImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey values that cameras give
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class ImageFolder:
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """The picture as 8-bit RGB.
 
-    It is turned upright by its EXIF entry; 16-bit grey is scaled down, transparency is dropped.
+    It is turned upright by its EXIF entry; deeper grey values are scaled down (see `_scaled_down`),
+    transparency is dropped.
 
     Raises:
         BadImageError: the file is missing, empty, not an image, truncated, or larger than Pillow allows
-            (about 179 megapixels).
+            (about 179 megapixels); its grey values are negative or not finite; or its colours have 16 bits a
+            channel and fill so few of them that hardly any would be left of 8.
     """
     if not path.is_file():
         raise BadImageError("missing")
@@ -50,9 +54,14 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise BadImageError("empty file")
     try:
         with Image.open(path) as image:
+            is_deep = any(";16" in str(part) for part in image.tile)
             upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
-        raise BadImageError("not an image") from None
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in TIFF_MARKS
+        raise BadImageError(
+            "a TIFF of a kind that cannot be read; save it as PNG" if is_tiff else "not an image"
+        ) from None
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise BadImageError(f"more than {most / 1e6:.3g} megapixels") from None
@@ -60,7 +69,10 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise BadImageError(f"cannot be decoded ({error})") from None
     if upright.mode.startswith(("I", "F")):
         return _scaled_down(np.asarray(upright))
-    return np.asarray(upright.convert("RGB"))
+    pixels = np.asarray(upright.convert("RGB"))
+    if is_deep and 0 < pixels.max() < 2**6:
+        raise BadImageError("16 bits a channel, of which at most 14 are used; save it with 8 bits a channel")
+    return pixels
 
 
 @contextmanager
@@ -75,8 +87,19 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def _scaled_down(grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Grey values of more than 8 bits, as their share of 16 bits, or of their maximum where that is more."""
-    top = max(65535.0, float(grey.max()))
+    """Grey values that are not of 8 bits, as their share of the range that they use.
+
+    The range is that of the fewest bits of `DEPTHS` that hold the greatest value, since cameras of 10, 12 and
+    14 bits save them in 16; 0 to 1 where floating values stay below; and 0 to the greatest value beyond 16
+    bits. Interpolation leaves values a little below zero, which count as zero.
+    """
+    if not np.isfinite(grey).all():
+        raise BadImageError("grey values that are not finite")
+    least, most = float(grey.min()), float(grey.max())
+    if least < -0.01 * max(most, 0.0):
+        raise BadImageError(f"negative grey values (down to {least:g}); save it with values from 0")
+    ranges = [1.0] * np.issubdtype(grey.dtype, np.floating) + [float(2**bits - 1) for bits in DEPTHS]
+    top = next((top for top in ranges if most <= top), most)
     return np.repeat((np.clip(grey, 0, None) / top * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 

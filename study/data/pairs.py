@@ -37,6 +37,7 @@ class Pairs:
         root: Where the data set was read, empty for the phantom.
         fingerprint: Hash of everything that decides what the images and labels are.
         skipped: Samples that were left out, by reason.
+        notes: What else was left out or passed over, a sentence each.
         load: Decodes the image of a key; can be pickled.
         label_names: The labels in full, in their order; empty where they are words already.
         normal: The label of an eye without findings; empty where there is none.
@@ -57,6 +58,7 @@ class Pairs:
     fingerprint: str
     load: Loader
     skipped: dict[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
     normal: str = ""
 
@@ -132,7 +134,9 @@ def single_eyes(pairs: Pairs) -> Pairs:
     table["left"] = table["left"].where(~right, table["right"])
     table["right"] = None
     unknown = (views < 0).any(axis=1)
-    keep = table["left"].notna().to_numpy() & (~unknown | unknown.all())
+    there = table["left"].notna().to_numpy()
+    keep = there & (~unknown | unknown.all())
+    left_out = {"have no image": (~there).sum(), "have unknown labels": (there & ~keep).sum()}
     return replace(
         pairs,
         num_views=1,
@@ -140,6 +144,7 @@ def single_eyes(pairs: Pairs) -> Pairs:
         targets=views[keep],
         view_targets=views[keep][:, None],
         fingerprint=digest(pairs.fingerprint, "eyes"),
+        notes=(*pairs.notes, *(f"{n} eyes are left out, which {why}." for why, n in left_out.items() if n)),
     )
 
 

@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
@@ -12,7 +11,7 @@ from PIL import Image
 
 from study.evidence.case_pictures import Pictures
 from study.evidence.similar import SimilarCases, carried
-from study.reporting.figure import GREEN, GREY, INK, PALE, PNG_DPI, RED, STYLE, drawn
+from study.reporting.figure import GREEN, GREY, INK, PALE, PNG_DPI, RED, drawn, style
 from study.reporting.overlays import GAP, Canvas
 
 IN_A_LINE = 5  # neighbours beside each other; more go on below
@@ -55,7 +54,7 @@ def fitting(cases: SimilarCases) -> SimilarCases:
 
 def sheet_png(sheet: Sheet, *, synthetic: bool) -> bytes:
     """The sheet as a picture file, stamped where any of its photographs is drawn."""
-    with matplotlib.rc_context(STYLE):
+    with style():
         title = "Similar cases"
         figure = contact_sheet(sheet)
         return drawn(figure, name="similar", section="", title=title, caption="", synthetic=synthetic).png

@@ -7,12 +7,16 @@ none, `draw(data)` draws them, and `caption(data)` says what is seen.
 import base64
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 from typing import Any, Protocol
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -43,6 +47,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "study",
     "text.color": INK,
+    "text.parse_math": False,  # a label such as `$100_$a` is no formula
     "xtick.color": GREY,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 8,
@@ -53,6 +58,19 @@ STYLE: Any = {
     "ytick.major.width": 0.6,
 }
 PNG_DPI = 200
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Arial Unicode MS",
+)
+"""Fonts with Chinese and more, of Linux, Windows and macOS; the page's browser has its own."""
 FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,DejaVu Sans,sans-serif"
 
 
@@ -116,7 +134,7 @@ def draw(name: str, run: Run) -> Drawing | None:
     data = component.data(run)
     if data is None:
         return None
-    with matplotlib.rc_context(STYLE):
+    with style():
         return drawn(
             component.draw(data),
             name=name,
@@ -125,6 +143,19 @@ def draw(name: str, run: Run) -> Drawing | None:
             caption=component.caption(data),
             synthetic=run.synthetic,
         )
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The style, with the fonts of this machine that have other than Latin letters.
+
+    Matplotlib's warnings of each letter that no font has stay off the console; a PNG shows a box there.
+    """
+    there = set(font_manager.get_font_names())
+    fonts = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in there)]
+    with matplotlib.rc_context({**STYLE, "font.family": fonts}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
 
 def drawn(figure: Figure, *, name: str, section: str, title: str, caption: str, synthetic: bool) -> Drawing:

@@ -5,6 +5,7 @@ import io
 import math
 import re
 from html import escape
+from unicodedata import normalize
 
 from study.reporting.table import Cell, Published, Table, Text, Value
 
@@ -41,10 +42,21 @@ LATEX_SIGNS = {
     "’": "'",
     "·": r"$\cdot$",
 }
+OTHER_SCRIPT = re.compile(r"[^\u0000-\u024f]+")
 TEST_PARTS = ("p", "p_holm", "against", "test", "bold")
 LATEX_PREAMBLE = r"""\documentclass[10pt]{article}
-\usepackage[T1]{fontenc}
-\usepackage{lmodern}
+\usepackage{iftex}
+\ifPDFTeX
+  \usepackage[T1]{fontenc}
+  \usepackage{lmodern}
+  \newcommand{\otherscript}[1]{?}  % typeset with xelatex or lualatex to see these words
+\else
+  \usepackage{fontspec}
+  \newcommand{\otherfont}{}
+  \IfFontExistsTF{SimSun}{\newfontfamily\simsun{SimSun}\renewcommand{\otherfont}{\simsun}}{}
+  \IfFontExistsTF{Noto Sans CJK SC}{\newfontfamily\noto{Noto Sans CJK SC}\renewcommand{\otherfont}{\noto}}{}
+  \newcommand{\otherscript}[1]{{\otherfont #1}}
+\fi
 \usepackage{textcomp}
 \usepackage{booktabs}
 \usepackage{graphicx}
@@ -98,7 +110,10 @@ def _md(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """A document of its own: pdflatex turns it into one page, and its tabular can be taken out of it."""
+    """A document of its own: pdflatex turns it into one page, and its tabular can be taken out of it.
+
+    Words in other than Latin letters need xelatex or lualatex; pdflatex shows a `?` in their place.
+    """
     alignment = "".join("l" if column.words else "r" for column in table.columns)
     lines = [
         LATEX_PREAMBLE + r"\begin{document}",
@@ -151,8 +166,8 @@ def _tex_cell(table: Table, cell: Cell) -> str:
 
 
 def _tex(text: str) -> str:
-    signs = " ".join(text.split())
-    return "".join(LATEX_SIGNS.get(sign, sign if ord(sign) < 0x250 else "?") for sign in signs)
+    signs = "".join(LATEX_SIGNS.get(sign, sign) for sign in normalize("NFC", " ".join(text.split())))
+    return OTHER_SCRIPT.sub(r"\\otherscript{\g<0>}", signs)
 
 
 def comma_separated(table: Table) -> str:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -13,7 +12,7 @@ from study.evidence.statistics.comparison import holm, paired
 from study.reporting.assembly import drawing_files, table_files
 from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
-from study.reporting.figure import PALETTE, STYLE, Drawing, drawn, sheet
+from study.reporting.figure import PALETTE, Drawing, drawn, sheet, style
 from study.reporting.figures.budget import costs
 from study.reporting.hero import Hero
 from study.reporting.measures import full_name, headline, short_name
@@ -200,7 +199,7 @@ def _drawing(runs: Sequence[Run]) -> Drawing | None:
     parts = equal_budgets(runs)
     if not parts:
         return None
-    with matplotlib.rc_context(STYLE):
+    with style():
         return drawn(
             _draw(parts, short_name(runs[0].objective)),
             name="equal_budgets",

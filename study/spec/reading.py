@@ -16,6 +16,19 @@ NUMBER = (
     r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
     r"|\.(?:inf|Inf)|\.(?:nan|NaN))$"
 )
+TEXT_SETTINGS = frozenset(
+    {
+        "data.root",
+        "data.split.file",
+        "model.backbone.weights",
+        "resources.address",
+        "storage",
+        "study",
+        "title",
+    }
+)
+"""Dotted keys whose value is a path or another text, in which ` #`, `: ` and digits mean themselves."""
+NULLS = ("", "~", "null", "Null", "NULL")
 HOLE_PARTS = ("type", "low", "high", "step", "log", "choices")
 
 
@@ -58,13 +71,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping as plain data.
 
     Raises:
-        SpecError: there is no such file, or it is not YAML, or no mapping.
+        SpecError: there is no such file, or it is not YAML in UTF-8, or no mapping.
     """
     if not path.is_file():
         nearby = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f" {suggest(path.name, nearby)}" if nearby else ""
         raise SpecError(f"`{path}`: must be a study file, and no such file exists.{hint}")
-    data = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"`{path}`: must be a YAML file in UTF-8, got other bytes at place {error.start}. "
+            "Save it as UTF-8 in the editor."
+        ) from None
+    data = parse_yaml(text, str(path))
     if not isinstance(data, dict):
         raise SpecError(f"`{path}`: must hold a mapping with the keys of a study, got {type(data).__name__}.")
     return data
@@ -99,7 +119,10 @@ def override(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, 
 
 
 def parse_settings(texts: list[str]) -> dict[str, Plain]:
-    """`["a.b=1e-3", ...]` as `{"a.b": 0.001, ...}`; the value is YAML.
+    """`["a.b=1e-3", ...]` as `{"a.b": 0.001, ...}`; the value is YAML, or itself for `TEXT_SETTINGS`.
+
+    Plain words stay whole for every key: YAML would cut `site #2` off at its `#`, and take `a: b` for a
+    mapping.
 
     Raises:
         SpecError: a text has no `=` or no key before it.
@@ -109,8 +132,17 @@ def parse_settings(texts: list[str]) -> dict[str, Plain]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise SpecError(f"`--set {text}`: must have the form key.of.the.value=value.")
-        settings[key] = parse_yaml(value, f"--set {key}")
+        settings[key] = _value_of(key, value.strip())
     return settings
+
+
+def _value_of(key: str, text: str) -> Plain:
+    is_written_as_yaml = text.startswith(("{", "'", '"'))  # a hole, or words between quotes
+    if key in TEXT_SETTINGS and not is_written_as_yaml:
+        return None if text in NULLS else text
+    if (" #" in text or ": " in text) and not is_written_as_yaml and not text.startswith("["):
+        return text
+    return parse_yaml(text, f"--set {key}")
 
 
 def _set_value(data: dict[str, Plain], key: str, value: Plain) -> None:

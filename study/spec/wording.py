@@ -16,9 +16,11 @@ THRESHOLD_WORDS: Mapping[ThresholdRule, str] = {
 
 
 def size_text(num_bytes: float) -> str:
-    """A number of bytes: `5 MiB`, `3.0 GiB`."""
+    """A number of bytes: `200 KiB`, `5 MiB`, `3.0 GiB`."""
     if num_bytes >= 2**30:
         return f"{num_bytes / 2**30:.1f} GiB"
+    if 0 < num_bytes < 2**20:
+        return f"{num_bytes / 2**10:.0f} KiB"
     return f"{num_bytes / 2**20:.0f} MiB"
 
 

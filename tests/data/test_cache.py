@@ -181,7 +181,7 @@ def test_an_unwritable_or_full_place_is_named(
         ImageCache.build(eyes, SMALL, tmp_path / "file" / "cache")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 9, 1))
-    with pytest.raises(StorageError, match=r"needs 0.00 GB, got 0.00 GB free"):
+    with pytest.raises(StorageError, match=r"needs 102 KiB, got 0 KiB free"):
         ImageCache.build(eyes, SMALL, tmp_path / "cache")
 
 

@@ -95,5 +95,5 @@ def test_an_empty_or_broken_sheet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must be a readable .parquet sheet"):
         Table(tmp_path / "broken.parquet", **PAIRED).read()
     (tmp_path / "broken.csv").write_bytes(b"os,od\n\xff\xfe\x00,1,2,3\n")
-    with pytest.raises(DataError, match=r"must be a readable .csv sheet"):
+    with pytest.raises(DataError, match=r"must be UTF-8, got bytes that are not"):
         Table(tmp_path / "broken.csv", **PAIRED).read()

@@ -1,7 +1,9 @@
 """Weights from local files: every form that fits, and a clear message for every form that does not."""
 
+from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -126,3 +128,26 @@ def test_positions_are_resized_for_another_image_size(tmp_path: Path) -> None:
     torch.testing.assert_close(
         large.state_dict()["net.net.blocks.0.mlp.fc1.weight"], state["blocks.0.mlp.fc1.weight"]
     )
+
+
+@pytest.mark.parametrize("nest", ["model", "state_dict", "teacher", "ema"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_what_a_training_script_saves_beside_the_weights_is_no_obstacle(
+    tmp_path: Path, state: dict[str, Tensor], nest: str, prefix: str
+) -> None:
+    beside = {"args": Namespace(out=Path("/runs"), lr=1e-3), "best": np.float64(0.5), "scaler": {}}
+    torch.save({nest: {prefix + k: v for k, v in state.items()}, **beside}, tmp_path / "w.pth")
+    torch.testing.assert_close(first(load(tmp_path / "w.pth")), state["stage0.0.weight"])
+
+
+def test_two_branches_are_not_taken_for_one(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    both = {f"{side}.{name}": value.clone() for side in ("left", "right") for name, value in state.items()}
+    save_file(both, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"must hold one network, got 2 \(left\., right\.\)"):
+        load(tmp_path / "w.safetensors")
+
+
+def test_a_refused_object_is_named_in_one_line(tmp_path: Path) -> None:
+    torch.save({"stage0.0.weight": Evil()}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"\(it holds \S*eval, which could run code\)\. Fetch"):
+        load(tmp_path / "w.pth")

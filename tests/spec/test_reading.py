@@ -95,3 +95,27 @@ def test_merged_mappings_may_be_changed_and_merged_again() -> None:
     assert parse_yaml(text, "f") == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 3, "y": 4}}
     with pytest.raises(SpecError, match="key `x` stands twice"):
         parse_yaml("a: &a {x: 1}\nb: {<<: *a, x: 3, x: 4}", "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("data.root=/data/site #2", "/data/site #2"),
+        ("data.root=2019", "2019"),
+        ("data.root=/a: b", "/a: b"),
+        ("data.root=null", None),
+        ("storage=1e3", "1e3"),
+        ("data.dataset.image_folder=eyes #2", "eyes #2"),
+        ("search.trials=3", 3),
+        ("data.augmentation={flip: false}", {"flip": False}),
+    ],
+)
+def test_paths_and_texts_mean_themselves(text: str, value: object) -> None:
+    assert parse_settings([text]) == {text.partition("=")[0]: value}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_study_file_in_another_encoding_is_one_message(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "s.yaml").write_bytes("title: é\n".encode(encoding))
+    with pytest.raises(SpecError, match=r"must be a YAML file in UTF-8, got other bytes"):
+        read_yaml(tmp_path / "s.yaml")

@@ -1,7 +1,7 @@
 """EyePACS (Kaggle Diabetic Retinopathy Detection 2015): both eyes with a grade of retinopathy each, 0 to 4.
 
-Reads `trainLabels.csv` (columns `image`, such as `10_left`, and `level`) and `<image>.jpeg` in `train/` or
-beside the sheet.
+Reads `trainLabels.csv` (columns `image`, such as `10_left`, and `level`) and an image of that name in
+`train/` or beside the sheet.
 
 Source: https://www.kaggle.com/c/diabetic-retinopathy-detection (grades of the International Clinical Diabetic
 Retinopathy scale).
@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from study.data.file_names import ImageNames
 from study.data.images import ImageFolder
 from study.data.pairs import EYES, Pairs, fingerprint, one_hot, pairs_table
-from study.data.sheets import FIRST_ROW, read_sheet, texts
+from study.data.sheets import NOTHING, read_sheet, row_numbers, texts
 from study.spec.errors import DataError
 
 LABEL_SHEET = "trainLabels.csv"
@@ -46,8 +47,8 @@ class Eyepacs:
         images = self.root / "train" if (self.root / "train").is_dir() else self.root
         levels = self._levels(frame, sheet)
         patients: dict[str, dict[str, int]] = {}
-        for row, (name, level) in enumerate(zip(texts(frame, "image"), levels, strict=True)):
-            where = f"`{sheet}` row {row + FIRST_ROW}"
+        for row, name, level in zip(row_numbers(frame), texts(frame, "image"), levels, strict=True):
+            where = f"`{sheet}` row {row}"
             match = re.fullmatch(r"(.+)_(left|right)", name)
             if not match:
                 rule = "`image` must be `<patient>_left` or `<patient>_right`"
@@ -59,11 +60,11 @@ class Eyepacs:
         return self._pairs(images, patients)
 
     def _pairs(self, images: Path, patients: dict[str, dict[str, int]]) -> Pairs:
-        present = {p.name for p in images.iterdir()}
+        names = ImageNames(images)
         keys, levels = [], []
         for patient, eyes in patients.items():
+            on_disk = {eye: key for eye in eyes if (key := names.find(f"{patient}_{eye}"))}
             named = {eye: f"{patient}_{eye}.jpeg" for eye in eyes}
-            on_disk = {eye: key for eye, key in named.items() if key in present}
             keys.append([(on_disk or named).get(eye) for eye in EYES])
             levels.append([eyes.get(eye, -1) for eye in EYES])
         grades = np.array(levels)
@@ -86,13 +87,13 @@ class Eyepacs:
     @staticmethod
     def _levels(frame: pd.DataFrame, sheet: Path) -> Int[np.ndarray, " n"]:
         """Grades of the rows, -1 where the cell is empty."""
-        known = frame["level"].notna().to_numpy()
+        known = np.array([text.lower() not in NOTHING | {""} for text in texts(frame, "level")])
         levels = pd.to_numeric(frame["level"], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         wrong = known & ~np.isin(levels, range(len(GRADES)))
         if wrong.any():
             row = int(wrong.argmax())
             raise DataError(
-                f"`{sheet}` row {row + FIRST_ROW}, column `level`: a grade must be 0, 1, 2, 3 or 4, "
+                f"`{sheet}` row {row_numbers(frame)[row]}, column `level`: a grade must be 0, 1, 2, 3 or 4, "
                 f"got {frame['level'].iloc[row]!r}. Correct the cell."
             )
         return np.where(known, np.nan_to_num(levels), -1).astype(np.int64)

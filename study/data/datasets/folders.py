@@ -5,10 +5,12 @@ Differs: nothing.
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from study.data.file_names import exists_for_people
 from study.data.images import SUFFIXES, ImageFolder
 from study.data.pairs import Pairs, fingerprint, one_hot, pairs_table
 from study.spec.errors import DataError
@@ -38,7 +40,7 @@ class Folders:
         files = sorted(
             path
             for path in self.root.glob("*/*")
-            if path.suffix.lower() in SUFFIXES and not path.parent.name.startswith(".")
+            if path.suffix.lower() in SUFFIXES and all(map(exists_for_people, (path, path.parent)))
         )
         classes = sorted({path.parent.name for path in files})
         if len(classes) < 2:
@@ -62,7 +64,19 @@ class Folders:
             root=str(self.root),
             fingerprint=fingerprint(self.root, keys, *patients),
             load=ImageFolder(str(self.root)),
+            notes=self._passed_over(files),
         )
+
+    def _passed_over(self, files: list[Path]) -> tuple[str, ...]:
+        """What lies in the folders of the classes, or in folders below them, and is not read."""
+        below = (path for path in self.root.glob("*/**/*") if path.is_file())
+        parts = ((path, path.relative_to(self.root)) for path in below)
+        others = {path for path, part in parts if all(map(exists_for_people, (part, *part.parents[:-1])))}
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in others - set(files))
+        if not kinds:
+            return ()
+        counts = ", ".join(f"{count} of {kind}" for kind, count in sorted(kinds.items()))
+        return (f"Files beside the images of the classes that are not read: {counts}.",)
 
     def _patients(self, files: list[Path]) -> list[str]:
         if self.patient is None:

@@ -5,15 +5,16 @@ Differs: nothing.
 """
 
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int8
 
+from study.data.file_names import ImageNames, with_slashes
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, one_hot, pairs_table
-from study.data.sheets import FIRST_ROW, binary_targets, numbers, read_sheet, texts
+from study.data.sheets import NOTHING, ages, binary_targets, read_sheet, row_numbers, texts
 from study.spec.errors import DataError, suggest
 from study.spec.task import LabelKind
 
@@ -56,7 +57,7 @@ class Table:
         self.views = [left] if right is None else [left, right]
         self.labels, self.label_column, self.kind = tuple(labels), label_column, kind
         self.patient, self.age, self.sex = patient, age, sex
-        self.folder = root.parent / (image_folder or "")
+        self.folder = root.parent / Path(image_folder or "").expanduser()
 
     def read(self) -> Pairs:
         """Reads the sheet; opens no image.
@@ -76,16 +77,16 @@ class Table:
         if len(self.views) == 1:
             view_targets[:, 0] = targets
         patients, samples = self._names(frame)
-        left, *others = [self._keys(texts(frame, column)) for column in self.views]
+        left, *others = [self._keys(frame, column) for column in self.views]
         right: list[str | None] = others[0] if others else [None for _ in left]
-        ages = numbers(frame, self.age) if self.age else None
+        years = ages(frame, self.age) if self.age else None
         sexes = texts(frame, self.sex) if self.sex else None
         return Pairs(
             dataset="table",
             labels=self.labels,
             kind=self.kind,
             num_views=2 if others else 1,
-            table=pairs_table(samples, patients, left, right, ages, sexes),
+            table=pairs_table(samples, patients, left, right, years, sexes),
             targets=targets,
             view_targets=view_targets,
             synthetic=False,
@@ -98,9 +99,9 @@ class Table:
         if self.label_column is None:
             return binary_targets(frame, self.labels, self.root)
         classes = []
-        for row, name in enumerate(texts(frame, self.label_column)):
+        for row, name in zip(row_numbers(frame), texts(frame, self.label_column), strict=True):
             if name and name not in self.labels:
-                where = f"`{self.root}` row {row + FIRST_ROW}, column `{self.label_column}`"
+                where = f"`{self.root}` row {row}, column `{self.label_column}`"
                 raise DataError(
                     f"{where}: must be one of the labels, got {name!r}. {suggest(name, self.labels)}"
                 )
@@ -110,7 +111,7 @@ class Table:
     def _names(self, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
         """Names of patients and samples; where a patient has several samples, their names end in a number."""
         if self.patient is None:
-            rows = [str(row + FIRST_ROW) for row in range(len(frame))]
+            rows = list(map(str, row_numbers(frame)))
             return rows, rows
         patients = pd.Series(texts(frame, self.patient))
         if not patients.duplicated().any():
@@ -118,18 +119,22 @@ class Table:
         number = patients.groupby(patients).cumcount() + 1
         return patients.tolist(), [f"{p}-{n}" for p, n in zip(patients, number, strict=True)]
 
-    def _keys(self, paths: list[str]) -> list[str | None]:
-        return [self._key(path, row) for row, path in enumerate(paths)]
+    def _keys(self, frame: pd.DataFrame, column: str) -> list[str | None]:
+        names = ImageNames(self.folder)
+        rows = zip(row_numbers(frame), texts(frame, column), strict=True)
+        return [self._key(path, row, names) for row, path in rows]
 
-    def _key(self, path: str, row: int) -> str | None:
-        """The path below the image folder; None where a cell is empty."""
-        if not path:
+    def _key(self, path: str, row: int, names: ImageNames) -> str | None:
+        """The path below the image folder; None where a cell is empty, or a word for it and no file."""
+        is_file = (self.folder / path).is_file()
+        if not path or (path.lower() in NOTHING and not is_file):
             return None
-        folder, image = (Path(os.path.normpath(p.absolute())) for p in (self.folder, self.folder / path))
-        if not image.is_relative_to(folder):
-            where = f"`{self.root}` row {row + FIRST_ROW}"
+        slashed = path if is_file else with_slashes(path)
+        folder, image = (Path(os.path.normpath(p.absolute())) for p in (self.folder, self.folder / slashed))
+        if not image.is_relative_to(folder) or PureWindowsPath(path).drive:
             raise DataError(
-                f"{where}: a path must stay within `{self.folder}`, got {path!r}. "
+                f"`{self.root}` row {row}: a path must stay within `{self.folder}`, got {path!r}. "
                 "Move the image there, or set `image_folder`."
             )
-        return image.relative_to(folder).as_posix()
+        key = image.relative_to(folder).as_posix()
+        return names.find(key) or key

@@ -21,6 +21,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from study.engine.cluster.token import token_path
+from study.engine.cores import usable_cores
 from study.spec.wording import size_text
 
 PROJECT = Path(__file__).parents[3]
@@ -151,7 +152,7 @@ def check_import(module: str) -> Finding:
 
 def check_devices() -> Finding:
     """Cores and GPUs that torch can use; a GPU of the machine that torch cannot use is a problem."""
-    what, cores = "devices", f"{len(os.sched_getaffinity(0))} cores"
+    what, cores = "devices", f"{usable_cores()} cores"
     try:
         import torch  # may be broken, which is a finding of its own
     except Exception:

@@ -1,11 +1,11 @@
 """How many trials a set of nodes holds: plain arithmetic on CPUs and GPUs, which asks no cluster."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 
+from study.engine.cores import usable_cores
 from study.spec.errors import ClusterError
 from study.spec.resources import ResourcesSpec
 
@@ -109,7 +109,7 @@ def arrange(resources: ResourcesSpec, nodes: list[Node], gpu_share: float = 1.0)
 
 def this_machine() -> Node:
     """What a cluster of this machine alone would hold."""
-    return Node(float(len(os.sched_getaffinity(0))), float(torch.cuda.device_count()))
+    return Node(float(usable_cores()), float(torch.cuda.device_count()))
 
 
 def _fair_cpus(nodes: list[Node], gpus: float) -> float:

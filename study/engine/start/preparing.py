@@ -64,7 +64,8 @@ class Prepared:
         objectives: Each objective with whether smaller is better, the searched one first.
         generated: Images that generators have made.
         frozen: Frozen backbones, and whether they run once for each image.
-        cautions: What a reader must know of the pretrained weights, a sentence each.
+        cautions: What a reader must know of the pretrained weights, and what was left out of the data, a
+            sentence each.
     """
 
     trials: Sequence[TrialSpec]
@@ -123,7 +124,7 @@ def prepare(
         objectives=objectives,
         generated=generated,
         frozen=frozen,
-        cautions=lines,
+        cautions=[*lines, *pairs.notes],
     )
 
 
