@@ -2,10 +2,11 @@
 
 import re
 from argparse import Namespace
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import chain
 from pathlib import Path, PosixPath
 from pickle import UnpicklingError
+from typing import Any
 from zipfile import is_zipfile
 
 import numpy as np
@@ -19,7 +20,7 @@ State = dict[str, Tensor]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTS = ("state_dict", "model", "teacher", "model_state_dict", "ema", "model_ema", "state_dict_ema")
 """Keys under which training scripts put the weights into their checkpoint, in the order of preference."""
-HARMLESS = [
+HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     Namespace,
     (PosixPath, "pathlib.PosixPath"),
     (PosixPath, "pathlib._local.PosixPath"),

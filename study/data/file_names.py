@@ -45,7 +45,8 @@ class ImageNames:
         """
         if (self.folder / name).is_file():
             return name
-        here, found = self.folder, []
+        here = self.folder
+        found: list[str] = []
         *parents, last = with_slashes(name).split("/")
         for part in parents:
             child = part if part in (".", "..") else self._in_folder(here).folder(part)

@@ -87,7 +87,8 @@ def _read(path: Path, needed: Sequence[str], text: Sequence[str]) -> pd.DataFram
             frame = _read_csv(path, encoding, needed)
     frame.columns = frame.columns.astype(str).str.strip()
     stripped = frame.apply(lambda column: column.astype("str").str.strip())
-    return stripped.mask(stripped == "")
+    filled: pd.DataFrame = stripped.mask(stripped == "")
+    return filled
 
 
 def _read_csv(path: Path, encoding: str, needed: Sequence[str]) -> pd.DataFrame:
@@ -211,7 +212,8 @@ def _numbers(cells: pd.Series) -> Float[np.ndarray, " n"]:
 def _is_other_word(cells: pd.Series) -> Bool[np.ndarray, " n"]:
     """Where a cell holds something that is neither a number nor empty nor a word for it."""
     empty = cells.map(lambda cell: _text(cell).lower() in NOTHING | {""}).to_numpy(dtype=bool)
-    return np.isnan(_numbers(cells)) & ~empty
+    other: Bool[np.ndarray, " n"] = np.isnan(_numbers(cells)) & ~empty
+    return other
 
 
 def _text(value: object) -> str:

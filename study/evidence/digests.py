@@ -36,10 +36,10 @@ def _parts(column: pa.Array) -> Iterator[bytes]:
     """Nulls, lengths and values of a column, without the bytes that its buffers hold besides."""
     yield np.packbits(column.is_valid().to_numpy(zero_copy_only=False)).tobytes()
     if pa.types.is_list(column.type):
-        yield from _parts(pc.list_value_length(column).drop_null())
+        yield from _parts(pc.call_function("list_value_length", [column]).drop_null())
         yield from _parts(column.flatten())
     elif pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        yield from _parts(pc.binary_length(column).drop_null())
+        yield from _parts(pc.call_function("binary_length", [column]).drop_null())
         yield b"".join(column.drop_null().cast(pa.binary()).to_pylist())
     else:
         plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column

@@ -118,10 +118,10 @@ def _truth_differences(run: Run, part: Predictions, samples: pd.DataFrame) -> It
 def _membership_differences(where: str, part: Predictions, facts: pd.DataFrame) -> Iterator[Difference]:
     """All samples of the split with known labels must be there, and none of another split."""
     mine = facts[facts["split"] == part.split]
-    known = [name for name, target in mine["target"].items() if not any(map(math.isnan, target))]
+    known = {str(name) for name, target in mine["target"].items() if not any(map(math.isnan, target))}
     if foreign := set(part.sample) - set(mine.index):
         yield Difference(where, f"sample {min(foreign)}", "of another split by samples.parquet")
-    if lost := set(known) - set(part.sample):
+    if lost := known - set(part.sample):
         yield Difference(
             where, f"{len(lost)} samples are missing", f"{min(lost)} and more by samples.parquet"
         )

@@ -141,7 +141,8 @@ def _same_pixels(old: bytes, fresh: bytes) -> bool:
         pictures = [np.asarray(Image.open(io.BytesIO(content)).convert("RGBA")) for content in (old, fresh)]
     except OSError:
         return False
-    return np.array_equal(*pictures)
+    first, second = pictures
+    return np.array_equal(first, second)
 
 
 Fields = dict[tuple[str, str], str]

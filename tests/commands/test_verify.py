@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def add_table(folder: Path) -> None:
     (folder / "report" / "tables" / "extra.csv").write_text("row,value\na,1\n")
 
 
-def republish(folder: Path, forged: Callable[[Store, dict], dict]) -> None:
+def republish(folder: Path, forged: Callable[[Store, dict[str, Any]], dict[str, Any]]) -> None:
     """Replaces a trial by a forged one with a digest of its own, and writes the report again."""
     store = Store(folder)
     tables = {name: store.read_table(name, [TRIAL]) for name in TABLES}
@@ -61,7 +62,7 @@ def other_value(folder: Path) -> None:
 
 
 def other_predictions(folder: Path) -> None:
-    def forged(store: Store, tables: dict) -> dict:
+    def forged(store: Store, tables: dict[str, Any]) -> dict[str, Any]:
         rows = store.read_table("predictions", [OTHER]).to_pylist()
         return {**tables, "predictions": [{**row, "trial": TRIAL} for row in rows]}
 
@@ -69,7 +70,7 @@ def other_predictions(folder: Path) -> None:
 
 
 def decisions_as_truth(folder: Path) -> None:
-    def forged(store: Store, tables: dict) -> dict:
+    def forged(store: Store, tables: dict[str, Any]) -> dict[str, Any]:
         known = load_run(str(folder))
         rows = tables["predictions"].to_pylist()
         for row in rows:
@@ -87,8 +88,8 @@ def decisions_as_truth(folder: Path) -> None:
     republish(folder, forged)
 
 
-def _rows(table: object) -> list[dict]:
-    return table if isinstance(table, list) else table.to_pylist()  # type: ignore[attr-defined]
+def _rows(table: Any) -> list[dict[str, Any]]:
+    return table if isinstance(table, list) else table.to_pylist()
 
 
 def lose_trial(folder: Path) -> None:

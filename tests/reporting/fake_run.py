@@ -137,7 +137,7 @@ class FakeRun:
         """Rows of SAMPLES of which nothing is known but the labels."""
         targets = np.concatenate(list(self.truth.values())).tolist()
         facts = {"age": None, "sex": None, "findings": None, "synthetic": self.synthetic}
-        rows = self.split.to_dict("records")
+        rows: list[dict[str, Any]] = self.split.to_dict("records")  # type: ignore[assignment]
         return [{**row, **facts, "target": target} for row, target in zip(rows, targets, strict=True)]
 
     def _label_counts(self, split: str) -> dict[str, int]:
