@@ -121,6 +121,8 @@ def read_split(path: Path, pairs: Pairs) -> pd.DataFrame:
             splits, or a split lacks a label.
     """
     frame = read_sheet(path, ["sample", "split"], text=["sample", "patient", "split"])
+    if "fold" in frame:
+        frame = frame.assign(fold=pd.to_numeric(frame["fold"], errors="coerce"))
     for split in frame["split"].unique():
         if split not in SPLITS:
             hint = suggest(str(split), SPLITS)
