@@ -92,7 +92,7 @@ def test_generators_are_trained_before_the_trials_for_every_epoch_over_the_train
     assert found.hours == pytest.approx(without.hours + 10 * real * 0.5 / 3600)
     assert found.cache_bytes == without.cache_bytes
     when = f"{10 * real * 0.5 / 60:.0f} min of that time before the first trial"
-    line = f"{len(pairs.labels)} to train, {when}; another 0 MiB of disk with their images"
+    line = f"{len(pairs.labels)} to train, {when}; another 376 KiB of disk with their images"
     assert dict(found.rows())["generators"] == line
     assert without.generating == Generating()
     assert "generators" not in dict(without.rows())
