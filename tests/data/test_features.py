@@ -140,6 +140,8 @@ def test_a_disk_without_room_is_named_before_the_work(
         return x
 
     passes = [Batches(images, np.arange(5), batch_size=5, device=CPU, normalise="half")]
-    with pytest.raises(StorageError, match=r"features of a frozen network needs 59 KiB, got 1 KiB free.*features_gb"):
+    with pytest.raises(
+        StorageError, match=r"features of a frozen network needs 59 KiB, got 1 KiB free.*features_gb"
+    ):
         FeatureSet.named(tmp_path, [], shape).make(passes, encode, shape._replace(samples=5000))
     assert encoded == []

@@ -182,7 +182,7 @@ def search_of(store: Store) -> list[tuple[int, str, str]]:
 def require_whole(store: Store) -> None:
     """Nothing is lost, doubled or half there."""
     trials, epochs = store.read("trial"), store.read("epochs")
-    assert store.problems == []
+    assert store.problems == [], store.problems
     assert not trials["trial"].duplicated().any()
     assert not epochs[["trial", "epoch"]].duplicated().any()
     counts = epochs.groupby("trial").size()
