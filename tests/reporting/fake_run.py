@@ -53,7 +53,7 @@ SEARCH_SPACE = {
 }
 TABLE3 = {"osim": 1.7, "aspp": 1.5, "spp": 1.6, "rfb": 1.55, "our_own": 1.65}
 
-PLAIN_SPEC: dict[str, Any] = {  # of a trial that trains on the images as they are
+PLAIN_SPEC: dict[str, dict[str, Any]] = {  # of a trial that trains on the images as they are
     "data": {
         "augmentation": {"cutmix": {"kind": "none", "probability": 0.5, "box": "shared"}},
         "generated": None,
@@ -211,7 +211,9 @@ class FakeRun:
         value = float(values[-1] if values else 0.3)  # the first is that at one half, if any
         head = predicted[0].head if state == "complete" else ""
         trial = {**self._trial_row(key), "role": role, "state": state, "value": value, "head": head, **row}
-        trial["spec"] = json.dumps(PLAIN_SPEC | json.loads(trial["spec"]))
+        own = json.loads(trial["spec"])
+        parts = {name: {**plain, **own.get(name, {})} for name, plain in PLAIN_SPEC.items()}
+        trial["spec"] = json.dumps({**own, **parts})
         tables: dict[str, Any] = {"trial": [trial], "epochs": self._epochs(key, value), "scores": scores}
         if state == "complete" and role != "baseline":
             fitted = self.fit_heads(key)

@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from study.evidence.ledger import enter_records
+from study.evidence.store import Store
 from study.report import main
 from study.reporting.figures.budget import costs
 from study.reporting.paper_table import paper_table
@@ -14,7 +16,9 @@ from tests.reporting.svk_run import svk_run
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return svk_run(tmp_path_factory.mktemp("runs") / "ultrasound")
+    made: Path = svk_run(tmp_path_factory.mktemp("runs") / "ultrasound")
+    enter_records(Store(made))
+    return made
 
 
 def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(
@@ -41,7 +45,13 @@ def test_heads_are_fitted_on_request_and_fill_the_table_of_classifiers(
         cell.value for row in heads.rows if isinstance(cell := heads.cell(row.key, "validation"), Value)
     ]
     assert validation == sorted(validation, reverse=True)
-    assert main([str(folder), "--verify"]) == 0
+    capsys.readouterr()
+    assert (
+        main([str(folder), "--verify"]) == 1
+    )  # the invented values of six trials are not those of their heads
+    differences = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trials/")]
+    assert len(differences) == 6
+    assert all("trial.parquet: value: written" in line for line in differences)
 
 
 def test_an_unknown_head_is_one_message(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
