@@ -15,6 +15,7 @@ from study.engine.orders.publishing import publish_once, retry_write
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.search.conductor import Conductor
 from study.engine.search.plan import Plan
+from study.engine.search.watching import Ended, Watcher
 from study.evidence.records import (
     EpochRecord,
     FinishedTrial,
@@ -41,21 +42,14 @@ STUDY: dict[str, Any] = {
 }
 
 
-class Silent:
-    """A watcher that shows nothing."""
-
-    def started(self, order: TrialOrder) -> None: ...
-
-    def epoch(self, order: TrialOrder, record: EpochRecord) -> None: ...
-
-    def ended(
-        self,
-        order: TrialOrder,
-        state: State,
-        values: Sequence[float],
-        message: str,
-        epochs: Sequence[EpochRecord],
-    ) -> None: ...
+def ended(
+    order: TrialOrder,
+    state: State,
+    values: Sequence[float],
+    message: str = "",
+    epochs: Sequence[EpochRecord] = (),
+) -> Ended:
+    return Ended(order=order, state=state, values=values, message=message, epochs=epochs)
 
 
 def conduct(store: Store, **settings: Any) -> Conductor:
@@ -73,7 +67,7 @@ def conduct(store: Store, **settings: Any) -> Conductor:
         synthetic=True,
         keep_weights=3,
         halves=spec.resources.on_out_of_memory == "halve",
-        watchers=[Silent()],
+        watchers=[Watcher()],
         stop_group=None,
     )
 

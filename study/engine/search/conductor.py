@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from study.engine.orders.messages import Ending, EndMessage
 from study.engine.orders.pending_orders import PendingOrders
@@ -16,6 +15,7 @@ from study.engine.orders.publishing import publish_once, retry_write
 from study.engine.orders.same_training import publish_same, same_training_text
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.search.plan import Plan
+from study.engine.search.watching import Ended, Watcher
 from study.evidence.records import (
     EpochRecord,
     Outcome,
@@ -31,26 +31,6 @@ from study.spec.errors import StorageError
 
 LOG = logging.getLogger(__name__)
 LIVES = 3  # processes that may die under one trial before it counts as failed
-
-
-class Watcher(Protocol):
-    """Is told what happens to trials, to show it."""
-
-    def started(self, order: TrialOrder) -> None:
-        """A trial was given out."""
-
-    def epoch(self, order: TrialOrder, record: EpochRecord) -> None:
-        """A running trial finished an epoch."""
-
-    def ended(
-        self,
-        order: TrialOrder,
-        state: State,
-        values: Sequence[float],
-        message: str,
-        epochs: Sequence[EpochRecord],
-    ) -> None:
-        """A trial ended and its record is written."""
 
 
 class Conductor:
@@ -126,9 +106,12 @@ class Conductor:
         values = list(objectives.values())
         self.plan.finish(order.key, State.COMPLETE, values)
         self._drop_weights()
+        ended = Ended(
+            order=order, state=State.COMPLETE, values=values, message=same_training_text(source), epochs=[]
+        )
         for watcher in self.watchers:
             watcher.started(order)
-            watcher.ended(order, State.COMPLETE, values, same_training_text(source), [])
+            watcher.ended(ended)
         return True
 
     def epoch(self, key: str, record: EpochRecord, *, judged: bool) -> bool:
@@ -219,8 +202,9 @@ class Conductor:
         self.plan.finish(key, state, values, outcome, message)
         del self.orders[key], self._epochs[key]
         self._drop_weights()
+        ended = Ended(order=order, state=state, values=values, message=message or order.note, epochs=epochs)
         for watcher in self.watchers:
-            watcher.ended(order, state, values, message or order.note, epochs)
+            watcher.ended(ended)
 
     def _record(
         self,

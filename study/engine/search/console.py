@@ -13,6 +13,7 @@ from rich.text import Text
 
 from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.plan import Plan
+from study.engine.search.watching import Ended, Watcher
 from study.evidence.records import EpochRecord, State
 from study.spec.wording import configuration_text, number_text, shortest_names
 
@@ -21,8 +22,8 @@ NAME_WIDTH = 28
 LINES_A_SECOND = 3  # that can be read in a terminal while they come
 
 
-class Live:
-    """The live line and the lines of the finished trials; a `Watcher` of the search.
+class Live(Watcher):
+    """The live line and the lines of the finished trials.
 
     Args:
         console: Where to write; without a terminal only the lines of the finished trials appear. Where trials
@@ -63,28 +64,22 @@ class Live:
         """Notes an epoch of a running trial."""
         self.epochs[order.key] = f"epoch {record.epoch}"
 
-    def ended(
-        self,
-        order: TrialOrder,
-        state: State,
-        values: Sequence[float],
-        message: str,
-        epochs: Sequence[EpochRecord],
-    ) -> None:
+    def ended(self, trial: Ended) -> None:
         """Prints the line of a finished trial."""
-        self.epochs.pop(order.key, None)
-        matters = state is State.FAILED or bool(message) or self._is_best(values)
+        self.epochs.pop(trial.order.key, None)
+        matters = trial.state is State.FAILED or bool(trial.message) or self._is_best(trial.values)
         if self.console.is_terminal and not matters and time.monotonic() - self._shown < 1 / LINES_A_SECOND:
             return
         self._shown = time.monotonic()
-        value = number_text(values[0] if values else None)
-        seconds = sum(record.seconds for record in epochs)
+        value = number_text(trial.values[0] if trial.values else None)
+        seconds = sum(record.seconds for record in trial.epochs)
+        settings = configuration_text(trial.order.params, self.names)
         line = Text.assemble(
-            f"{short(order.key):<{self.width}} ",
-            (f"{state:<9}", STYLES[state]),
-            (f"{value:>6}", "bold" if state is State.COMPLETE else ""),
-            f" {len(epochs):>3} ep {seconds:>5.0f} s  ",
-            (", ".join(filter(None, (message, configuration_text(order.params, self.names)))), "dim"),
+            f"{short(trial.order.key):<{self.width}} ",
+            (f"{trial.state:<9}", STYLES[trial.state]),
+            (f"{value:>6}", "bold" if trial.state is State.COMPLETE else ""),
+            f" {len(trial.epochs):>3} ep {seconds:>5.0f} s  ",
+            (", ".join(filter(None, (trial.message, settings))), "dim"),
         )
         if self.console.is_terminal:
             line.truncate(max(40, self.console.width), overflow="ellipsis")

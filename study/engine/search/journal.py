@@ -23,6 +23,7 @@ from pyarrow import fs
 from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.samplers import distribution
 from study.engine.search.suggestions import STATES
+from study.engine.search.watching import Ended, Watcher
 from study.evidence.records import EpochRecord, FinishedTrial, Role, State
 from study.evidence.store import Store
 from study.spec.study_file import StudySpec
@@ -31,8 +32,8 @@ LOG = logging.getLogger(__name__)
 FILE = "optuna.log"
 
 
-class Journal:
-    """A `Watcher` that notes search trials in an Optuna journal.
+class Journal(Watcher):
+    """Notes search trials in an Optuna journal.
 
     Args:
         path: File of the journal; None to note nothing, since a journal needs a local disk.
@@ -146,18 +147,15 @@ class Journal:
             place = (self._ids[order.key], record.epoch, record.value)
             self._note(lambda study: study._storage.set_trial_intermediate_value(*place))
 
-    def ended(
-        self,
-        order: TrialOrder,
-        state: State,
-        values: Sequence[float],
-        message: str,
-        epochs: Sequence[EpochRecord],
-    ) -> None:
+    def ended(self, trial: Ended) -> None:
         """Notes how a trial ended."""
-        if order.key in self._ids:
-            identity = self._ids.pop(order.key)
-            self._note(lambda study: _end(study, study._storage.get_trial(identity).number, state, values))
+        if trial.order.key in self._ids:
+            identity = self._ids.pop(trial.order.key)
+            self._note(
+                lambda study: _end(
+                    study, study._storage.get_trial(identity).number, trial.state, trial.values
+                )
+            )
 
     def _note(self, write: Callable[[optuna.Study], None]) -> None:
         """Writes; a journal that cannot be written is left alone from then on, and the study goes on."""

@@ -1,23 +1,22 @@
 """Packs finished trials while a study runs, so that the number of files stays bounded."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from threading import Thread
 from types import TracebackType
 from typing import Self
 
 from pyarrow import ArrowException
 
-from study.engine.orders.trial_order import TrialOrder
-from study.evidence.records import EpochRecord, State
+from study.engine.search.watching import Ended, Watcher
 from study.evidence.store import Store
 
 LOG = logging.getLogger(__name__)
 TRIALS_OF_PACK = 256
 
 
-class Packing:
-    """A `Watcher` that packs trials as soon as there are enough, on a thread beside the search.
+class Packing(Watcher):
+    """Packs trials as soon as there are enough, on a thread beside the search.
 
     Args:
         store: Records of the run.
@@ -43,22 +42,9 @@ class Packing:
         if self._thread is not None:
             self._thread.join()
 
-    def started(self, order: TrialOrder) -> None:
-        """Does nothing."""
-
-    def epoch(self, order: TrialOrder, record: EpochRecord) -> None:
-        """Does nothing."""
-
-    def ended(
-        self,
-        order: TrialOrder,
-        state: State,
-        values: Sequence[float],
-        message: str,
-        epochs: Sequence[EpochRecord],
-    ) -> None:
+    def ended(self, trial: Ended) -> None:
         """Notes a trial whose record is written."""
-        self._waiting.append(order.key)
+        self._waiting.append(trial.order.key)
         self._pack_if_due()
 
     def _pack_if_due(self) -> None:

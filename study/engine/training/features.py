@@ -32,8 +32,7 @@ from study.engine.training.principal import keep_components, spread
 from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
-ENCODED_AT_A_TIME = 16  # samples, so that one pass over any number of images takes little memory
-IMAGES_AT_A_TIME = 32  # that the network sees together, flipped ones included
+IMAGES_AT_A_TIME = 32  # flipped ones included: a pass over any number takes little memory, with a ViT-L, too
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,7 +164,7 @@ class FeatureMaker:
         return Batches(
             self.cohort.cache,
             rows,
-            batch_size=ENCODED_AT_A_TIME,
+            batch_size=self._samples_at_a_time,
             device=self.device,
             normalise=self.spec.data.normalise,
             **settings,
@@ -185,7 +184,7 @@ class FeatureMaker:
         rows = np.arange(wanted.num_samples)
         passes = (
             FeatureBatches(
-                maps, rows, OnePass(i, plan.num_views), batch_size=ENCODED_AT_A_TIME, device=self.device
+                maps, rows, OnePass(i, plan.num_views), batch_size=self._samples_at_a_time, device=self.device
             )
             for i in range(wanted.num)
         )
@@ -217,7 +216,7 @@ class FeatureMaker:
         aligned = self.spec.data.align != "none"
         views = TurnedViews(turns=plan.turns, num_views=plan.num_views, aligned=aligned)
         for features, *_ in FeatureBatches(
-            maps, rows, views, batch_size=ENCODED_AT_A_TIME, device=self.device
+            maps, rows, views, batch_size=self._samples_at_a_time, device=self.device
         ):
             yield features.flatten(0, 2)
 
@@ -238,14 +237,16 @@ class FeatureMaker:
             keep_components(self._folder, key, components, maps, whiten=whiten)
 
     def _encode(self, function: Encode, inputs: Float[Tensor, "b v *i"]) -> Float[Tensor, "b v f *s"]:
-        """What the function gives; few samples at a time, so that a ViT-L needs little beside its weights."""
-        of_sample = inputs.shape[1] * (3 if self.net.image_flips else 1)
-        parts = inputs.split(max(1, IMAGES_AT_A_TIME // of_sample))
         with (
             torch.inference_mode(),
             torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bfloat16),
         ):
-            return torch.cat([function(part) for part in parts])
+            return function(inputs)
+
+    @property
+    def _samples_at_a_time(self) -> int:
+        of_sample = self.cohort.pairs.num_views * (3 if self.net.image_flips else 1)
+        return max(1, IMAGES_AT_A_TIME // of_sample)
 
     @property
     def _folder(self) -> Path:

@@ -11,7 +11,7 @@ from study.engine.search.console import Live
 from study.engine.search.plan import TrialResult
 from study.evidence.records import Role, State
 from study.evidence.store import Store
-from tests.engine.fake_study import conduct, epoch_of
+from tests.engine.fake_study import conduct, ended, epoch_of
 
 
 @pytest.mark.parametrize(("width", "there"), [(60, False), (80, False), (160, True)])
@@ -45,7 +45,7 @@ def test_a_collapsed_trial_says_so_beside_its_configuration(tmp_path: Path) -> N
     live = Live(Console(file=shown, width=160), conductor.plan, "macro_average_precision")
     order = conductor.next()
     assert order is not None
-    live.ended(order, State.COMPLETE, [0.1], "collapsed: not better than the class prior", [])
+    live.ended(ended(order, State.COMPLETE, [0.1], "collapsed: not better than the class prior", []))
     line = shown.getvalue()
     assert "complete" in line
     assert "collapsed: not better than the class prior, attention none, lr " in line
@@ -58,7 +58,7 @@ def test_only_a_terminal_cuts_the_line_of_a_trial(tmp_path: Path, terminal: bool
     console = Console(file=shown, width=60, force_terminal=terminal, color_system=None)
     order = conductor.next()
     assert order is not None
-    Live(console, conductor.plan, "macro_auc").ended(order, State.FAILED, [], "word " * 40 + "end", [])
+    Live(console, conductor.plan, "macro_auc").ended(ended(order, State.FAILED, [], "word " * 40 + "end", []))
     assert (" end," in shown.getvalue()) is not terminal
 
 
@@ -77,7 +77,7 @@ def test_quick_trials_leave_a_terminal_readable(
     for number in range(100):
         clock = 100 + number / 10
         state, value = (State.FAILED, 0.1) if number == 41 else (State.COMPLETE, 0.9 if number == 43 else 0.1)
-        live.ended(replace(order, key=f"search-{number:05d}"), state, [value], "", [])
+        live.ended(ended(replace(order, key=f"search-{number:05d}"), state, [value], "", []))
     lines = shown.getvalue().splitlines()
     assert len(lines) == 100 if not terminal else 25 <= len(lines) <= 30
     for key in ("search-00041", "search-00043"):

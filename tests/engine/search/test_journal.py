@@ -12,7 +12,7 @@ from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.journal import Journal
 from study.evidence.records import FinishedTrial, Role, State
 from study.spec.study_file import StudySpec
-from tests.engine.fake_study import epoch_of, finished_trial
+from tests.engine.fake_study import ended, epoch_of, finished_trial
 
 SPEC = StudySpec.read(
     {
@@ -48,7 +48,7 @@ def test_a_running_trial_is_seen_live(tmp_path: Path) -> None:
         ("search-00000", TrialState.COMPLETE, {}),
         ("search-00001", TrialState.RUNNING, {1: 0.4}),
     ]
-    journal.ended(order(1), State.PRUNED, [0.4], "", [])
+    journal.ended(ended(order(1), State.PRUNED, [0.4], "", []))
     assert seen(path)[1][1] is TrialState.PRUNED
 
 
@@ -59,7 +59,7 @@ def test_after_a_kill_no_running_trial_is_left_that_nobody_runs(tmp_path: Path) 
         first.started(order(number))
     again = Journal(path, SPEC, OBJECTIVES, [record(0)])  # the first was published, the second goes on
     again.started(order(1))
-    again.ended(order(1), State.COMPLETE, [0.7], "", [])
+    again.ended(ended(order(1), State.COMPLETE, [0.7], "", []))
     assert [(key, state) for key, state, _ in seen(path)] == [
         ("search-00000", TrialState.COMPLETE),
         ("search-00001", TrialState.COMPLETE),
@@ -91,12 +91,12 @@ def test_a_kill_at_any_line_of_the_journal_leaves_one_that_goes_on(tmp_path: Pat
         (tmp_path / "optuna.log.lock").symlink_to(path)  # it was held
         again = Journal(path, SPEC, OBJECTIVES, [])
         again.started(order(0))
-        again.ended(order(0), State.COMPLETE, [0.7], "", [])
+        again.ended(ended(order(0), State.COMPLETE, [0.7], "", []))
         assert [(key, state) for key, state, _ in seen(path)] == [("search-00000", TrialState.COMPLETE)]
 
 
 def test_a_journal_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "nowhere" / "optuna.log", SPEC, OBJECTIVES, [record(0)])
     journal.started(order(1))
-    journal.ended(order(1), State.COMPLETE, [0.5], "", [])
+    journal.ended(ended(order(1), State.COMPLETE, [0.5], "", []))
     assert not (tmp_path / "nowhere").exists()

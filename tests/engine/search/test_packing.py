@@ -7,6 +7,7 @@ from study.engine.orders.trial_order import TrialOrder
 from study.engine.search.packing import Packing
 from study.evidence.records import Role, State
 from study.evidence.store import Store
+from tests.engine.fake_study import ended
 from tests.evidence.fakes import trial_row
 
 KEYS = [f"search-{number:05d}" for number in range(7)]
@@ -21,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def end(packing: Packing, key: str) -> None:
-    packing.ended(TrialOrder(key=key, role=Role.SEARCH, spec={}), State.COMPLETE, [0.5], "", [])
+    packing.ended(ended(TrialOrder(key=key, role=Role.SEARCH, spec={}), State.COMPLETE, [0.5], "", []))
 
 
 def test_trials_are_packed_when_there_are_enough(store: Store) -> None:

@@ -17,7 +17,7 @@ from study.data.cohort import open_cohort
 from study.data.cutmix import CutMix
 from study.engine.applying.apply import chosen_trial, predict
 from study.engine.training.feature_plan import why_images
-from study.engine.training.features import ENCODED_AT_A_TIME
+from study.engine.training.features import IMAGES_AT_A_TIME
 from study.engine.training.fit import fit
 from study.engine.training.scoring import score_splits
 from study.engine.training.session import TrainingSession
@@ -183,7 +183,7 @@ def test_a_frozen_backbone_runs_once_for_each_image(tmp_path: Path, monkeypatch:
     num_samples = len(session.cohort.pairs)
     assert sum(encoded) == 2 * num_samples  # as they are, and mirrored
     assert progress[-1] == (2 * num_samples, 2 * num_samples)
-    assert max(encoded) <= ENCODED_AT_A_TIME
+    assert max(encoded) <= IMAGES_AT_A_TIME // 2
     other = spec.training.model_copy(update={"seed": 1})  # the untrained weights are others
     TrainingSession.from_spec(spec.model_copy(update={"training": other}), tmp_path, CPU)
     assert sum(encoded) == 4 * num_samples
@@ -265,7 +265,7 @@ def test_a_bank_holds_so_many_versions_of_each_training_sample(cache: Path) -> N
                 Batches(
                     samples.images,
                     samples.rows,
-                    batch_size=ENCODED_AT_A_TIME,
+                    batch_size=IMAGES_AT_A_TIME // 2,
                     device=CPU,
                     normalise=data.normalise,
                     augmentation=Augmentation(**data.augmentation.model_dump(exclude={"cutmix"})),
@@ -285,7 +285,7 @@ def test_a_bank_holds_so_many_versions_of_each_training_sample(cache: Path) -> N
         batches.set_epoch(epoch)
         for features, _, view_targets, rows in batches:
             for place, row in enumerate(rows.tolist()):
-                if row >= ENCODED_AT_A_TIME:
+                if row >= IMAGES_AT_A_TIME // 2:
                     continue
                 far = (known[:, row] - features[place]).abs().flatten(1).amax(1)
                 version = int(far.argmin())
