@@ -118,7 +118,7 @@ def _searched(run: Run) -> dict[str, _Slice]:
     chosen = [run.best, run.of_trial(run.best, "variant")] if run.best else []  # fine-tuned, it began there
     slices = {}
     for key, name in parameter_names(run).items():
-        having = complete[[key in params for params in complete["params"]]]
+        having = complete[np.array([key in params for params in complete["params"]], dtype=bool)]
         values = [params[key] for params in having["params"]]
         if len({repr(value) for value in values}) < 2:
             continue

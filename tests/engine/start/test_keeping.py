@@ -55,7 +55,7 @@ def test_features_are_made_before_the_first_trial(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(announcement(resolved, ready))
     said = console.export_text()
-    assert "tiny at 32 px, frozen: run once for each image, 245 KiB of features" in said
+    assert "tiny at 32 px, frozen: run once for each image, 225 KiB of features" in said
 
 
 def test_on_a_cluster_each_machine_makes_them(tmp_path: Path) -> None:
