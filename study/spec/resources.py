@@ -1,5 +1,6 @@
 """The part `resources` of a study file."""
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -8,6 +9,11 @@ from study.spec.section import Section
 
 FEATURES_GB = 20.0
 """Gigabytes that the features of a trial may take, where the study says nothing."""
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on; macOS does not say, and all of its cores count there."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ResourcesSpec(Section):

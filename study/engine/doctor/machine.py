@@ -21,7 +21,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from study.engine.cluster.token import token_path
-from study.engine.forecast.capacity import usable_cores
+from study.spec.resources import usable_cores
 from study.spec.wording import size_text
 
 PROJECT = Path(__file__).parents[3]

@@ -1,20 +1,14 @@
 """How many trials a set of nodes holds: plain arithmetic on CPUs and GPUs, which asks no cluster."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 
 from study.spec.errors import ClusterError
-from study.spec.resources import ResourcesSpec
+from study.spec.resources import ResourcesSpec, usable_cores
 
 CPU_OF_DRIVER = 0.1  # a trial of several workers has a small process of its own beside them
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on; macOS does not say, and all of its cores count there."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
