@@ -54,10 +54,16 @@ class StagedBackbone(Backbone):
         return y if self.components is None else self.components(y)
 
     def train(self, mode: bool = True) -> "StagedBackbone":
-        """As in torch, but frozen parts stay in evaluation mode."""
-        super().train(mode)
-        for module in self._frozen:
-            module.training = False
+        """As in torch, but frozen parts stay in evaluation mode.
+
+        Only what changes is written: torch takes a while to set an attribute, and a frozen network
+        has hundreds of modules whose mode never changes.
+        """
+        frozen = set(map(id, self._frozen))
+        for module in self.modules():
+            wanted = mode and id(module) not in frozen
+            if module.training != wanted:
+                module.training = wanted
         return self
 
     def freeze(self, what: Literal["none", "all"] | int) -> "StagedBackbone":

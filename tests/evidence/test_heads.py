@@ -28,12 +28,14 @@ def fit(
     return fit_heads(train, queries, "multilabel", LABELS, (head,), chooser, "f1")
 
 
+@pytest.mark.parametrize("num_features", [8, 200], ids=["fewer features", "more features than samples"])
 @pytest.mark.parametrize("kind", ["multilabel", "classes"])
-def test_logistic_regression_is_scikit_learns(kind: LabelKind) -> None:
+def test_logistic_regression_is_scikit_learns(kind: LabelKind, num_features: int) -> None:
     train, test = fake_embeddings("train", 80, kind=kind), fake_embeddings("test", kind=kind)
-    features = train.embedding.astype(np.float64)
+    mixed = np.random.default_rng(0).normal(size=(train.embedding.shape[1], num_features))
+    features, others = (np.tanh(part.embedding.astype(np.float64) @ mixed) for part in (train, test))
     centre, spread = features.mean(axis=0), features.std(axis=0)
-    scaled, new = (features - centre) / spread, (test.embedding - centre) / spread
+    scaled, new = (features - centre) / spread, (others - centre) / spread
     exclusive = kind == "classes"
     for strength, model in logistic_path(features, train.target, (0.01, 0.5), exclusive=exclusive):
         oracle = LogisticRegression(C=strength, tol=1e-8)
@@ -42,7 +44,7 @@ def test_logistic_regression_is_scikit_learns(kind: LabelKind) -> None:
         else:
             one = [oracle.fit(scaled, train.target[:, j]).predict_proba(new)[:, 1] for j in range(3)]
             expected = np.stack(one, axis=1)
-        np.testing.assert_allclose(model.predict(test.embedding), expected, atol=2e-3)
+        np.testing.assert_allclose(model.predict(others), expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "classes"])
