@@ -17,7 +17,7 @@ from study.data.cache import ImageCache
 from study.data.generated_images import TrainingImages, training_images
 from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
-from study.data.source import open_dataset
+from study.data.source import open_dataset, roots
 from study.data.split import SPLITS, make_split, read_split
 from study.spec.components import Component
 from study.spec.data_section import DataSpec, GeneratedSpec
@@ -117,7 +117,8 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
         DataError: the data set, an image or the split is wrong.
         StorageError: the cache cannot be written.
     """
-    pairs = _open_dataset_once(data.dataset.model_dump_json(), data.root, data.phantom_patients, data.unit)
+    place = data.root, tuple(roots().items())
+    pairs = _open_dataset_once(data.dataset.model_dump_json(), place, data.phantom_patients, data.unit)
     images = open_images(data, pairs, cache, progress)
     split = data.split
     if split.file is not None:
@@ -186,12 +187,17 @@ _IMAGES: dict[tuple[Path, str, str, str], tuple[Pairs, ImageCache]] = {}
 
 @lru_cache(maxsize=2)
 def _open_dataset_once(
-    dataset: str, root: Path | None, phantom_patients: int, unit: Literal["pair", "eye"]
+    dataset: str,
+    place: tuple[Path | None, tuple[tuple[str, str], ...]],
+    phantom_patients: int,
+    unit: Literal["pair", "eye"],
 ) -> Pairs:
-    """The pairs of a data set (its component as JSON).
+    """The pairs of a data set (its component as JSON) at `data.root`, or at a root of the environment.
 
     The process of a trial asks for the same data set again for each trial, and reading a sheet takes a
     second.
     """
     component = Component.model_validate_json(dataset)
-    return open_dataset(DataSpec(dataset=component, root=root, phantom_patients=phantom_patients, unit=unit))
+    return open_dataset(
+        DataSpec(dataset=component, root=place[0], phantom_patients=phantom_patients, unit=unit)
+    )

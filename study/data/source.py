@@ -1,15 +1,33 @@
 """From the section `data` of a study to its pairs; without a root, the phantom stands in for the data set."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from study.data.pairs import Pairs, single_eyes
 from study.spec.components import Component, build
 from study.spec.data_section import DataSpec
-from study.spec.errors import DataError
+from study.spec.errors import DataError, OtherDataError
 
 STAND_INS: dict[str, str] = {"odir5k": "fundus", "eyepacs": "grades", "folders": "ultrasound"}
 """Variant of the phantom for each data set that it can stand in for."""
+ROOT = "STUDY_ROOT_"  # start of the environment's names for the roots of data sets
+
+
+def roots() -> dict[str, str]:
+    """The roots that the environment gives, as absolute paths, by the name of their variable."""
+    found = {name: path for name, path in os.environ.items() if name.startswith(ROOT) and path}
+    return {name: str(Path(path).expanduser().absolute()) for name, path in found.items()}
+
+
+def use_roots(wanted: Mapping[str, str]) -> None:
+    """Makes these the roots that the environment gives.
+
+    A trial must read what the study read where it was started, or nothing, and never the phantom instead.
+    """
+    for name in roots().keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 def open_dataset(data: DataSpec) -> Pairs:
@@ -29,7 +47,7 @@ def open_dataset(data: DataSpec) -> Pairs:
 
 def _open(data: DataSpec) -> Pairs:
     name = data.dataset.name
-    variable = f"STUDY_ROOT_{name.upper()}"
+    variable = f"{ROOT}{name.upper()}"
     if name == "phantom":
         if data.root is not None:
             raise DataError(
@@ -42,7 +60,7 @@ def _open(data: DataSpec) -> Pairs:
         return _stand_in(name, variable, data.phantom_patients)
     path = Path(root).expanduser()
     if not path.exists():
-        raise DataError(
+        raise OtherDataError(
             f"`{origin}`: must be an existing file or folder, got `{path}`. "
             "Correct it, or leave it out for synthetic data."
         )

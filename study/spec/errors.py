@@ -20,6 +20,10 @@ class DataError(StudyError):
     """A data set, image, sheet or split is wrong."""
 
 
+class OtherDataError(DataError):
+    """The data of the study are not on this machine, or others are; another machine may have them."""
+
+
 class BadImageError(DataError):
     """An image cannot be used; the message is the reason in a few words."""
 

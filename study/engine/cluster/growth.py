@@ -1,7 +1,10 @@
 """Room for trials as nodes come and go while a study runs, and what lost trials leave behind on them."""
 
+import logging
+import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import ray
 from ray import PlacementGroupID, tune
@@ -14,7 +17,9 @@ from study.engine.cluster.nodes import live_nodes, promised_nodes
 from study.engine.cluster.snapshots import NotInSnapshots
 from study.engine.forecast.capacity import Node, Slots
 
+LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
+WAITING_IS_SAID_S = 60.0
 RUNNING = "RUNNING"  # Tune's word for a trial whose process works
 
 
@@ -32,13 +37,34 @@ class FreeAbandoned(NotInSnapshots, tune.Callback):
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return
         self._looked = time.monotonic()
-        table = ray_state.state._connect_and_get_accessor().get_placement_group_table()
-        for group in abandoned_groups(table, ray.get_runtime_context().get_job_id()):
-            remove_placement_group(group)
+        for group in worker_groups():
+            if group.creator_dead:
+                remove_placement_group(group.handle)
 
 
-def abandoned_groups(table: Iterable[bytes], job: str) -> list[PlacementGroup]:
-    """The placement groups of a job that exist, although the actor that made them does not.
+@dataclass(frozen=True)
+class WorkerGroup:
+    """The placement group of a trial of several workers, which an actor of Ray Train has made.
+
+    Attributes:
+        handle: The group as Ray takes it.
+        placed: Whether nodes hold it; else it waits for room.
+        creator_dead: Whether the actor that made it has died, so that nobody will remove it.
+    """
+
+    handle: PlacementGroup
+    placed: bool
+    creator_dead: bool
+
+
+def worker_groups() -> list[WorkerGroup]:
+    """The worker groups that trials of this driver have now."""
+    table = ray_state.state._connect_and_get_accessor().get_placement_group_table()
+    return groups_of(table, ray.get_runtime_context().get_job_id())
+
+
+def groups_of(table: Iterable[bytes], job: str) -> list[WorkerGroup]:
+    """The placement groups that actors of a job have made and that are not removed.
 
     Args:
         table: Ray's own record of each placement group.
@@ -49,9 +75,10 @@ def abandoned_groups(table: Iterable[bytes], job: str) -> list[PlacementGroup]:
     for row in table:
         record = record_type.FromString(row)
         made_by_actor = bool(record.creator_actor_id.strip(b"\xff"))
-        abandoned = made_by_actor and record.creator_actor_dead and record.state != record.REMOVED
-        if abandoned and record.creator_job_id.hex() == job:
-            groups.append(PlacementGroup(PlacementGroupID(record.placement_group_id)))
+        if made_by_actor and record.state != record.REMOVED and record.creator_job_id.hex() == job:
+            handle = PlacementGroup(PlacementGroupID(record.placement_group_id))
+            placed = record.state == record.CREATED
+            groups.append(WorkerGroup(handle, placed=placed, creator_dead=record.creator_actor_dead))
     return groups
 
 
@@ -60,13 +87,14 @@ class Growth(NotInSnapshots, tune.Callback):
 
     A request is a placement group that waits. It ends with this process, unlike `request_resources`, which
     would keep machines that are paid for after a study was killed. There is no request while a node is
-    free, since it would take the place of a trial there.
+    free, or while the worker group of a trial waits, since it would take the place of a trial there.
 
     Args:
         slots: What a trial gets.
         num_left: Number of trials that were not started yet.
         nodes: The nodes of this moment.
         promised: Kinds of nodes that the autoscaler may start.
+        groups: The worker groups of trials.
     """
 
     def __init__(
@@ -75,11 +103,13 @@ class Growth(NotInSnapshots, tune.Callback):
         num_left: Callable[[], int],
         nodes: Callable[[], list[Node]] = live_nodes,
         promised: Callable[[], list[Node]] = promised_nodes,
+        groups: Callable[[], list[WorkerGroup]] = worker_groups,
     ) -> None:
         self._slots, self._num_left = slots, num_left
-        self._nodes, self._promised = nodes, promised
+        self._nodes, self._promised, self._groups = nodes, promised, groups
         self._requests: list[PlacementGroup] = []
         self._room, self._running, self._looked = slots.concurrent, 0, 0.0
+        self._waits_since: float | None = None  # when a trial was first seen without its place; then infinite
 
     def room(self) -> int:
         """Trials that may run at a time now."""
@@ -101,8 +131,33 @@ class Growth(NotInSnapshots, tune.Callback):
             return
         self._looked = time.monotonic()
         self._room = self._slots.room(self._nodes())
-        all_taken = self._running >= self._room
+        all_taken = self._running >= self._room and self._all_placed()
         self._request(self._num_wanted() if all_taken else 0)
+
+    def _all_placed(self) -> bool:
+        """Whether each running trial has its place.
+
+        Tune counts a trial of several workers as running as soon as the small process starts that asks for
+        their group.
+        """
+        if self._slots.workers == 1:
+            return True
+        placed = sum(group.placed and not group.creator_dead for group in self._groups())
+        if placed >= self._running:
+            self._waits_since = None
+            return True
+        now = time.monotonic()
+        self._waits_since = self._waits_since or now
+        if now - self._waits_since >= WAITING_IS_SAID_S:
+            waited, self._waits_since = now - self._waits_since, math.inf
+            each = " and ".join(f"{number:g} {kind}" for kind, number in self._slots.bundle.items())
+            LOG.warning(
+                "A trial has waited %.0f s for %d workers with %s each. `ray status` shows who holds them.",
+                waited,
+                self._slots.workers,
+                each,
+            )
+        return False
 
     def _num_wanted(self) -> int:
         """Number of requests that are worth making.

@@ -28,6 +28,7 @@ class Ending(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     UNSAVED = "unsaved"  # trained, but its record could not be written
+    NODE_FAULT = "node_fault"  # its machine could not do its part: another one may, or the same one later
     INTERRUPTED = "interrupted"  # told to stop in the middle
 
 

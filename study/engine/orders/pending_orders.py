@@ -80,15 +80,15 @@ class PendingOrders:
         Raises:
             StorageError: The checkpoint cannot be written; the one before it stays.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / CHECKPOINT
-            torch.save(state, local)
-            try:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                local = Path(folder) / CHECKPOINT
+                torch.save(state, local)  # a RuntimeError where the disk is full
                 self._upload(local, key)
-            except (OSError, ArrowException) as error:
-                raise StorageError(
-                    f"`{self._path(key)}`: must take a checkpoint, got: {error}. Make room."
-                ) from None
+        except (OSError, ArrowException, RuntimeError) as error:
+            raise StorageError(
+                f"`{self._path(key)}`: must take a checkpoint, got: {error}. Make room."
+            ) from None
 
     def _upload(self, local: Path, key: str) -> None:
         part = self._path(key, f"{CHECKPOINT}.part")

@@ -88,6 +88,7 @@ class Site:
         features_gb: Gigabytes of each node's disk that the features of a trial may take.
         compile: Whether training compiles the network.
         fence: File of the run without which no trial is published.
+        roots: Roots of data sets that the environment gave where the study was started.
         device_kind: What trials train on, `cpu` or `cuda`.
         num_devices: CPU cores or GPUs of a trial; a part of one where several trials share it.
     """
@@ -105,6 +106,7 @@ class Site:
     features_gb: float = FEATURES_GB
     compile: bool = False
     fence: str = ""
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     def split_of(self, order: TrialOrder) -> str:
         """The hash that the split of an order must have."""

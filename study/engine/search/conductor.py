@@ -71,6 +71,7 @@ class Conductor:
         self._epochs: dict[str, dict[int, EpochRecord]] = {}
         self._started: dict[str, datetime] = {}
         self._lost: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()  # since a trial ended last
         self._without_weights: set[str] = set()
 
     def next(self) -> TrialOrder | None:
@@ -146,6 +147,8 @@ class Conductor:
         elif end.ending is Ending.FAILED:
             if end.outcome is not Outcome.OUT_OF_MEMORY or not self._halved(key, end.message):
                 self._finish(key, State.FAILED, [], end.outcome, end.message)
+        elif end.ending is Ending.NODE_FAULT:
+            self._faulted(key, end.message)
         else:  # its order stays pending and goes on with the next start
             if end.ending is Ending.UNSAVED:
                 self._stop(StorageError(end.message))
@@ -162,6 +165,24 @@ class Conductor:
             return
         cause = f"{self._lost[key]} processes ended under it, the last with: {message}"
         self._finish(key, State.FAILED, [], outcome, cause)
+
+    def _faulted(self, key: str, message: str) -> None:
+        """Takes an order back from a machine that could not run it.
+
+        Where no trial of the study ends any more, the study does, and the order stays pending.
+        """
+        self._faults[key] += 1
+        if self._faults[key] < LIVES:
+            LOG.warning("%s is put back: %s", key, message)
+        else:
+            self._stop(
+                StorageError(
+                    f"`{key}`: could not be run in {LIVES} attempts, the last on {message} Finished trials "
+                    "are kept; put that machine right or take it out of the cluster, then give the same "
+                    "command again."
+                )
+            )
+        self._put_back(key)
 
     def _put_back(self, key: str, order: TrialOrder | None = None) -> None:
         self.plan.again(order or self.orders[key])
@@ -201,6 +222,7 @@ class Conductor:
         self._saved(lambda: self.pending.drop(key), f"pending/{key}")
         self.plan.finish(key, state, values, outcome, message)
         del self.orders[key], self._epochs[key]
+        self._faults.clear()
         self._drop_weights()
         ended = Ended(order=order, state=state, values=values, message=message or order.note, epochs=epochs)
         for watcher in self.watchers:

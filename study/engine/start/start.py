@@ -8,6 +8,7 @@ from pathlib import Path
 from pyarrow import ArrowException
 
 from study.data.cohort import open_cohort
+from study.data.source import roots
 from study.engine.orders.driver_lock import FOLDER, driving
 from study.engine.orders.pending_orders import PendingOrders, delete_partial_writes
 from study.engine.orders.trial_order import Site, TrialOrder, fold_name
@@ -140,6 +141,7 @@ def _site(spec: StudySpec, store: Store, prepared: Prepared, provenance: str, ca
         features_gb=spec.resources.features_gb,
         compile=spec.resources.compile,
         fence=store.fence,
+        roots=roots(),
     )
 
 

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from study.data.cohort import Cohort
+from study.data.source import use_roots
 from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import is_published, publish_once, retry_write
@@ -33,8 +35,11 @@ from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
 from study.evidence.store import WEIGHTS, Store
-from study.spec.errors import DataError, StorageError, WeightsError
+from study.spec.errors import OtherDataError, SpecError, StorageError, WeightsError
 
+# A disk that is full or broken, and data and weights that were there where the study was started.
+NODE_FAULTS = (OSError, SafetensorError, OtherDataError, WeightsError)
+WAIT_AFTER_FAULT_S = 10.0  # so that an order does not come back at once to the machine that cannot run it
 ReportEpoch = Callable[[EpochMessage], bool]
 
 
@@ -60,12 +65,14 @@ def run_order(
         How the trial ended, with its objectives where it is complete.
     """
     _free_memory()
+    use_roots(site.roots)
     try:
         return _run(order, site, report, device, group, wrap)
-    except (
-        StorageError
-    ) as error:  # the training was good: the trial did not fail, and the next start finishes it
+    except StorageError as error:  # the trial did not fail, and the next start finishes it
         return EndMessage(Ending.UNSAVED, message=str(error))
+    except NODE_FAULTS as error:  # nor did it here
+        time.sleep(WAIT_AFTER_FAULT_S)
+        return EndMessage(Ending.NODE_FAULT, message=f"{platform.node()}: {error}")
     except Exception as error:  # a trial's failure is a result of the study and must not end it
         return EndMessage(Ending.FAILED, outcome_of(error), f"{type(error).__name__}: {error}")
 
@@ -122,12 +129,12 @@ def start_weights(store: Store, order: TrialOrder) -> dict[str, Tensor] | None:
     """The weights of the trial that an order goes on from; None where it begins anew.
 
     Raises:
-        WeightsError: That trial has not kept its weights.
+        SpecError: That trial has not kept its weights.
     """
     if not order.start:
         return None
     if not store.has_weights(order.start):
-        raise WeightsError(
+        raise SpecError(
             f"`{order.start}`: must have its weights to be fine-tuned, but it has not kept them. "
             "Ask for `search.finetune` or a larger `keep_weights` before the search, and run it --fresh."
         )
@@ -278,7 +285,7 @@ def _name(device: torch.device) -> str:
 def _require_same_data(cohort: Cohort, split_hash: str) -> None:
     """Refuses a node with other files under the same root, which would silently train on other patients."""
     if cohort.split_hash != split_hash:
-        raise DataError(
+        raise OtherDataError(
             "`data.root`: must hold the same samples on every machine, got a different split on "
             f"{platform.node()}. Compare the files there with those of the machine that started the study."
         )

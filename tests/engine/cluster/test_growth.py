@@ -7,8 +7,8 @@ import pytest
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]  # made at import
 from ray.tune.experiment import Trial
 
-from study.engine.cluster import growth
-from study.engine.cluster.growth import Growth, abandoned_groups
+from study.engine.cluster import growth as growth_module
+from study.engine.cluster.growth import Growth, WorkerGroup, groups_of
 from study.engine.forecast.capacity import Node, Slots
 
 RUNNING = cast(Trial, SimpleNamespace(status="RUNNING"))
@@ -26,9 +26,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Bundles]:
         groups.append(bundles)
         return bundles
 
-    monkeypatch.setattr(growth, "placement_group", make)
-    monkeypatch.setattr(growth, "remove_placement_group", groups.remove)
-    monkeypatch.setattr(growth, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(growth_module, "placement_group", make)
+    monkeypatch.setattr(growth_module, "remove_placement_group", groups.remove)
+    monkeypatch.setattr(growth_module, "LOOK_EVERY_S", 0.0)
     return groups
 
 
@@ -56,10 +56,24 @@ def test_a_cluster_whose_last_node_has_gone_requests_one(requests: list[Bundles]
     assert len(requests) == 1
 
 
-def test_one_node_is_requested_where_nobody_knows_how_many_may_come(requests: list[Bundles]) -> None:
+def test_one_node_is_requested_where_nobody_knows_how_many_may_come(
+    requests: list[Bundles], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     two_workers = Slots(workers=2, cpus_per_worker=1, gpus_per_worker=0, concurrent=1, elastic=True)
-    growth = Growth(two_workers, lambda: 10, lambda: [Node(3, 0)], lambda: [])
+    groups: list[WorkerGroup] = []
+    growth = Growth(two_workers, lambda: 10, lambda: [Node(3, 0)], lambda: [], lambda: groups)
     growth.on_step_end(0, [RUNNING])
+    assert requests == []  # the trial's workers have no place yet, and a request could take it
+    assert "A trial has waited" not in caplog.text
+    monkeypatch.setattr(growth_module, "WAITING_IS_SAID_S", 0.0)
+    growth.on_step_end(0, [RUNNING])
+    growth.on_step_end(0, [RUNNING])
+    assert caplog.text.count("A trial has waited 0 s for 2 workers with 1 CPU each") == 1
+    groups.append(WorkerGroup(cast(Any, None), placed=False, creator_dead=False))
+    growth.on_step_end(1, [RUNNING])
+    assert requests == []
+    groups[0] = WorkerGroup(cast(Any, None), placed=True, creator_dead=False)
+    growth.on_step_end(2, [RUNNING])
     assert [len(bundles) for bundles in requests] == [2]
     growth.on_experiment_end([])
     assert requests == []
@@ -83,7 +97,7 @@ def test_a_cluster_of_this_machine_requests_nothing(requests: list[Bundles]) -> 
     assert requests == []
 
 
-def test_only_groups_whose_creator_died_are_abandoned() -> None:
+def test_the_groups_of_actors_of_this_job_are_those_of_trials() -> None:
     job, controller = b"\1\0\0\0", b"\7" * 12 + b"\1\0\0\0"
 
     def record(name: bytes, **changes: Any) -> bytes:
@@ -91,7 +105,7 @@ def test_only_groups_whose_creator_died_are_abandoned() -> None:
             "creator_job_id": job,
             "creator_actor_id": controller,
             "creator_actor_dead": True,
-            "state": 2,
+            "state": PlacementGroupTableData.CREATED,
             **changes,
         }
         whole: bytes = PlacementGroupTableData(placement_group_id=name * 18, **row).SerializeToString()
@@ -105,4 +119,8 @@ def test_only_groups_whose_creator_died_are_abandoned() -> None:
         record(b"e", creator_actor_id=b"\xff" * 16),  # the driver's own, which has no actor
         record(b"f", state=PlacementGroupTableData.PENDING),
     ]
-    assert [group.id.binary()[:1] for group in abandoned_groups(table, job.hex())] == [b"a", b"f"]
+    found = [
+        (group.handle.id.binary()[:1], group.placed, group.creator_dead)
+        for group in groups_of(table, job.hex())
+    ]
+    assert found == [(b"a", True, True), (b"b", True, False), (b"f", False, True)]

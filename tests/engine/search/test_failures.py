@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from study.engine.orders.messages import Ending, EndMessage
+from study.engine.orders.pending_orders import PendingOrders
 from study.engine.search.conductor import Conductor
 from study.engine.training.outcomes import TimedBatches, TimeLimit, outcome_of
 from study.evidence.records import Outcome, Role, State
@@ -29,6 +30,31 @@ def test_a_lost_process_is_tried_elsewhere_and_given_up_in_the_end(tmp_path: Pat
     assert "3 processes ended under it, the last with: the node went away" in record["message"]
     run(conductor)
     require_whole(store)
+
+
+def test_a_machine_that_cannot_run_a_trial_gives_it_back(tmp_path: Path) -> None:
+    store, fault = Store(tmp_path / "a"), EndMessage(Ending.NODE_FAULT, message="m1: no room.")
+    conductor = conduct(store)
+    order, other = conductor.next(), conductor.next()
+    assert order is not None
+    assert other is not None
+    for _ in range(2):
+        conductor.ended(order.key, fault)
+        assert conductor.next() == order
+    train(conductor, other)  # another machine works, so the study goes on
+    for _ in range(2):
+        conductor.ended(order.key, fault)
+        assert conductor.next() == order
+    assert conductor.problem is None
+    conductor.ended(order.key, fault)
+    assert f"`{order.key}`: could not be run in 3 attempts, the last on m1: no room." in str(
+        conductor.problem
+    )
+    assert conductor.next() is None
+    assert [pending.key for pending in PendingOrders(store).orders()] == [order.key]
+    run(conduct(store))  # the same command again
+    require_whole(store)
+    assert set(store.read("trial")["state"]) <= {"complete", "pruned"}
 
 
 def test_out_of_memory_goes_on_with_half_the_batch(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """One trial from its order to its record, without Ray."""
 
 import json
+import os
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from study.data.cohort import open_cohort
 from study.engine.orders import publishing
@@ -180,6 +183,38 @@ def test_a_storage_that_is_full_is_no_failure_of_the_trial(
     assert "no room. Finished trials are kept" in last.message
 
 
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device")],
+    ids=["disk", "weights on the disk"],
+)
+def test_a_fault_of_the_machine_is_no_failure_of_the_trial(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(trial, "WAIT_AFTER_FAULT_S", 0.0)
+    monkeypatch.setattr(trial, "save_file", full)
+    last = run(order(), site(tmp_path, cache))
+    assert last.ending is Ending.NODE_FAULT
+    assert last.message == f"{platform.node()}: {error}"
+    assert Store(tmp_path).keys() == []
+
+
+def test_a_trial_reads_the_roots_of_the_machine_that_started_the_study(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "WAIT_AFTER_FAULT_S", 0.0)
+    for name in ("STUDY_ROOT_ODIR5K", "STUDY_ROOT_EYEPACS"):
+        monkeypatch.setenv(name, "left by another study")
+    there = str(tmp_path / "not on this machine")
+    last = run(order(), replace(site(tmp_path, cache), roots={"STUDY_ROOT_ODIR5K": there}))
+    assert last.ending is Ending.NODE_FAULT
+    assert f"`STUDY_ROOT_ODIR5K`: must be an existing file or folder, got `{there}`" in last.message
+    assert "STUDY_ROOT_EYEPACS" not in os.environ
+
+
 def test_a_trial_that_has_its_record_is_not_trained_again(tmp_path: Path, cache: Path) -> None:
     first = run(order(), site(tmp_path, cache))
     assert (
@@ -233,8 +268,11 @@ def test_multiply_adds_by_hand(cache: Path) -> None:
     assert multiply_adds(net, 2, 32) == expected > 0
 
 
-def test_other_data_on_a_node_are_refused(tmp_path: Path, cache: Path) -> None:
+def test_other_data_on_a_node_are_refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "WAIT_AFTER_FAULT_S", 0.0)
     right = site(tmp_path, cache)
     last = run(order(), replace(right, split_hash="other"))
-    assert last.ending is Ending.FAILED
+    assert last.ending is Ending.NODE_FAULT
     assert "must hold the same samples on every machine" in last.message
