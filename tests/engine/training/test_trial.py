@@ -206,10 +206,11 @@ def test_a_trial_reads_the_roots_of_the_machine_that_started_the_study(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "WAIT_AFTER_FAULT_S", 0.0)
+    right = site(tmp_path, cache)
     for name in ("STUDY_ROOT_ODIR5K", "STUDY_ROOT_EYEPACS"):
         monkeypatch.setenv(name, "left by another study")
     there = str(tmp_path / "not on this machine")
-    last = run(order(), replace(site(tmp_path, cache), roots={"STUDY_ROOT_ODIR5K": there}))
+    last = run(order(), replace(right, roots={"STUDY_ROOT_ODIR5K": there}))
     assert last.ending is Ending.NODE_FAULT
     assert f"`STUDY_ROOT_ODIR5K`: must be an existing file or folder, got `{there}`" in last.message
     assert "STUDY_ROOT_EYEPACS" not in os.environ
