@@ -59,7 +59,7 @@ def _command_line() -> argparse.ArgumentParser:
     )
     add_setting_options(cli)
     cli.add_argument("--data", help="a data set instead of a study, by name or as YAML")
-    cli.add_argument("--root", type=Path, help="where that data set lies")
+    cli.add_argument("--root", help="where that data set lies")
     cli.add_argument("--split", type=Path, help="a split file to check; without it, the study's own")
     cli.add_argument(
         "--out", type=Path, default=Path("duplicates.csv"), help="CSV of the patients entered twice"

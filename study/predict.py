@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_argument(
         "--data", help="a data set, by name or as YAML, for instance '{name: table, labels: []}'"
     )
-    cli.add_argument("--root", type=Path, help="where the data set lies")
+    cli.add_argument("--root", help="where the data set lies")
     cli.add_argument("--left", type=Path, help="one patient: the left eye's image, or the only image")
     cli.add_argument("--right", type=Path, help="one patient: the right eye's image")
     cli.add_argument(

@@ -151,7 +151,7 @@ def _start(resolved: Resolved, store: Store, console: Console, *, extend: bool) 
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
     )
     with bar:
-        titles = ("decoding images", "training generators", "running frozen backbones")
+        titles = ("reading images", "training generators", "running frozen backbones")
         lines = [_line(bar, title) for title in titles]
         ready = start(resolved, store, provenance(command), CACHE, *lines, extend=extend)
     console.print(announcement(resolved, ready))

@@ -14,6 +14,7 @@ from study.spec.components import FOLDERS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
+    ("study.places",),  # of this machine; knows nothing
     ("study.spec",),
     ("models", "study.data"),
     ("study.evidence",),

@@ -27,13 +27,13 @@ def build_once(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
     """
     if (home / mark).is_file():
         return
-    with _lock_of(home):
+    with locked(home):
         if not (home / mark).is_file():
             _build(home, mark, fill)
 
 
 @contextmanager
-def _lock_of(home: Path) -> Iterator[None]:
+def locked(home: Path) -> Iterator[None]:
     """Lets one process at a time build a folder.
 
     The first holder of the lock deletes its file at the end. Processes that come later find the folder; where

@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,6 @@ from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.source import open_dataset, roots
 from study.data.split import SPLITS, make_split, read_split
-from study.spec.components import Component
 from study.spec.data_section import DataSpec, GeneratedSpec
 
 
@@ -117,8 +115,7 @@ def open_cohort(data: DataSpec, cache: Path, progress: Callable[[int, int], None
         DataError: the data set, an image or the split is wrong.
         StorageError: the cache cannot be written.
     """
-    place = data.root, tuple(roots().items())
-    pairs = _open_dataset_once(data.dataset.model_dump_json(), place, data.phantom_patients, data.unit)
+    pairs = _open_dataset_once(data, cache, progress)
     images = open_images(data, pairs, cache, progress)
     split = data.split
     if split.file is not None:
@@ -185,19 +182,17 @@ def open_images(
 _IMAGES: dict[tuple[Path, str, str, str], tuple[Pairs, ImageCache]] = {}
 
 
-@lru_cache(maxsize=2)
-def _open_dataset_once(
-    dataset: str,
-    place: tuple[Path | None, tuple[tuple[str, str], ...]],
-    phantom_patients: int,
-    unit: Literal["pair", "eye"],
-) -> Pairs:
-    """The pairs of a data set (its component as JSON) at `data.root`, or at a root of the environment.
+def _open_dataset_once(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None) -> Pairs:
+    """The pairs of a data set, read again only where it is another one."""
+    place = data.root, tuple(roots().items()), cache
+    key = data.dataset.model_dump_json(), place, data.phantom_patients, data.unit
+    if key not in _DATASETS:
+        if len(_DATASETS) == _NUM_DATASETS:
+            del _DATASETS[next(iter(_DATASETS))]
+        _DATASETS[key] = open_dataset(data, cache, progress)
+    return _DATASETS[key]
 
-    The process of a trial asks for the same data set again for each trial, and reading a sheet takes a
-    second.
-    """
-    component = Component.model_validate_json(dataset)
-    return open_dataset(
-        DataSpec(dataset=component, root=place[0], phantom_patients=phantom_patients, unit=unit)
-    )
+
+# The process of a trial asks for the same data set again for each trial, and reading a sheet takes a second.
+_DATASETS: dict[object, Pairs] = {}
+_NUM_DATASETS = 2

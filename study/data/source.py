@@ -1,10 +1,14 @@
 """From the section `data` of a study to its pairs; without a root, the phantom stands in for the data set."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from study.data.locations import is_uri
 from study.data.pairs import Pairs, single_eyes
+from study.data.remote import local_copy
+from study.places import CACHE
 from study.spec.components import Component, build
 from study.spec.data_section import DataSpec
 from study.spec.errors import DataError, OtherDataError
@@ -17,7 +21,11 @@ ROOT = "STUDY_ROOT_"  # start of the environment's names for the roots of data s
 def roots() -> dict[str, str]:
     """The roots that the environment gives, as absolute paths, by the name of their variable."""
     found = {name: path for name, path in os.environ.items() if name.startswith(ROOT) and path}
-    return {name: str(Path(path).expanduser().absolute()) for name, path in found.items()}
+    return {name: path if is_uri(path) else str(_absolute(path)) for name, path in found.items()}
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().absolute()
 
 
 def use_roots(wanted: Mapping[str, str]) -> None:
@@ -30,22 +38,29 @@ def use_roots(wanted: Mapping[str, str]) -> None:
     os.environ.update(wanted)
 
 
-def open_dataset(data: DataSpec) -> Pairs:
+def open_dataset(
+    data: DataSpec, cache: Path = CACHE, progress: Callable[[int, int], None] | None = None
+) -> Pairs:
     """The pairs of a study's data set.
 
     It is read at `data.root`, else at the environment's `STUDY_ROOT_<DATASET>`; without either, the phantom
     stands in. A root that is given but wrong is an error, never a reason to take the phantom. With
     `data.unit: eye` each eye of a pair is a sample of its own.
 
+    Args:
+        data: The data part of a trial.
+        cache: Folder of all caches; a root on an object store is copied there.
+        progress: Called with files done and their total while they are copied.
+
     Raises:
         DataError: the root does not exist or is not what the data set needs, or there is none and the phantom
             cannot stand in.
     """
-    pairs = _open(data)
+    pairs = _open(data, cache, progress)
     return single_eyes(pairs) if data.unit == "eye" else pairs
 
 
-def _open(data: DataSpec) -> Pairs:
+def _open(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None) -> Pairs:
     name = data.dataset.name
     variable = f"{ROOT}{name.upper()}"
     if name == "phantom":
@@ -58,7 +73,7 @@ def _open(data: DataSpec) -> Pairs:
     root = data.root or os.environ.get(variable)
     if not root:
         return _stand_in(name, variable, data.phantom_patients)
-    path = Path(root).expanduser()
+    path = local_copy(root, cache, progress) if is_uri(root) else Path(root).expanduser()
     if not path.exists():
         raise OtherDataError(
             f"`{origin}`: must be an existing file or folder, got `{path}`. "
@@ -67,7 +82,8 @@ def _open(data: DataSpec) -> Pairs:
     if path.is_dir() == (name == "table"):
         wanted = "file" if name == "table" else "folder"
         raise DataError(f"`{origin}`: must be a {wanted} for `{name}`, got `{path}`. Correct it.")
-    return _read(data.dataset, path)
+    pairs = _read(data.dataset, path)
+    return replace(pairs, root=root) if is_uri(root) else pairs
 
 
 def _stand_in(name: str, variable: str, num_patients: int) -> Pairs:

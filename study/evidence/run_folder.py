@@ -7,6 +7,7 @@ from uuid import uuid4
 import pyarrow as pa
 from pyarrow import fs
 
+from study.data.locations import REFUSALS, is_uri, locate
 from study.spec.errors import StorageError
 
 
@@ -186,17 +187,14 @@ class LostRunError(StorageError):
 
 def place_below(where: str, *parts: str) -> str:
     """A path or URI with further parts, which stand before the query of a URI."""
-    path, mark, query = where.partition("?") if "://" in where else (where, "", "")
+    path, mark, query = where.partition("?") if is_uri(where) else (where, "", "")
     return "/".join([path.rstrip("/"), *parts]) + mark + query
 
 
 def _locate(where: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in where:
-        return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
     try:
-        filesystem, root = fs.FileSystem.from_uri(where)
-    except (OSError, pa.ArrowException) as error:
+        return locate(where)
+    except REFUSALS as error:
         raise StorageError(
             f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error})."
         ) from None
-    return filesystem, root.rstrip("/")

@@ -43,6 +43,7 @@ LATEX_SIGNS = {
     "·": r"$\cdot$",
 }
 OTHER_SCRIPT = re.compile(r"[^\u0000-\u024f]+")
+FORMULA_SIGNS = ("=", "+", "-", "@")
 TEST_PARTS = ("p", "p_holm", "against", "test", "bold")
 LATEX_PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage{iftex}
@@ -183,14 +184,15 @@ def comma_separated(table: Table) -> str:
     tested = [any(isinstance(c := row.cells[i], Value) and c.tested for row in table.rows) for i in places]
     header = ["row"]
     for column, has_values, has_tests in zip(table.columns, measured, tested, strict=True):
-        header.append(column.key)
+        key = _no_formula(column.key)
+        header.append(key)
         if has_values:
-            header += [f"{column.key}_{part}" for part in ("low", "high", "spread")]
+            header += [f"{key}_{part}" for part in ("low", "high", "spread")]
         if has_tests:
-            header += [f"{column.key}_{part}" for part in TEST_PARTS]
+            header += [f"{key}_{part}" for part in TEST_PARTS]
     writer.writerow([*header, *(["synthetic"] if table.synthetic else [])])
     for row in table.rows:
-        fields = [row.key]
+        fields = [_no_formula(row.key)]
         for cell, has_values, has_tests in zip(row.cells, measured, tested, strict=True):
             fields += _csv_fields(cell) if has_values else [_csv_text(cell)]
             fields += _csv_test(cell) if has_tests else []
@@ -210,12 +212,17 @@ def _csv_test(cell: Cell) -> list[str]:
     if not isinstance(cell, Value):
         return [""] * len(TEST_PARTS)
     bold, of = "yes" if cell.bold else "", cell.tested
-    return [repr(of.p_value), repr(of.adjusted), of.against, of.test, bold] if of else ["", "", "", "", bold]
+    if of is None:
+        return ["", "", "", "", bold]
+    return [repr(of.p_value), repr(of.adjusted), _no_formula(of.against), of.test, bold]
 
 
 def _csv_text(cell: Cell) -> str:
-    """Words as they are, but never a spreadsheet's formula."""
-    if isinstance(cell, Published):
-        return repr(float(cell.value))
-    text = " ".join(cell.text.split())
-    return f"'{text}" if text[:1] in ("=", "+", "@", "\t") else text
+    return repr(float(cell.value)) if isinstance(cell, Published) else _no_formula(cell.text)
+
+
+def _no_formula(text: str) -> str:
+    """The words on one line, with a `'` before what a spreadsheet would work out; numbers stay numbers."""
+    text = " ".join(text.split())
+    is_number = re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", text)
+    return f"'{text}" if text[:1] in FORMULA_SIGNS and not is_number else text

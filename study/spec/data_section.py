@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from study.spec.components import Component
-from study.spec.section import LocalPath, Section, Share, slot
+from study.spec.section import LocalPath, Place, Section, Share, slot
 
 
 class CutMixSpec(Section):
@@ -131,7 +131,8 @@ class DataSpec(Section):
 
     Attributes:
         dataset: the data set, by name or with its arguments.
-        root: where the data set lies; without one, and without STUDY_ROOT_<DATASET>, the built-in phantom
+        root: where the data set lies, on each machine or as a URI (`s3://bucket/odir5k`), which each machine
+            copies once into its cache; without one, and without STUDY_ROOT_<DATASET>, the built-in phantom
             stands in.
         phantom_patients: number of patients of that stand-in.
         unit: what a sample is: both eyes of a patient (`pair`), or each eye by itself (`eye`).
@@ -154,7 +155,7 @@ class DataSpec(Section):
     """
 
     dataset: Annotated[Component, slot("dataset", "data.dataset")]
-    root: LocalPath | None = None
+    root: Place | None = None
     phantom_patients: Annotated[int, Field(ge=20)] = 240
     unit: Literal["pair", "eye"] = "pair"
     image_px: Annotated[int, Field(ge=16, le=4096)] = 224

@@ -12,6 +12,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
+def _absolute_or_uri(place: object) -> object:
+    if isinstance(place, str | Path) and "://" not in str(place):
+        return str(Path(place).expanduser().absolute())
+    return place
+
+
+# A path, made absolute likewise, or the URI of an object store.
+Place = Annotated[str, BeforeValidator(_absolute_or_uri)]
+
+
 class Section(BaseModel):
     """A part of the study file: unknown keys are errors, values do not change."""
 

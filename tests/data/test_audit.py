@@ -205,7 +205,7 @@ def test_a_cohort_groups_duplicates_unless_told_not_to(folder: Path, tmp_path: P
 
     def num_divided(seed: int, *, group: bool) -> int:
         split = SplitSpec(val=0.3, test=0.3, seed=seed, group_duplicates=group)
-        data = DataSpec(dataset=dataset, root=folder / "eyes.csv", image_px=16, split=split)
+        data = DataSpec(dataset=dataset, root=str(folder / "eyes.csv"), image_px=16, split=split)
         cohort = open_cohort(data, tmp_path)
         return len(divided_groups(cohort.cache, cohort.assignment))
 

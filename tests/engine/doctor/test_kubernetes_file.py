@@ -1,5 +1,6 @@
 """The KubeRay manifest is whole, opens nothing to strangers, and costs nothing after the study."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def test_it_is_behind_a_token_and_on_no_public_address(manifest: list[dict[str, 
     assert policy["spec"]["policyTypes"] == ["Ingress"]
     assert all(rule["from"] for rule in policy["spec"]["ingress"])
     assert not any("ipBlock" in source for rule in policy["spec"]["ingress"] for source in rule["from"])
+
+
+def test_it_names_the_version_of_ray_that_the_lock_file_installs(manifest: list[dict[str, Any]]) -> None:
+    lock = tomllib.loads((PROJECT / "uv.lock").read_text())
+    (ray,) = [package["version"] for package in lock["package"] if package["name"] == "ray"]
+    assert manifest[0]["spec"]["rayClusterSpec"]["rayVersion"] == ray  # without it a token is refused
+
+
+def test_the_pod_that_submits_is_as_confined_as_the_others(manifest: list[dict[str, Any]]) -> None:
+    submitter, (head, _) = manifest[0]["spec"]["submitterPodTemplate"]["spec"], pods(manifest[0])
+    assert submitter["securityContext"] == head["securityContext"]
+    (container,) = submitter["containers"]
+    assert container["securityContext"] == head["containers"][0]["securityContext"]
+    assert container["image"] == head["containers"][0]["image"]
+    assert "command" not in container  # the operator fills it in only where there is none
+    assert submitter["restartPolicy"] == "Never"
 
 
 def test_its_containers_have_what_they_need_and_no_more(manifest: list[dict[str, Any]]) -> None:

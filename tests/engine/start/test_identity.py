@@ -71,7 +71,7 @@ def test_other_files_and_other_splits_are_refused(store: Store) -> None:
 def test_an_interrupted_order_finds_the_data_where_they_lie_now() -> None:
     order = order_of(spec().preset({}))
     moved = with_present_paths(order, spec(**{"data.root": "/new/odir"}).preset({}))
-    assert moved.trial_spec().data.root == Path("/new/odir")
+    assert moved.trial_spec().data.root == "/new/odir"
     assert replace(moved, spec=order.spec) == order
 
 
