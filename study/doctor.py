@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from study.command import add_setting_options, run_command
+from study.engine.doctor.aws import PROFILES, policy
 from study.engine.doctor.machine import Finding, check_import, check_machine
 from study.places import CACHE, LOGS
 from study.spec import components
@@ -50,12 +51,24 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="list every component with its arguments, source and what differs",
     )
+    cli.add_argument(
+        "--policy",
+        nargs=2,
+        metavar=("{head,worker}", "s3://BUCKET"),
+        help="print the rights on AWS that the head or a worker needs, as JSON",
+    )
     return cli
 
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:
     if args.components:
         _list_components(console)
+        return 0
+    if args.policy:
+        machine, bucket = args.policy
+        if machine not in PROFILES:
+            raise SpecError(f"`--policy`: must be `head` or `worker`, got `{machine}`. Correct it.")
+        print(policy(machine, bucket))
         return 0
     findings = _findings(args)
     _say(findings, console)

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     console = Console(highlight=False)
     try:
-        return run_command(lambda: _run(args, console))
+        return run_command(lambda: execute(args, console)[0])
     except KeyboardInterrupt:
         console.print("stopped; finished trials are kept, and the same command goes on")
         return INTERRUPTED
@@ -98,10 +98,18 @@ def parser() -> argparse.ArgumentParser:
     return cli
 
 
-def _run(args: argparse.Namespace, console: Console) -> int:
+def execute(args: argparse.Namespace, console: Console) -> tuple[int, str]:
+    """Does what the command line asks for.
+
+    Returns:
+        The exit code as in `main`, and the place of the run; empty where nothing was run.
+
+    Raises:
+        StudyError: Whatever the user can have got wrong.
+    """
     if args.write_schema:
         args.write_schema.write_text(json_schema(), encoding="utf-8")
-        return 0
+        return 0, ""
     if args.study is None:
         raise SpecError(
             "`STUDY.yaml`: must be given, got none. "
@@ -120,7 +128,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             await_a_node(console.print)
         resolved = resolve(args.study, settings, args.profile, has_gpu=has_gpu(address))
         if args.dry_run:
-            return _dry_run(resolved.spec, console)
+            return _dry_run(resolved.spec, console), ""
         store = open_store(resolved)
         if args.fresh:
             put_aside(store)
@@ -131,7 +139,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             if address == "local":
                 cluster.enter_context(connected(address, resolved.spec.resources.workers, logs / "ray.log"))
             _train(resolved.spec, ready, logs, console)
-    return _finish(ready, console)
+    return _finish(ready, console), store.where
 
 
 def _dry_run(spec: StudySpec, console: Console) -> int:

@@ -36,4 +36,6 @@ def test_a_command_loads_only_what_it_needs(command: str) -> None:
 
 def test_every_command_is_looked_at() -> None:
     commands = {path.stem for path in (ROOT / "study").glob("*.py") if "def main(" in path.read_text()}
-    assert commands == {*FORBIDDEN, "run"}  # a run needs all of them
+    assert commands == {*FORBIDDEN, "run", "__main__"}  # a run needs all of them
+    assert not loaded_by("study") & HEAVY
+    assert not loaded_by("study.__main__") & HEAVY

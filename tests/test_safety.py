@@ -184,7 +184,7 @@ def test_no_object_is_made_from_a_study_file(
     "name", ["os", "../../study/run", "_gates", "__import__('os').mkdir('x')", "concat.os", ""]
 )
 def test_a_component_is_a_file_of_its_folder_and_nothing_else(name: str) -> None:
-    with pytest.raises(SpecError, match="must be one of this project's fusion components"):
+    with pytest.raises(SpecError, match="must be a known fusion"):
         load("fusion", name)
 
 

@@ -117,6 +117,10 @@ class Drawing:
     png: bytes
     synthetic: bool
 
+    def _repr_svg_(self) -> str:
+        """What a notebook shows."""
+        return self.svg
+
 
 def sheet(width: float = WIDTH, height: float = 2.6) -> Figure:
     """An empty drawing of that size in inches."""

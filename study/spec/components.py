@@ -4,12 +4,17 @@
 contract where the kind has one. The positional arguments of its constructor come from the platform (channels,
 number of labels); the keyword-only arguments are those that a study file may set. A pydantic model made from
 that signature checks the arguments before any work starts.
+
+Another package may offer components, too: an entry point of the group `eyepair_study.fusion` names a class
+by the name that study files use.
 """
 
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -41,6 +46,8 @@ CONTRACTS = {
 }
 """Classes of `models.contracts`, by kind."""
 
+GROUP = "eyepair_study"  # of entry points, before the kind
+
 
 class Component(BaseModel):
     """A component by its name, with its checked arguments; in YAML a bare name or a mapping with `name`."""
@@ -56,25 +63,62 @@ class Component(BaseModel):
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """Names of all components of a kind: the names of the public modules in its folder."""
+    """Names of all components of a kind, those of other packages included."""
+    return tuple(sorted([*_own_names(kind), *outside(kind)]))
+
+
+@cache
+def _own_names(kind: str) -> tuple[str, ...]:
+    """The names of the public modules in the kind's folder."""
     folder = importlib.import_module(FOLDERS[kind])
     found = [module.name for module in pkgutil.iter_modules(folder.__path__)]
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    return tuple(name for name in found if not name.startswith("_"))
+
+
+@cache
+def outside(kind: str) -> Mapping[str, EntryPoint]:
+    """The components of a kind that other installed packages offer, by name.
+
+    Raises:
+        SpecError: Two components have one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"{GROUP}.{kind}"):
+        other = f"{FOLDERS[kind]}.{point.name}" if point.name in _own_names(kind) else ""
+        if point.name in found:
+            other = found[point.name].value
+        if other:
+            raise SpecError(
+                f"`{kind}`: a name must stand for one component, got `{point.name}` for {other} and for "
+                f"{point.value} of the package {package_of(point)}. Rename one, or uninstall its package."
+            )
+        found[point.name] = point
+    return found
+
+
+def package_of(point: EntryPoint) -> str:
+    """Name and version of the package that offers a component."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown one"
+
+
+def outside_packages() -> dict[str, str]:
+    """The version of each package that offers components, by its name."""
+    points = [point for kind in FOLDERS for point in outside(kind).values()]
+    return {point.dist.name: point.dist.version for point in points if point.dist}
 
 
 @cache
 def load(kind: str, name: str) -> type[Any]:
-    """The one public class that the component's file defines.
+    """The one public class that the component's file defines, or the class that another package names.
 
     Raises:
-        SpecError: There is no file of that name in the kind's folder.
+        SpecError: There is no component of that name, or another package's cannot be imported.
         TypeError: The file defines no public class or several, or one that does not keep the kind's contract.
     """
     if name not in names(kind):
-        raise SpecError(
-            f"`{kind}`: must be one of this project's {kind} components, got `{name}`. "
-            f"{suggest(name, names(kind))}"
-        )
+        raise SpecError(f"`{kind}`: must be a known {kind}, got `{name}`. {suggest(name, names(kind))}")
+    if name in outside(kind):
+        return _load_outside(kind, outside(kind)[name])
     module = importlib.import_module(f"{FOLDERS[kind]}.{name}")
     public = [
         value
@@ -89,6 +133,18 @@ def load(kind: str, name: str) -> type[Any]:
         )
     _check_contract(kind, public[0])
     return public[0]
+
+
+def _load_outside(kind: str, point: EntryPoint) -> type[Any]:
+    where = f"`{kind}` {point.name} of the package {package_of(point)}"
+    try:
+        cls = point.load()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise SpecError(f"{where}: must be a class that can be imported, got: {error}") from None
+    if not inspect.isclass(cls):
+        raise SpecError(f"{where}: must be a class, got {cls!r}. Name the class after the colon.")
+    _check_contract(kind, cls)
+    return cls
 
 
 def _check_contract(kind: str, cls: type[Any]) -> None:

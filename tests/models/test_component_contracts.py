@@ -1,7 +1,5 @@
 """Every attention, context, pooling, fusion and head of the registry does what its contract says."""
 
-import copy
-import pickle
 import sys
 
 import pytest
@@ -10,6 +8,7 @@ from torch import Tensor, nn
 
 from models.contracts import Context, Contract, Fusion, Head, MapBlock
 from study.spec import components
+from study.testing import check_component
 from tests.models.parts import Spec, label, label_sets_for, specs_of
 from tests.models.parts import build as build_component
 
@@ -153,40 +152,8 @@ def test_any_number_of_channels_works(kind: str, spec: Spec, channels: int) -> N
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_gradients_reach_every_sample_and_eye(kind: str, spec: Spec) -> None:
-    module = build(kind, spec).train()
-    x = [part.requires_grad_() for part in inputs(module, 4)]
-    y = module(*x)
-    (y * torch.randn_like(y)).sum().backward()
-    for part in x:
-        assert part.grad is not None
-        assert part.grad.isfinite().all()
-        eyes = part.grad.flatten(0, 1) if part.ndim == 5 else part.grad
-        assert (eyes.flatten(1).abs().sum(1) > 0).all()
-    unused = [name for name, p in module.named_parameters() if p.grad is None]
-    assert unused == []
-
-
-@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_a_sample_gives_the_same_alone_and_in_a_batch(kind: str, spec: Spec) -> None:
-    module = build(kind, spec)
-    x = inputs(module, 5)
-    with torch.no_grad():
-        whole, alone = module(*x), module(*(part[2:3] for part in x))
-    torch.testing.assert_close(alone, whole[2:3], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
-def test_copies_and_restored_weights_give_the_same(kind: str, spec: Spec) -> None:
-    module = build(kind, spec)
-    torch.manual_seed(7)
-    other = fresh(kind, spec, CHANNELS).eval()
-    other.load_state_dict(module.state_dict())
-    x = inputs(module, 2)
-    with torch.no_grad():
-        y = module(*x)
-        for same in (other, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-            torch.testing.assert_close(same(*x), y)
+def test_every_component_passes_the_check_that_packages_use(kind: str, spec: Spec) -> None:
+    check_component(kind, str(spec["name"]), **{key: value for key, value in spec.items() if key != "name"})
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)

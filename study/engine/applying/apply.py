@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from models.siamese import SiameseNet
 from study.data.batches import Batches
@@ -251,16 +252,27 @@ def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num
 
 
 def _embed(store: Store, trial: ChosenTrial, images: ImageCache) -> EmbeddedSamples:
-    pairs, data = images.pairs, trial.spec.data
+    pairs = images.pairs
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = stored_network(store, trial.key, trial.spec, len(pairs.labels), pairs.num_views)
-    batches = Batches(
+    batches = _batches(trial, images, device)
+    bfloat16 = use_bfloat16(trial.spec.training.precision, device)
+    return embed(net.to(device), batches, device, bfloat16=bfloat16)
+
+
+def _batches(trial: ChosenTrial, images: ImageCache, device: torch.device) -> Batches:
+    data = trial.spec.data
+    return Batches(
         images,
-        np.arange(len(pairs)),
+        np.arange(len(images.pairs)),
         batch_size=EVALUATION_BATCH,
         device=device,
         normalise=data.normalise,
         align=data.align,
     )
-    bfloat16 = use_bfloat16(trial.spec.training.precision, device)
-    return embed(net.to(device), batches, device, bfloat16=bfloat16)
+
+
+def network_input(trial: ChosenTrial, pairs: Pairs, cache: Path) -> Float[Tensor, "b v 3 px px"]:
+    """The images of a few samples as the trial's network wants them; arguments and errors as in `predict`."""
+    batches = _batches(trial, open_images(trial.spec.data, pairs, cache), torch.device("cpu"))
+    return torch.cat([batch.images for batch in batches])

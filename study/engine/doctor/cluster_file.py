@@ -6,12 +6,12 @@ import stat
 import subprocess
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from study.engine.cluster.schema import schema_error
 from study.engine.cluster.token import TOKEN
+from study.engine.doctor.aws import check_aws
 from study.engine.doctor.machine import Finding
 
 ClusterFile = Mapping[str, Any]  # as YAML gives it; Ray's own schema says what it may hold
@@ -39,8 +39,8 @@ def check_cluster_file(cluster: ClusterFile, folder: Path) -> list[Finding]:
     provider = cluster.get("provider") or {}
     if provider.get("type") == "local":
         findings += [check_autoscaler(cluster), *check_hosts(provider, cluster.get("auth") or {})]
-    if provider.get("type") == "aws" and find_spec("boto3") is None:
-        findings.append(Finding("warning", "boto3", "not installed here", "uv run --with boto3 ray up ..."))
+    if provider.get("type") == "aws":
+        findings += check_aws(cluster)
     return findings
 
 

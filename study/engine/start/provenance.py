@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from study.spec.components import outside_packages
+
 # The dependencies of pyproject.toml.
 LIBRARIES = (
     "ray",
@@ -53,7 +55,7 @@ def provenance(command: str) -> str:
             "difference_sha256": hashlib.sha256(difference.encode()).hexdigest() if difference else "",
             "difference": difference[:20_000],
             "lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": {**{name: version(name) for name in LIBRARIES}, **outside_packages()},
             "python": platform.python_version(),
             "platform": platform.platform(),
             "command": command,

@@ -1,0 +1,130 @@
+"""What a cluster on AWS needs there: rights of its machines, and what the file names in the region."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from study.engine.doctor.machine import Finding
+from study.spec.errors import SpecError
+
+Machine = Literal["head", "worker"]
+PROFILES: dict[Machine, str] = {"head": "eyepair-study-head", "worker": "eyepair-study-worker"}
+"""Instance profiles, and the roles in them, that `cluster.yaml` names."""
+LAUNCH = (
+    "ec2:CreateTags",
+    "ec2:DescribeInstances",
+    "ec2:DescribeInstanceTypes",
+    "ec2:RunInstances",
+    "ec2:TerminateInstances",
+)
+OBJECTS = ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
+
+
+def policy(machine: Machine, storage: str) -> str:
+    """The rights of a machine as JSON: the bucket, and for the head also to start and end workers.
+
+    Args:
+        machine: Whose rights.
+        storage: The bucket with results and data, with or without a folder.
+
+    Raises:
+        SpecError: The storage is no bucket of S3.
+    """
+    place = urlsplit(storage)
+    if place.scheme != "s3" or not place.netloc:
+        raise SpecError(f"`--policy`: must name a bucket as s3://BUCKET, got `{storage}`. Correct it.")
+    bucket = f"arn:aws:s3:::{place.netloc}"
+    folder = place.path.strip("/")
+    objects = f"{bucket}/{folder}/*" if folder else f"{bucket}/*"
+    statements = [
+        _allow(("s3:GetBucketLocation", "s3:ListBucket"), bucket),  # of the whole: both ask for the bucket
+        _allow(OBJECTS, objects),
+    ]
+    if machine == "head":
+        role = f"arn:aws:iam::*:role/{PROFILES['worker']}"
+        statements += [_allow(LAUNCH, "*"), _allow(("iam:PassRole",), role)]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+
+
+def _allow(actions: tuple[str, ...], resource: str) -> dict[str, object]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+
+
+def check_aws(cluster: Mapping[str, Any]) -> Iterator[Finding]:
+    """What can be asked of AWS from this machine before `ray up`; without an answer, why there is none."""
+    yield check_profiles_are_named(cluster)
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        yield Finding("warning", "aws", "not asked, since boto3 is not installed", "uv run --with boto3 ...")
+        return
+    region = cluster["provider"].get("region")
+    asked: tuple[tuple[str, Callable[[], Finding]], ...] = (
+        ("credentials", lambda: _credentials(boto3.client("sts", region_name=region))),
+        ("profiles", lambda: _profiles(cluster, boto3.client("iam", region_name=region))),
+        ("images", lambda: _images(cluster, boto3.client("ec2", region_name=region), region)),
+        ("machine types", lambda: _types(cluster, boto3.client("ec2", region_name=region), region)),
+    )
+    for what, ask in asked:
+        try:
+            yield ask()
+        except (BotoCoreError, ClientError) as error:
+            yield Finding("problem", what, str(error), "see the AWS documentation of that error")
+            if what == "credentials":
+                return
+
+
+def check_profiles_are_named(cluster: Mapping[str, Any]) -> Finding:
+    """Each machine has a profile: without one its trials cannot read or write a bucket."""
+    bare = [name for name, node in _nodes(cluster) if not node.get("IamInstanceProfile")]
+    if bare:
+        found = f"{', '.join(bare)}: no IamInstanceProfile, so that no trial can use a bucket"
+        return Finding("problem", "rights", found, "make the profiles as the comment in cluster.yaml says")
+    return Finding("ok", "rights", "each machine has a profile")
+
+
+def _nodes(cluster: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and configuration of each kind of machine."""
+    for name, kind in (cluster.get("available_node_types") or {}).items():
+        yield name, kind.get("node_config") or {}
+
+
+def _credentials(sts: Any) -> Finding:
+    return Finding("ok", "credentials", sts.get_caller_identity()["Arn"])
+
+
+def _profiles(cluster: Mapping[str, Any], iam: Any) -> Finding:
+    wanted = {node.get("IamInstanceProfile", {}).get("Name") for _, node in _nodes(cluster)} - {None}
+    missing = []
+    for name in sorted(wanted):
+        try:
+            if not iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]:
+                missing.append(f"{name} (it has no role)")
+        except iam.exceptions.NoSuchEntityException:
+            missing.append(name)
+    if missing:
+        remedy = "make them as the comment in cluster.yaml says"
+        return Finding("problem", "profiles", f"not there: {', '.join(missing)}", remedy)
+    return Finding("ok", "profiles", ", ".join(sorted(wanted)))
+
+
+def _images(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:
+    wanted = {node["ImageId"] for _, node in _nodes(cluster) if node.get("ImageId")}
+    filters = [{"Name": "image-id", "Values": sorted(wanted)}]
+    there = {image["ImageId"] for image in ec2.describe_images(Filters=filters)["Images"]}
+    if missing := wanted - there:
+        remedy = "take one of this region; the comment above ImageId says how"
+        return Finding("problem", "images", f"not in {region}: {', '.join(sorted(missing))}", remedy)
+    return Finding("ok", "images", f"{', '.join(sorted(wanted))} in {region}")
+
+
+def _types(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:
+    wanted = {node["InstanceType"] for _, node in _nodes(cluster) if node.get("InstanceType")}
+    filters = [{"Name": "instance-type", "Values": sorted(wanted)}]
+    offered = ec2.describe_instance_type_offerings(Filters=filters)["InstanceTypeOfferings"]
+    if missing := wanted - {offer["InstanceType"] for offer in offered}:
+        found = f"not offered in {region}: {', '.join(sorted(missing))}"
+        return Finding("problem", "machine types", found, "take another type or region")
+    return Finding("ok", "machine types", f"{', '.join(sorted(wanted))} in {region}")

@@ -1,0 +1,106 @@
+"""What `study.doctor` says of a cluster on AWS, and the rights that it prints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from study import doctor
+from study.engine.doctor.aws import PROFILES, check_aws, check_profiles_are_named, policy
+from study.engine.doctor.machine import Finding
+from study.spec.errors import SpecError
+
+moto = pytest.importorskip("moto", reason="uv sync --group oracles")
+PROJECT = Path(__file__).parents[3]
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@pytest.fixture
+def cluster() -> dict[str, Any]:
+    """`cluster.yaml` as it stands."""
+    whole: dict[str, Any] = yaml.safe_load((PROJECT / "cluster.yaml").read_text())
+    return whole
+
+
+def allowed(machine: Any, storage: str = "s3://eyes") -> dict[str, str]:
+    """What each right is on."""
+    statements = json.loads(policy(machine, storage))["Statement"]
+    return {action: part["Resource"] for part in statements for action in part["Action"]}
+
+
+def test_a_worker_may_use_the_bucket_and_nothing_else() -> None:
+    found = allowed("worker", "s3://eyes/team")
+    assert {action.split(":")[0] for action in found} == {"s3"}
+    assert found["s3:ListBucket"] == "arn:aws:s3:::eyes"
+    assert found["s3:PutObject"] == "arn:aws:s3:::eyes/team/*"
+
+
+def test_the_head_may_start_workers_with_their_role_alone() -> None:
+    found = allowed("head")
+    assert found["s3:PutObject"] == "arn:aws:s3:::eyes/*"
+    assert found["iam:PassRole"] == "arn:aws:iam::*:role/eyepair-study-worker"
+    assert "ec2:RunInstances" in found
+    assert "ec2:TerminateInstances" in found
+
+
+def test_the_command_prints_the_rights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.main(["--policy", "worker", "s3://eyes"]) == 0
+    assert capsys.readouterr().out == policy("worker", "s3://eyes") + "\n"
+    assert doctor.main(["--policy", "boss", "s3://eyes"]) == 2
+    with pytest.raises(SpecError, match=r"must name a bucket as s3://BUCKET, got `/shared/runs`"):
+        policy("head", "/shared/runs")
+
+
+def test_the_file_names_the_profiles_whose_rights_are_printed(cluster: dict[str, Any]) -> None:
+    kinds = cluster["available_node_types"]
+    named = {name: kind["node_config"]["IamInstanceProfile"]["Name"] for name, kind in kinds.items()}
+    assert named == {"head": PROFILES["head"], "gpu": PROFILES["worker"]}
+    assert check_profiles_are_named(cluster).state == "ok"
+    del kinds["gpu"]["node_config"]["IamInstanceProfile"]
+    found = check_profiles_are_named(cluster)
+    assert (found.state, found.found.split(":")[0]) == ("problem", "gpu")
+
+
+def states(cluster: dict[str, Any]) -> dict[str, Finding]:
+    return {finding.what: finding for finding in check_aws(cluster)}
+
+
+def test_what_is_missing_in_the_region_is_a_problem(
+    cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with moto.mock_aws():
+        found = states(cluster)
+        assert found["credentials"].state == "ok"
+        assert "eyepair-study-head, eyepair-study-worker" in found["profiles"].found
+        assert (found["images"].state, found["machine types"].state) == ("problem", "ok")
+
+        iam, ec2 = boto3.client("iam"), boto3.client("ec2", region_name="us-west-2")
+        for name in PROFILES.values():
+            iam.create_instance_profile(InstanceProfileName=name)
+            assert "it has no role" in states(cluster)["profiles"].found
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+            iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        image = ec2.describe_images()["Images"][0]["ImageId"]
+        for kind in cluster["available_node_types"].values():
+            kind["node_config"]["ImageId"] = image
+        assert {finding.state for finding in check_aws(cluster)} == {"ok"}
+        cluster["available_node_types"]["gpu"]["node_config"]["InstanceType"] = "g99.huge"
+        assert states(cluster)["machine types"].found == "not offered in us-west-2: g99.huge"
+
+
+def test_without_credentials_nothing_more_is_asked(
+    cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    *_, last = check_aws(cluster)
+    assert (last.what, last.state) == ("credentials", "problem")
+    assert "Unable to locate credentials" in last.found
