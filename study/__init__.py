@@ -6,6 +6,8 @@ What is asked (spec), the pairs (data), what came out (evidence), how it runs (e
 
 from typing import TYPE_CHECKING
 
+from study import places as _places  # noqa: F401  # before any library that wants a home
+
 if TYPE_CHECKING:
     from study.api import StudyRun, TrialNetwork, open_run, run_study
 

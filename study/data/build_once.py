@@ -73,5 +73,6 @@ def _build(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"`{folder}`: the cache must be writable, got: {error}. Free some room or choose another folder."
+        f"`{folder}`: the cache must be writable, got: {error}. Free some room, or choose another folder "
+        "with STUDY_CACHE."
     )

@@ -39,7 +39,7 @@ def use_roots(wanted: Mapping[str, str]) -> None:
 
 
 def open_dataset(
-    data: DataSpec, cache: Path = CACHE, progress: Callable[[int, int], None] | None = None
+    data: DataSpec, cache: Path | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Pairs:
     """The pairs of a study's data set.
 
@@ -49,14 +49,15 @@ def open_dataset(
 
     Args:
         data: The data part of a trial.
-        cache: Folder of all caches; a root on an object store is copied there.
+        cache: Folder of all caches, where a root on an object store is copied to; that of this machine where
+            left out.
         progress: Called with files done and their total while they are copied.
 
     Raises:
         DataError: the root does not exist or is not what the data set needs, or there is none and the phantom
             cannot stand in.
     """
-    pairs = _open(data, cache, progress)
+    pairs = _open(data, cache or CACHE, progress)
     return single_eyes(pairs) if data.unit == "eye" else pairs
 
 

@@ -17,6 +17,7 @@ from tests.engine.one_trial import order_of, train_whole
 ROOT = Path(__file__).parents[2]
 TABLES = {
     "dmsnet": ["dmsnet_table3"],
+    "dmsnet_frozen": ["dmsnet_table3"],
     "odir_cpu": [],
     "odir_frozen": [],
     "svk_ma": ["svkma_table3", "svkma_table6", "svkma_figure16", "svkma_table7"],
@@ -29,7 +30,7 @@ OF_ONE_NETWORK = {
     "svkma_table6": ["k1", "k2", "k10"],
     "svkma_table7": ["knn", "svm", "svm_unscaled", "random_forest", "gradient_boosting", "gaussian_nb"],
 }
-PROFILES = {"odir_cpu": "full", "odir_frozen": "drawn"}  # the others: laptop
+PROFILES = {"odir_cpu": "full", "odir_frozen": "drawn", "dmsnet_frozen": "drawn"}  # the others: laptop
 NO_NETWORK = ["--set", "model.backbone=tiny"]  # the file's own backbones want weights from the net
 
 

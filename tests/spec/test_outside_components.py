@@ -27,19 +27,19 @@ import torch
 from torch import Tensor
 
 from models.contracts import Fusion
-from models.poolings import global_average
+from models.poolings import Pool, global_average
 
 
 class Product(Fusion):
     """Multiplies the pooled vectors of both eyes."""
 
     def __init__(self, channels: int, num_views: int, *, power: float = 1.0) -> None:
-        super().__init__(channels, symmetric=True)
+        super().__init__(out_features=channels, symmetric=True)
         self.power = power
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, pool: Pool = global_average) -> Tensor:
         """The product over the views."""
-        return torch.stack([global_average(m) for m in maps.unbind(1)]).abs().prod(0) ** self.power
+        return torch.stack([pool(part) for part in maps.unbind(1)]).abs().prod(0) ** self.power
 '''
 PROJECT = """
 [project]

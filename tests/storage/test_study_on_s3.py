@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from study import predict, report, run
+from study.data import source
 from study.evidence.store import Store
 from tests.commands.test_run import STUDY, cache, odir
 from tests.storage.s3 import BUCKET, Server
@@ -21,8 +22,9 @@ def num_searched(where: str) -> int:
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_a_study_lives_on_an_object_store(
-    s3: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    s3: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(source, "CACHE", tmp_path / "cache")
     folder = odir(tmp_path / "odir")
     for path in (path for path in folder.rglob("*") if path.is_file()):
         s3.client().upload_file(str(path), BUCKET, f"odir/{path.relative_to(folder).as_posix()}")

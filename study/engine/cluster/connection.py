@@ -22,7 +22,7 @@ from ray._private.node import Node as RayProcesses
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.engine.cluster.logs import logging_to
-from study.engine.cluster.token import keep_token_private, token_path
+from study.engine.cluster.token import show_ray_the_token
 from study.spec.errors import ClusterError
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def connected(address: str, workers: int, log: Path) -> Iterator[None]:
     # Under `uv run` Ray would send the whole project to every worker process and start each one through uv,
     # although the environment is there already.
     ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
-    keep_token_private(token_path())
+    show_ray_the_token()
     with logging_to(log):
         if address == "local":
             with _on_this_machine(workers):

@@ -25,11 +25,10 @@ STOP_REQUESTS = "stop_requests"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialConfig:
-    """What the process of a trial is given.
+class Common:
+    """What all trials of a search are given; Ray keeps it once, and not with each of its trials.
 
     Attributes:
-        order: JSON text of the order.
         site: JSON text of the site.
         workers: Number of processes that train the network together.
         cpus_per_worker: CPU cores of each process.
@@ -37,16 +36,22 @@ class TrialConfig:
         train_storage: Folder where Ray Train keeps its own snapshots, which nothing reads.
     """
 
-    order: str
     site: str
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
     train_storage: str
 
-    def pack(self) -> Config:
-        """The configuration as plain data, which `TrialConfig(**data)` takes back."""
-        return asdict(self)
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig(Common):
+    """What the process of a trial is given.
+
+    Attributes:
+        order: JSON text of the order.
+    """
+
+    order: str
 
 
 class StopRequests:
@@ -69,7 +74,7 @@ class StopRequests:
         return key in self._stopped
 
 
-def trainable(config: Config) -> None:
+def trainable(config: Config, common: Config) -> None:
     """A Tune function trial.
 
     With one worker the training shares this process, which goes on with the next trial, so torch and the
@@ -78,18 +83,20 @@ def trainable(config: Config) -> None:
     themselves: a group that is killed would keep its place in the cluster.
 
     Args:
-        config: A packed `TrialConfig`.
+        config: The trial's own part of a `TrialConfig`, as plain data.
+        common: The other part.
     """
-    trial = TrialConfig(**config)
+    trial = TrialConfig(**config, **common)
+    whole = asdict(trial)
     if trial.workers == 1:
-        TorchTrainer(_alone, train_loop_config=config, scaling_config=ScalingConfig(num_workers=0)).fit()
+        TorchTrainer(_alone, train_loop_config=whole, scaling_config=ScalingConfig(num_workers=0)).fit()
         return
     resources = {"CPU": trial.cpus_per_worker}
     if trial.gpus_per_worker:
         resources["GPU"] = trial.gpus_per_worker
     TorchTrainer(
         _in_group,
-        train_loop_config=config,
+        train_loop_config=whole,
         scaling_config=ScalingConfig(
             num_workers=trial.workers, use_gpu=trial.gpus_per_worker > 0, resources_per_worker=resources
         ),

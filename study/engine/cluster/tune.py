@@ -7,6 +7,7 @@ ended.
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.engine.cluster.connection import require_own_cluster
 from study.engine.cluster.growth import FreeAbandoned, Growth
 from study.engine.cluster.snapshots import NotInSnapshots
-from study.engine.cluster.trainer import STOP_REQUESTS, StopRequests, TrialConfig, trainable
+from study.engine.cluster.trainer import STOP_REQUESTS, Common, StopRequests, trainable
 from study.engine.forecast.capacity import Slots
 from study.engine.orders.messages import EndMessage, EpochMessage
 from study.engine.search.conductor import Conductor
@@ -33,15 +34,12 @@ class _Orders(NotInSnapshots, Searcher):
 
     Args:
         conductor: Has the orders.
-        slots: What each trial gets.
-        tune_folder: As for `run_plan`.
         growth: Knows how many trials may run.
     """
 
-    def __init__(self, conductor: Conductor, slots: Slots, tune_folder: str, growth: Growth) -> None:
+    def __init__(self, conductor: Conductor, growth: Growth) -> None:
         super().__init__(metric="value", mode="max")
-        self._conductor, self._slots, self._growth = conductor, slots, growth
-        self._site, self._train_storage = conductor.site.to_json(), f"{tune_folder}/train"
+        self._conductor, self._growth = conductor, growth
 
     def suggest(self, trial_id: str) -> Any:  # Ray's own type leaves out FINISHED, which is a text
         if len(self._conductor.orders) >= self._growth.room():
@@ -49,15 +47,7 @@ class _Orders(NotInSnapshots, Searcher):
         order = self._conductor.next()
         if order is None:  # a trial that runs now may come back: its process or its node may die
             return Searcher.FINISHED if self._conductor.plan.done else None
-        config = TrialConfig(
-            order=order.to_json(),
-            site=self._site,
-            workers=self._slots.workers,
-            cpus_per_worker=self._slots.cpus_per_worker,
-            gpus_per_worker=self._slots.gpus_per_worker,
-            train_storage=self._train_storage,
-        )
-        return config.pack()
+        return {"order": order.to_json()}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, object] | None = None, error: bool = False
@@ -153,10 +143,17 @@ def _tuner(conductor: Conductor, slots: Slots, tune_folder: str, name: str) -> t
     else:  # the process of the trial only waits for its worker group
         resources = {"cpu": 0.05}
         callbacks.append(FreeAbandoned())
+    common = Common(
+        site=conductor.site.to_json(),
+        workers=slots.workers,
+        cpus_per_worker=slots.cpus_per_worker,
+        gpus_per_worker=slots.gpus_per_worker,
+        train_storage=f"{tune_folder}/train",
+    )
     return tune.Tuner(
-        tune.with_resources(trainable, resources),
+        tune.with_resources(tune.with_parameters(trainable, common=asdict(common)), resources),
         tune_config=tune.TuneConfig(
-            search_alg=_Orders(conductor, slots, tune_folder, growth),
+            search_alg=_Orders(conductor, growth),
             scheduler=_Stopping(conductor, one_worker=one_worker),
             num_samples=-1,  # the searcher says when it is done: an order may come back
             reuse_actors=one_worker,
