@@ -19,11 +19,6 @@ STUDY = {
 }
 # A user id that passwd does not know.
 STRANGER = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
-    "unshare",
-    "--user",
-    "--map-user=12345",
-    "--map-group=12345",
-)  # a user id that passwd does not know
 
 
 def run(
