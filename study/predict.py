@@ -1,11 +1,14 @@
 """`python -m study.predict RUN`: the chosen trial of a run, applied to samples that it has never seen."""
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float
 from rich.console import Console
@@ -15,11 +18,19 @@ from rich.table import Table
 from study.command import run_command
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
-from study.engine.applying.apply import chosen_trial, pair_of_files, predict, thresholds_of, with_labels
+from study.engine.applying.apply import (
+    ChosenTrial,
+    chosen_trial,
+    pair_of_files,
+    predict,
+    stored_predictions,
+    thresholds_of,
+    with_labels,
+)
 from study.engine.applying.ensemble import chosen_ensemble, predict_by_members
 from study.evidence.arrow_tables import list_column
 from study.evidence.decisions import decide
-from study.evidence.metrics import metric_values, metrics_of
+from study.evidence.external_test import external_test
 from study.evidence.predictions import Predictions
 from study.evidence.schema import APPLIED
 from study.evidence.store import Store
@@ -57,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         "--data", help="a data set, by name or as YAML, for instance '{name: table, labels: []}'"
     )
     cli.add_argument("--root", help="where the data set lies")
+    cli.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE.pt2",
+        help="write the network for torch.export.load, with labels and thresholds, check it, and end",
+    )
+    cli.add_argument(
+        "--csv", type=Path, metavar="FILE", help="also write the probabilities as ODIR-5K takes submissions"
+    )
     cli.add_argument("--left", type=Path, help="one patient: the left eye's image, or the only image")
     cli.add_argument("--right", type=Path, help="one patient: the right eye's image")
     cli.add_argument(
@@ -84,6 +104,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
             "`--similar`: needs the embedding of one trial, got --ensemble. Leave one of them out."
         )
     labels = tuple(study["labels"])
+    if args.export:
+        return _export(store, trial, study, args.export, console)
     known = None if args.similar is None else cases_to_search(store, trial.key, args.similar)
     pairs = with_labels(_pairs(args, trial.spec, study["kind"], labels), labels)
     if pairs.num_views != study["num_views"]:
@@ -99,8 +121,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
-    for line in (*_cautions(store, next(iter(members), trial.key), pairs), *pairs.notes):
-        console.print(escape(line))
+    for line in (*_cautions(store, next(iter(members), trial.key), pairs), *map(escape, pairs.notes)):
+        console.print(line)
     for reason, names in pairs.skipped.items():
         console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
     if pairs.kind == "multilabel":
@@ -108,13 +130,31 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     if args.left:
         console.print(_one_patient(predictions.score[0], decided[0], thresholds, labels, pairs.kind))
     elif len(predictions.known().sample):
-        console.print(_metrics(predictions, pairs.kind, thresholds))
+        own = None if members else _own_test(store, trial)
+        found = external_test(predictions, own, pairs.kind, labels, thresholds)
+        console.print(_metrics(found, len(predictions.known().sample)))
+        console.print(_by_label(found, labels))
+        if not args.out:
+            text = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            store.write_bytes(f"predictions/{pairs.dataset}.metrics.csv", text.encode())
+    if args.csv:
+        _write_csv(predictions, labels, args.csv)
     if args.out or not args.left:
         place = _write(predictions, decided, store, args.out, pairs.dataset)
         console.print(f"written to {place}", soft_wrap=True)
     if known is not None:
         beside = Place(store, args.out, args.left.stem if args.left else pairs.dataset)
         show_similar(trial, known, embeddings, args.similar, pairs, beside, console)
+    return 0
+
+
+def _export(store: Store, trial: ChosenTrial, study: Mapping[str, Any], path: Path, console: Console) -> int:
+    """Writes the network as a file of its own."""
+    from study.engine.applying.export import export_network  # torch.export takes a while to load
+
+    thresholds = np.broadcast_to(thresholds_of(store, trial, study["kind"]), len(study["labels"]))
+    distance = export_network(store, trial, study, thresholds, path)
+    console.print(f"{trial.key} written to {path}; its probabilities differ by at most {distance:.1g}")
     return 0
 
 
@@ -173,18 +213,60 @@ def _one_patient(
     return table
 
 
-def _metrics(predictions: Predictions, kind: LabelKind, thresholds: Float[np.ndarray, " l"]) -> Table:
-    """Every metric over all labels, on the samples whose labels are known."""
-    known = predictions.known()
-    values = metric_values(kind, known.target, known.score, decide(known.score, kind, thresholds))
-    title = f"{len(known.sample)} samples with known labels"
-    table = Table(box=None, header_style="bold", title=title, title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, metric in metrics_of(kind).items():
-        if not metric.per_label:
-            table.add_row(name, f"{values[name][0]:.3f}")
+def _own_test(store: Store, trial: ChosenTrial) -> Predictions | None:
+    """The trial's predictions of the study's test samples; None where there are none."""
+    try:
+        return stored_predictions(store, trial, "test")
+    except StorageError:
+        return None
+
+
+def _metrics(found: pd.DataFrame, num_samples: int) -> Table:
+    """Every metric over all labels, here and on the study's own test patients."""
+    table = Table(box=None, header_style="bold", title=f"{num_samples} samples with known labels")
+    table.title_justify = "left"
+    for name in ("metric", "here", "study's test"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for row in found[found["label"] == ""].to_dict("records"):
+        table.add_row(row["metric"], _with_interval(row, ""), _with_interval(row, "test_"))
     return table
+
+
+def _by_label(found: pd.DataFrame, labels: Sequence[str]) -> Table:
+    """What ranks the samples of each label, here and on the study's own test patients."""
+    table = Table(box=None, header_style="bold")
+    table.add_column("label")
+    for name in (
+        "share here",
+        "study's",
+        *(f"{m} {of}" for m in ("AUC", "AP") for of in ("here", "study's")),
+    ):
+        table.add_column(name, justify="right")
+    rows = {(row["metric"], row["label"]): row for row in found.to_dict("records")}
+    for label in labels:
+        shown = [rows[metric, label] for metric in ("prevalence", "auc", "average_precision")]
+        cells = [_with_interval(row, before) for row in shown for before in ("", "test_")]
+        table.add_row(escape(label), *cells)
+    return table
+
+
+def _with_interval(row: Mapping[Hashable, Any], before: str) -> str:
+    value, low, high = (row[f"{before}{part}"] for part in ("value", "low", "high"))
+    if math.isnan(value):
+        return ""
+    return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _write_csv(predictions: Predictions, labels: tuple[str, ...], path: Path) -> None:
+    """The form in which ODIR-5K takes submissions: a line for each sample, a column for each label."""
+    frame = pd.DataFrame(predictions.score, columns=list(labels))
+    frame.insert(0, "ID", predictions.sample)
+    try:
+        frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    except OSError as error:
+        raise StorageError(
+            f"`--csv`: must be a file that can be written, got `{path}` ({error}). Name another one."
+        ) from None
 
 
 def _write(

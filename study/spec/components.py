@@ -67,7 +67,6 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted([*_own_names(kind), *outside(kind)]))
 
 
-@cache
 def _own_names(kind: str) -> tuple[str, ...]:
     """The names of the public modules in the kind's folder."""
     folder = importlib.import_module(FOLDERS[kind])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -113,8 +114,15 @@ def test_a_small_study_runs_from_its_file_to_its_report(
 
 def _apply(run_folder: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The chosen trial on the study's own data, and on a patient that it has never seen."""
-    assert predict.main([str(run_folder), "--data", "odir5k"]) == 0
-    require_decided(run_folder, capsys.readouterr().out)
+    assert predict.main([str(run_folder), "--data", "odir5k", "--csv", str(run_folder / "a.csv")]) == 0
+    said = capsys.readouterr().out
+    require_decided(run_folder, said)
+    assert " SYNTHETIC  trained and applied on drawn images" in said
+    sent = pd.read_csv(run_folder / "a.csv")
+    assert list(sent) == ["ID", *LABELS]
+    assert len(sent) == 120
+    metrics = pd.read_csv(run_folder / "predictions" / "phantom.metrics.csv", keep_default_na=False)
+    assert {"macro_auc", "auc", "mean_score"} <= set(metrics["metric"])
     pair = ["--left", str(images / "1_left.jpg"), "--right", str(images / "1_right.jpg")]
     assert predict.main([str(run_folder), *pair, "--similar", "5"]) == 0
     said = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Every attention, context, pooling, fusion and head of the registry does what its contract says."""
 
+import pickle
 import sys
 
 import pytest
@@ -154,6 +155,14 @@ def test_any_number_of_channels_works(kind: str, spec: Spec, channels: int) -> N
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
 def test_every_component_passes_the_check_that_packages_use(kind: str, spec: Spec) -> None:
     check_component(kind, str(spec["name"]), **{key: value for key, value in spec.items() if key != "name"})
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)
+def test_a_pickled_component_gives_the_same(kind: str, spec: Spec) -> None:
+    module = build(kind, spec)
+    x = inputs(module, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(pickle.loads(pickle.dumps(module))(*x), module(*x))
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=label)

@@ -43,6 +43,7 @@ RAY_SETTINGS = {
 HEAD_START = {"RAY_gcs_server_port_wait_time_s": "120"}  # Ray's own 30 s are short on a loaded machine
 TIMED_OUT = "timed out during startup"  # Ray's words for a node that is not there after 30 s, a fixed time
 DRIVER_FILE = "driver.pid"
+MOST_LETTERS = 400  # of what Ray says: the versions that differ stand on later lines of its message
 FIRST_NODE_WAIT_S = 1200.0  # a machine of a cloud with its environment takes five to ten minutes
 
 Say = Callable[[str], None]
@@ -239,8 +240,8 @@ def _init(address: str, *, dashboard: bool | None = None, folder: Path | None = 
             if timed_out:
                 _end_processes(error)
             if not timed_out or not tries_left:
-                lines = str(error).splitlines() or [type(error).__name__]
-                raise _no_cluster(address, lines[0]) from None
+                words = " ".join(str(error).split()) or type(error).__name__
+                raise _no_cluster(address, words[:MOST_LETTERS]) from None
             LOG.warning("the cluster on this machine was not up in time and is started once more")
 
 

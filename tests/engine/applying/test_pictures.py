@@ -64,6 +64,6 @@ def test_data_without_any_of_the_samples_are_refused(store: Store) -> None:
 
 
 def test_data_that_have_moved_are_named(store: Store, tmp_path: Path) -> None:
-    moved = DATA.model_copy(update={"root": tmp_path / "gone"})
+    moved = DATA.model_copy(update={"root": str(tmp_path / "gone")})
     with pytest.raises(DataError, match=r"must be an existing file or folder, got `.*gone`"):
         training_pictures(store, moved, ["1"])
