@@ -110,13 +110,15 @@ def _section(section: KeySection) -> str:
         )
         for key in section.keys
     ]
-    table = [_table(("Key", "Meaning", "Values", "Default", "Hole"), rows)] if rows else []
+    columns = ("Key", "Meaning", "Values", "Default", "Hole")
+    width = len(columns) if any(key.takes_hole for key in section.keys) else len(columns) - 1
+    table = _table(columns[:width], [row[:width] for row in rows])
     if not section.place:
-        return table[0]
+        return table
     title = f"## `{section.place}`"
-    if rows and rows[0][0] == f"`{section.place}.name`" and section.keys[0].default:  # one of several forms
+    if section.keys[0].place == f"{section.place}.name" and section.keys[0].default:  # one of several forms
         title += f" {section.keys[0].default}"
-    return "\n\n".join([title, _text(section.meaning), *table])
+    return "\n\n".join([title, _text(section.meaning), table])
 
 
 def component_list() -> str:
