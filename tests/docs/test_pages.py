@@ -82,12 +82,8 @@ def test_the_pages_name_every_command() -> None:
 
 
 def test_options_that_stand_alone_exist() -> None:
-    known = {
-        option
-        for name in COMMANDS
-        for action in reference.parser_of(name)._actions
-        for option in action.option_strings
-    }
+    actions = [action for name in COMMANDS for action in reference.parser_of(name)._actions]
+    known = {option for action in actions for option in action.option_strings}
     for page in PAGES:
         alone = re.findall(r"`(?:\.\.\. )?(--[a-z-]+)[^`]*`", page.read_text("utf-8"))
         assert set(alone) <= known, page.name
