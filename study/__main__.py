@@ -13,7 +13,6 @@ COMMANDS = {
     "report": "tables, figures and a page from a run, and their verification",
     "predict": "apply a finished trial, or the ensemble, to other images",
     "heatmaps": "where a finished trial looks",
-    "similar_cases": "the training patients nearest to a patient",
     "audit": "duplicates, bad images and labels of a data set",
     "doctor": "what usually goes wrong on this machine, in a study file or a cluster file",
 }

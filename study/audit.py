@@ -46,11 +46,12 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; 0 done, 2 the user must change something."""
-    args = _command_line().parse_args(argv)
+    args = parser().parse_args(argv)
     return run_command(lambda: _audit(_request(args), args.out, Console(highlight=False)))
 
 
-def _command_line() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     cli = argparse.ArgumentParser(
         prog="python -m study.audit", description="Find what makes a split by patient leak."
     )

@@ -29,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 where all is well or there are only warnings, 1 where there are problems, 2 where the user must
         change something on the command line or in the file.
     """
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     console = Console(highlight=False, soft_wrap=True)
     return run_command(lambda: _doctor(args, console))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     cli = argparse.ArgumentParser(
         prog="python -m study.doctor", description="Check what usually goes wrong, and say the remedy."
     )

@@ -50,11 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 where it is done, 2 where the user must change something.
     """
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     return run_command(lambda: _predict(args, Console(highlight=False)))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     cli = argparse.ArgumentParser(
         prog="python -m study.predict", description="Apply a run's chosen trial to new samples."
     )

@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well, 1 for a report that does not verify, 2 for what the user can put right.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return run_command(lambda: _run(options, Console()))
 
 
@@ -258,25 +258,26 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    cli = argparse.ArgumentParser(
         prog="python -m study.report", description="Tables, figures and a page from a run's Parquet files."
     )
-    parser.add_argument(
+    cli.add_argument(
         "runs",
         nargs="+",
         metavar="RUN",
         help="folder of a run (runs/<study>), or a URI; several are also shown side by side",
     )
-    parser.add_argument("--out", type=Path, help="where to write; left out, into RUN/report")
-    parser.add_argument(
+    cli.add_argument("--out", type=Path, help="where to write; left out, into RUN/report")
+    cli.add_argument(
         "--heads",
         metavar="NAME,NAME",
         help="fit further heads on the stored embeddings of the trials whose heads are shown, and keep them "
         f"in the run: all, or some of {', '.join(HEAD_SETTINGS)}; settings that validation must not choose "
         "stand behind the name: 'knn k=2,svm'",
     )
-    task = parser.add_mutually_exclusive_group()
+    task = cli.add_mutually_exclusive_group()
     task.add_argument(
         "--why", metavar="TABLE:ROW:COLUMN", help="print the trials, predictions and settings behind a number"
     )
@@ -285,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="make the written report again from the records, compare, and check the records",
     )
-    return parser
+    return cli
 
 
 if __name__ == "__main__":

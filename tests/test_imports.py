@@ -1,4 +1,4 @@
-"""The order of the rooms, as CONTRIBUTING and the README say it: an import points to a lower layer.
+"""The order of the rooms, as CONTRIBUTING says it: an import points to a lower layer.
 
 Components are loaded by name through `study.spec.components`, which no import statement shows. A file that
 loads a kind of component counts as one that imports the folder of the kind.
