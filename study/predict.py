@@ -1,9 +1,8 @@
 """`python -m study.predict RUN`: the chosen trial of a run, applied to samples that it has never seen."""
 
 import argparse
-import math
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from study.evidence.external_test import external_test
 from study.evidence.predictions import Predictions
 from study.evidence.schema import APPLIED
 from study.evidence.store import Store
+from study.external_test import show_external_test
 from study.places import CACHE
 from study.similar_cases import Place, cases_to_search, show_similar
 from study.spec import components
@@ -108,12 +108,7 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     if args.export:
         return _export(store, trial, study, args.export, console)
     known = None if args.similar is None else cases_to_search(store, trial.key, args.similar)
-    pairs = with_labels(_pairs(args, trial.spec, study["kind"], labels), labels)
-    if pairs.num_views != study["num_views"]:
-        raise SpecError(
-            f"`--data`: must have {study['num_views']} images of each sample, as the run's data have, "
-            f"got {pairs.num_views}. Name another data set."
-        )
+    pairs = _pairs_like_the_run(args, trial.spec, study)
     if members:
         predictions, pairs = predict_by_members(store, trial, members, pairs, CACHE)
     else:
@@ -122,10 +117,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
-    for line in (*_cautions(store, next(iter(members), trial.key), pairs), *map(escape, pairs.notes)):
+    for line in (*_cautions(store, next(iter(members), trial.key), pairs), *_left_out(pairs)):
         console.print(line)
-    for reason, names in pairs.skipped.items():
-        console.print(f"skipped {len(names)} samples: {reason.replace('_', ' ')}")
     if pairs.kind == "multilabel":
         console.print(f"decided {THRESHOLD_WORDS[trial.spec.thresholds]}")
     if args.left:
@@ -133,15 +126,11 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     elif len(predictions.known().sample):
         own = None if members else _own_test(store, trial)
         found = external_test(predictions, own, pairs.kind, labels, thresholds)
-        console.print(_metrics(found, len(predictions.known().sample)))
-        console.print(_by_label(found, labels))
+        show_external_test(found, len(predictions.known().sample), labels, console)
         if not args.out:
             text = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
             store.write_bytes(f"predictions/{pairs.dataset}.metrics.csv", text.encode())
-    if args.csv:
-        _write_csv(predictions, labels, args.csv)
-    if args.out or not args.left:
-        place = _write(predictions, decided, store, args.out, pairs.dataset)
+    for place in _written(args, predictions, decided, store, pairs):
         console.print(f"written to {place}", soft_wrap=True)
     if known is not None:
         beside = Place(store, args.out, args.left.stem if args.left else pairs.dataset)
@@ -172,6 +161,26 @@ def _pairs(args: argparse.Namespace, spec: TrialSpec, kind: LabelKind, labels: t
         )
     dataset = components.parse("dataset", parse_yaml(args.data, "--data"), "--data")
     return open_dataset(spec.data.model_copy(update={"dataset": dataset, "root": args.root}))
+
+
+def _pairs_like_the_run(args: argparse.Namespace, spec: TrialSpec, study: Mapping[str, Any]) -> Pairs:
+    """The samples with the run's labels, and with as many images each as the run's data have."""
+    labels = tuple(study["labels"])
+    pairs = with_labels(_pairs(args, spec, study["kind"], labels), labels)
+    if pairs.num_views != study["num_views"]:
+        raise SpecError(
+            f"`--data`: must have {study['num_views']} images of each sample, as the run's data have, "
+            f"got {pairs.num_views}. Name another data set."
+        )
+    return pairs
+
+
+def _left_out(pairs: Pairs) -> list[str]:
+    """What was passed over in the data, a line each."""
+    skipped = [
+        f"skipped {len(names)} samples: {why.replace('_', ' ')}" for why, names in pairs.skipped.items()
+    ]
+    return [*map(escape, pairs.notes), *skipped]
 
 
 def _cautions(store: Store, key: str, pairs: Pairs) -> list[str]:
@@ -222,40 +231,19 @@ def _own_test(store: Store, trial: ChosenTrial) -> Predictions | None:
         return None
 
 
-def _metrics(found: pd.DataFrame, num_samples: int) -> Table:
-    """Every metric over all labels, here and on the study's own test patients."""
-    table = Table(box=None, header_style="bold", title=f"{num_samples} samples with known labels")
-    table.title_justify = "left"
-    for name in ("metric", "here", "study's test"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
-    for row in found[found["label"] == ""].to_dict("records"):
-        table.add_row(row["metric"], _with_interval(row, ""), _with_interval(row, "test_"))
-    return table
-
-
-def _by_label(found: pd.DataFrame, labels: Sequence[str]) -> Table:
-    """What ranks the samples of each label, here and on the study's own test patients."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("label")
-    for name in (
-        "share here",
-        "study's",
-        *(f"{m} {of}" for m in ("AUC", "AP") for of in ("here", "study's")),
-    ):
-        table.add_column(name, justify="right")
-    rows = {(row["metric"], row["label"]): row for row in found.to_dict("records")}
-    for label in labels:
-        shown = [rows[metric, label] for metric in ("prevalence", "auc", "average_precision")]
-        cells = [_with_interval(row, before) for row in shown for before in ("", "test_")]
-        table.add_row(escape(label), *cells)
-    return table
-
-
-def _with_interval(row: Mapping[Hashable, Any], before: str) -> str:
-    value, low, high = (row[f"{before}{part}"] for part in ("value", "low", "high"))
-    if math.isnan(value):
-        return ""
-    return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def _written(
+    args: argparse.Namespace,
+    predictions: Predictions,
+    decided: Bool[np.ndarray, "n l"],
+    store: Store,
+    pairs: Pairs,
+) -> Iterator[str]:
+    """Writes what the command line asks for, and gives each place."""
+    if args.csv:
+        _write_csv(predictions, pairs.labels, args.csv)
+        yield str(args.csv)
+    if args.out or not args.left:
+        yield _write(predictions, decided, store, args.out, pairs.dataset)
 
 
 def _write_csv(predictions: Predictions, labels: tuple[str, ...], path: Path) -> None:

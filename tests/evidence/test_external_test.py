@@ -18,7 +18,8 @@ THRESHOLDS = np.array([0.3, 0.5, 0.6])
 def rows_of(new: Predictions, own: Predictions | None) -> dict[tuple[str, str], dict[str, Any]]:
     """The rows by metric and label."""
     found = external_test(new, own, "multilabel", LABELS, THRESHOLDS)
-    return {(str(row["metric"]), str(row["label"])): row for row in found.to_dict("records")}  # type: ignore[misc]
+    rows: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
+    return {(row["metric"], row["label"]): row for row in rows}
 
 
 def test_numbers_are_those_of_the_metrics_and_lie_in_their_intervals() -> None:
