@@ -35,7 +35,6 @@ def test_the_names_of_the_package_are_these() -> None:
         study.open_runs  # noqa: B018
 
 
-@pytest.mark.slow
 def test_a_run_is_data_frames(found: "study.StudyRun") -> None:
     assert (found.name, found.kind, found.synthetic) == ("small", "multilabel", True)
     trials = found.trials()
@@ -62,11 +61,10 @@ def test_a_run_is_data_frames(found: "study.StudyRun") -> None:
     assert roc_auc_score(target.ravel(), score.ravel()) == pytest.approx(float(one["value"].iloc[0]))
 
 
-@pytest.mark.slow
 def test_tables_and_figures_are_those_of_the_report(found: "study.StudyRun") -> None:
     board = found.table("leaderboard")
     assert isinstance(board, pd.DataFrame)
-    assert len(board) == 2
+    assert {"search-00000", "search-00001"} <= set(board["row"])
     drawing = found.figure("learning_curves")
     assert drawing.png.startswith(b"\x89PNG")
     assert drawing._repr_svg_().startswith("<svg")
@@ -78,7 +76,6 @@ def test_tables_and_figures_are_those_of_the_report(found: "study.StudyRun") -> 
         found.predictions("search-9")
 
 
-@pytest.mark.slow
 def test_a_network_predicts_what_its_module_gives(
     found: "study.StudyRun", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

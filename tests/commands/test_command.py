@@ -1,7 +1,11 @@
 """What all commands have in common."""
 
+from importlib import import_module
+from importlib.metadata import version
+
 import pytest
 
+from study import __main__ as everything
 from study.command import USER_ERROR, run_command
 from study.spec.errors import DataError
 
@@ -26,3 +30,26 @@ def test_any_other_error_is_a_bug_and_shows_itself() -> None:
 
     with pytest.raises(KeyError, match="label"):
         run_command(fail)
+
+
+def test_one_name_stands_for_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert everything.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert "usage: study COMMAND" in said
+    assert all(f"  {name} " in said for name in everything.COMMANDS)
+    assert everything.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == version("eyepair-study")
+    assert everything.main(["doctor", "--policy", "worker", "s3://eyes"]) == 0
+    assert '"s3:PutObject"' in capsys.readouterr().out
+
+
+def test_a_command_that_is_not_there_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert everything.main(["reprot"]) == 2
+    assert "must be followed by a command, got `reprot`. Did you mean `report`?" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+@pytest.mark.parametrize("name", everything.COMMANDS)
+def test_every_command_is_there(name: str) -> None:
+    assert callable(import_module(f"study.{name}").main)

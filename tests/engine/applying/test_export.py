@@ -18,7 +18,7 @@ from tests.engine.one_trial import order_of, train_whole
 
 SPEC = {
     "data": {"dataset": "odir5k", "phantom_patients": 40, "image_px": 32, "align": "flip_right"},
-    "model": {"backbone": "tiny", "context": "osim", "fusion": {"name": "casfm", "dim": 16, "heads": 4}},
+    "model": {"backbone": "tiny", "fusion": "difference"},
     "training": {"epochs": 1, "batch_size": 16, "warmup_epochs": 0},
 }
 LABELS = list("NDGCAHMO")
@@ -33,7 +33,6 @@ print(json.loads(extra["settings.json"])["labels"])
 """
 
 
-@pytest.mark.slow
 def test_the_file_gives_the_probabilities_without_this_project(tmp_path: Path) -> None:
     train_whole(order_of(TrialSpec.read(SPEC)), tmp_path / "run", tmp_path / "cache")
     store = Store(tmp_path / "run")

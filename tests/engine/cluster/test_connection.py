@@ -21,7 +21,9 @@ def test_a_cluster_that_does_not_start_is_one_message(
         raise Exception("The GCS server ended.\nmore")
 
     monkeypatch.setattr(ray, "init", init)
-    message = r"a cluster must start on this machine, got: The GCS server ended\. `python -m study\.doctor`"
+    message = (
+        r"a cluster must start on this machine, got: The GCS server ended\. more `python -m study\.doctor`"
+    )
     with (
         pytest.raises(ClusterError, match=message),
         connected("local", 1, tmp_path / "ray.log"),
