@@ -138,7 +138,8 @@ def require_whole(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.promise
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
-    first = start(tmp_path)
+    longer = "training.epochs=40"  # so that trials are left when the signal arrives
+    first = start(tmp_path, longer)
     wait_for_trials(tmp_path, 1, first)
     first.send_signal(signal.SIGINT)
     assert end_of(first, tmp_path, 900) == 130, said(tmp_path)
@@ -149,7 +150,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> 
     store = Store(tmp_path / "runs" / "small")
     before = ends_of(tmp_path)
 
-    assert end_of(start(tmp_path), tmp_path, 900) == 0, said(tmp_path)
+    assert end_of(start(tmp_path, longer), tmp_path, 900) == 0, said(tmp_path)
     trials = store.read("trial")
     assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
     assert before.items() <= ends_of(tmp_path).items()
