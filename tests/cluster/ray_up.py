@@ -249,7 +249,7 @@ def _check_records(lab: Lab) -> None:
     assert set(search["state"]) == {"complete"}
     assert set(search["host"]) == set(MACHINES), search[["trial", "host"]]  # both machines trained
     for machine in MACHINES:  # decoded once, by itself
-        assert len(lab.on(machine, "ls ~/.cache/eyepair-study").split()) == 1, machine
+        assert len(lab.on(machine, "ls --ignore=logs ~/.cache/eyepair-study").split()) == 1, machine
     lab.transcript.append(search[["trial", "state", "value", "host"]].to_string(index=False) + "\n")
     print(lab.transcript[-1])
 
