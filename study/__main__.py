@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code of the command; 2 for an unknown one.
     """
-    name, *rest = argv if argv is not None else sys.argv[1:] or ["--help"]
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     return run_command(lambda: _run(name, rest))
 
 

@@ -10,11 +10,11 @@ A notebook reads a run so:
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from models.siamese import SiameseNet
     from study.data.pairs import Pairs
     from study.engine.applying.apply import ChosenTrial
+
+
+Part = TypeVar("Part")
 
 
 def open_run(path: str | Path) -> "StudyRun":
@@ -75,7 +78,7 @@ def run_study(
         options += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value, default=str)}"]
     options += ["--extend"] if extend else []
     options += ["--fresh"] if fresh else []
-    code, where = run.execute(run.parser().parse_args(options), Console(highlight=False))
+    code, where = run.execute(options, Console(highlight=False))
     if code:
         raise StudyError(f"`{file}`: must run to its end, got exit code {code}. The console says why.")
     return open_run(where)
@@ -145,12 +148,7 @@ class StudyRun:
         Raises:
             SpecError: There is no table of that name, or the run has nothing for it.
         """
-        if name not in self.tables:
-            known = suggest(name, self.tables)
-            raise SpecError(f"`table`: must be a table of the report, got `{name}`. {known}")
-        table = build_table(name, self._run)
-        if table is None:
-            raise SpecError(f"`{name}`: the run has nothing for this table. Take another one.")
+        table = _made("table", name, self.tables, lambda: build_table(name, self._run))
         text = io.StringIO(rendering.comma_separated(table))
         return pd.read_csv(text, keep_default_na=False, na_values=[""])  # a class may be called "None"
 
@@ -160,13 +158,7 @@ class StudyRun:
         Raises:
             SpecError: There is no figure of that name, or the run has nothing for it.
         """
-        if name not in self.figures:
-            known = suggest(name, self.figures)
-            raise SpecError(f"`figure`: must be a figure of the report, got `{name}`. {known}")
-        drawing = draw(name, self._run)
-        if drawing is None:
-            raise SpecError(f"`{name}`: the run has nothing for this figure. Take another one.")
-        return drawing
+        return _made("figure", name, self.figures, lambda: draw(name, self._run))
 
     def network(self, trial: str | None = None) -> "TrialNetwork":
         """The network of a trial that has kept its weights.
@@ -190,6 +182,20 @@ class StudyRun:
             known = suggest(key, self._run.trials.index)
             raise SpecError(f"`trial`: must be a finished trial, got `{key}`. {known}")
         return key
+
+
+def _made(what: str, name: str, known: Collection[str], make: Callable[[], Part | None]) -> Part:
+    """A part of the report.
+
+    Raises:
+        SpecError: There is none of that name, or the run has nothing for it.
+    """
+    if name not in known:
+        raise SpecError(f"`{what}`: must be a {what} of the report, got `{name}`. {suggest(name, known)}")
+    part = make()
+    if part is None:
+        raise SpecError(f"`{name}`: the run has nothing for this {what}. Take another one.")
+    return part
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from study.spec.catalogue import entries
 from study.spec.errors import SpecError
 from study.spec.reading import override, parse_settings, read_yaml
 from study.spec.resolve import resolve
+from study.spec.section import is_uri
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -92,7 +93,7 @@ def _findings(args: argparse.Namespace) -> list[Finding]:
 def _disks(storage: str) -> dict[str, Path]:
     """Folders of this machine that a study fills, by what they hold."""
     disks = {"Ray": Path(os.environ.get("RAY_TMPDIR", "/tmp/ray")), "images": CACHE}
-    return disks if "://" in storage else {"results": Path(storage), **disks}
+    return disks if is_uri(storage) else {"results": Path(storage), **disks}
 
 
 def _check_cluster(data: Mapping[str, object]) -> list[Finding]:

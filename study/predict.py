@@ -33,7 +33,7 @@ from study.evidence.external_test import external_test
 from study.evidence.predictions import Predictions
 from study.evidence.schema import APPLIED
 from study.evidence.store import Store
-from study.external_test import show_external_test
+from study.external_tables import show_external_test
 from study.places import CACHE
 from study.similar_cases import Place, cases_to_search, show_similar
 from study.spec import components

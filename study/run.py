@@ -56,10 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 where it is done, 1 where no trial was completed or too many failed in a row, 2 where the user
         must change something, 130 where it was interrupted.
     """
-    args = parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
     console = Console(highlight=False)
     try:
-        return run_command(lambda: execute(args, console)[0])
+        return run_command(lambda: execute(given, console)[0])
     except KeyboardInterrupt:
         console.print("stopped; finished trials are kept, and the same command goes on")
         return INTERRUPTED
@@ -98,8 +98,12 @@ def parser() -> argparse.ArgumentParser:
     return cli
 
 
-def execute(args: argparse.Namespace, console: Console) -> tuple[int, str]:
+def execute(argv: Sequence[str], console: Console) -> tuple[int, str]:
     """Does what the command line asks for.
+
+    Args:
+        argv: The command line behind the name of the command; the records of the trials keep it.
+        console: Where to print.
 
     Returns:
         The exit code as in `main`, and the place of the run; empty where nothing was run.
@@ -107,6 +111,7 @@ def execute(args: argparse.Namespace, console: Console) -> tuple[int, str]:
     Raises:
         StudyError: Whatever the user can have got wrong.
     """
+    args = parser().parse_args(argv)
     if args.write_schema:
         args.write_schema.write_text(json_schema(), encoding="utf-8")
         return 0, ""
@@ -133,7 +138,8 @@ def execute(args: argparse.Namespace, console: Console) -> tuple[int, str]:
         if args.fresh:
             put_aside(store)
         cluster.enter_context(driving(store))
-        ready = _start(resolved, store, console, extend=args.extend)
+        command = shlex.join(["python", "-m", "study.run", *argv])
+        ready = _start(resolved, store, command, console, extend=args.extend)
         if ready.plan.num_left:
             logs = LOGS / resolved.spec.study
             if address == "local":
@@ -152,9 +158,8 @@ def _dry_run(spec: StudySpec, console: Console) -> int:
     return 0
 
 
-def _start(resolved: Resolved, store: Store, console: Console, *, extend: bool) -> Started:
+def _start(resolved: Resolved, store: Store, command: str, console: Console, *, extend: bool) -> Started:
     """Checks and prepares everything, and says what is about to run."""
-    command = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
     )

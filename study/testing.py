@@ -20,7 +20,10 @@ from study.spec.errors import suggest
 
 CHECKED = ("attention", "context", "pooling", "fusion", "head", "loss")
 CHANNELS, LABELS, HEIGHT, WIDTH = 16, 4, 5, 6
-SETS = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+SETS = torch.tensor(
+    [[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1]]
+)
+"""Label sets of a head that wants them."""
 
 
 def check_component(kind: str, component: type[Contract] | str, **args: Any) -> None:
@@ -54,11 +57,11 @@ def check_component(kind: str, component: type[Contract] | str, **args: Any) -> 
     if kind == "loss":
         _check_loss(cls, args)
         return
-    module = _scrambled(_build(kind, cls, args))
+    module = scrambled(_build(kind, cls, args))
     for height, width in ((7, 7), (5, 9), (1, 1)) if kind != "head" else ((1, 1),):
-        x = _inputs(module, 2, height, width)
+        x = inputs(module, 2, height, width)
         y = module.eval()(*x)
-        wanted = _out_shape(module, x[0])
+        wanted = out_shape(module, x[0])
         assert tuple(y.shape) == wanted, (
             f"a map of {height} x {width} must give {wanted}, got {tuple(y.shape)}"
         )
@@ -77,7 +80,7 @@ def _build(kind: str, cls: type[Contract], args: dict[str, Any]) -> Contract:
     return cls(*wired, **args)
 
 
-def _scrambled(module: Contract) -> Contract:
+def scrambled(module: Contract) -> Contract:
     """The module with weights and statistics that make it no identity, as a fresh one may be."""
     torch.manual_seed(0)
     for parameter in module.parameters():
@@ -90,7 +93,7 @@ def _scrambled(module: Contract) -> Contract:
     return module
 
 
-def _inputs(module: Contract, num: int, height: int = HEIGHT, width: int = WIDTH) -> list[Tensor]:
+def inputs(module: Contract, num: int, height: int = HEIGHT, width: int = WIDTH) -> list[Tensor]:
     """What the component gets for so many samples."""
     torch.manual_seed(1)
     if isinstance(module, Head):
@@ -101,7 +104,7 @@ def _inputs(module: Contract, num: int, height: int = HEIGHT, width: int = WIDTH
     return [torch.randn(num, CHANNELS, height, width) for _ in range(num_maps)]
 
 
-def _out_shape(module: Contract, x: Tensor) -> tuple[int, ...]:
+def out_shape(module: Contract, x: Tensor) -> tuple[int, ...]:
     """The shape that the contract promises."""
     if isinstance(module, Context):
         return (*x.shape[:-3], module.out_channels, *x.shape[-2:])
@@ -114,7 +117,7 @@ def _out_shape(module: Contract, x: Tensor) -> tuple[int, ...]:
 
 
 def _check_gradients(module: Contract) -> None:
-    x = [part.requires_grad_() for part in _inputs(module, 4)]
+    x = [part.requires_grad_() for part in inputs(module, 4)]
     y = module.train()(*x)
     (y * torch.randn_like(y)).sum().backward()
     for part in x:
@@ -128,7 +131,7 @@ def _check_gradients(module: Contract) -> None:
 
 
 def _check_samples_alone(module: Contract) -> None:
-    x = _inputs(module.eval(), 5)
+    x = inputs(module.eval(), 5)
     with torch.no_grad():
         whole, alone = module(*x), module(*(part[2:3] for part in x))
     assert torch.allclose(alone, whole[2:3], rtol=1e-4, atol=1e-5), (
@@ -138,7 +141,7 @@ def _check_samples_alone(module: Contract) -> None:
 
 def _check_copies(module: Contract, other: Contract) -> None:
     other.load_state_dict(module.state_dict())
-    x = _inputs(module.eval(), 2)
+    x = inputs(module.eval(), 2)
     with torch.no_grad():
         y = module(*x)
         for what, same in (
@@ -156,6 +159,7 @@ def _check_loss(cls: type[Contract], args: dict[str, Any]) -> None:
     for what, targets in (
         ("mixed samples", torch.tensor([one, two, one, [0, 0, 1.0, 0], two, [0, 0, 0, 1.0]])),
         ("samples of one class", torch.tensor([one] * 6)),
+        ("samples that all differ", torch.eye(LABELS)),
         ("one sample", torch.tensor([one])),
     ):
         num = len(targets)
@@ -165,11 +169,14 @@ def _check_loss(cls: type[Contract], args: dict[str, Any]) -> None:
         )
         value = loss(Output(logits, fused, fused[:, None].expand(-1, 2, -1)), targets)
         assert value.shape == (), f"a loss must be a scalar, got the shape {tuple(value.shape)}"
-        assert value.isfinite(), f"{what} must give a finite loss, got {value.item()}"
+        assert 0 <= value < float("inf"), f"{what} must give a finite loss of 0 or more, got {value.item()}"
         value.backward()
         for leaf in (logits, fused):
             assert leaf.grad is None or leaf.grad.isfinite().all(), f"{what} must give finite gradients"
         if what == "mixed samples":
-            trained, name = (logits, "logits") if loss.trains_head else (fused, "embeddings")
-            assert trained.grad is not None, f"the loss must train the {name}, as its `trains_head` says"
-            assert trained.grad.abs().sum() > 0, f"the loss must train the {name}, as its `trains_head` says"
+            trained, other, name = logits, fused, "logits"
+            if not loss.trains_head:
+                trained, other, name = fused, logits, "embeddings"
+            reached = trained.grad is not None and trained.grad.abs().sum() > 0
+            assert reached, f"the loss must train the {name}, as its `trains_head` says"
+            assert other.grad is None, f"the loss must train the {name} alone, as its `trains_head` says"

@@ -115,11 +115,7 @@ def test_a_local_cluster_listens_on_loopback_only_behind_a_token_that_is_never_l
     assert token.read_text() not in done.stdout + done.stderr + (tmp_path / "ray.log").read_text()
 
 
-def test_the_token_is_made_private_and_made_so_where_ray_left_it_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+def test_the_token_is_made_private_and_made_so_where_ray_left_it_open(tmp_path: Path) -> None:
     new, old = tmp_path / ".ray" / "auth_token", tmp_path / "old"
     keep_token_private(new)
     assert stat.S_IMODE(new.stat().st_mode) == 0o600

@@ -45,7 +45,7 @@ def locked(home: Path) -> Iterator[None]:
         home.parent.mkdir(parents=True, exist_ok=True)
         lock = file.open("w")
     except OSError as error:
-        raise _unwritable(home.parent, error) from None
+        raise unwritable(home.parent, error) from None
     with lock:
         with suppress(OSError):  # the file system has no locks
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -60,18 +60,19 @@ def _build(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
     try:
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
     except OSError as error:
-        raise _unwritable(home.parent, error) from None
+        raise unwritable(home.parent, error) from None
     try:
         fill(building)
         building.rename(home)
     except OSError as error:
         if not (home / mark).is_file():
-            raise _unwritable(home, error) from None
+            raise unwritable(home, error) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _unwritable(folder: Path, error: OSError) -> StorageError:
+def unwritable(folder: Path, error: OSError) -> StorageError:
+    """The error of a cache that refuses to be written."""
     return StorageError(
         f"`{folder}`: the cache must be writable, got: {error}. Free some room, or choose another folder "
         "with STUDY_CACHE."

@@ -1,14 +1,9 @@
 """Places as users give them: a path of this machine, or the URI of an object store."""
 
-from pathlib import Path
-
 import pyarrow as pa
 from pyarrow import fs
 
-
-def is_uri(where: str) -> bool:
-    """Whether the place is a URI such as `s3://bucket/odir5k`, and no path."""
-    return "://" in where
+from study.spec.section import absolute_or_uri, is_uri
 
 
 def locate(where: str) -> tuple[fs.FileSystem, str]:
@@ -19,7 +14,7 @@ def locate(where: str) -> tuple[fs.FileSystem, str]:
         pyarrow.ArrowException: Nothing opens such a URI.
     """
     if not is_uri(where):
-        return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
+        return fs.LocalFileSystem(), absolute_or_uri(where)
     filesystem, root = fs.FileSystem.from_uri(where)
     return filesystem, root.rstrip("/")
 

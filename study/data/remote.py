@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from study.data.build_once import locked
+from study.data.build_once import locked, unwritable
 from study.data.images import SUFFIXES
 from study.data.locations import REFUSALS, locate
 from study.spec.errors import OtherDataError, StorageError
@@ -96,7 +96,7 @@ def _copy(
         home.mkdir(parents=True, exist_ok=True)
         _require_room(sum(file.size for file in left), home, uri)
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            copies = [pool.submit(_copy_file, filesystem, file, home) for file in left]
+            copies = [pool.submit(_copy_file, filesystem, file, home, uri) for file in left]
             try:
                 for number, copy in enumerate(as_completed(copies), len(files) - len(left) + 1):
                     copy.result()
@@ -105,26 +105,36 @@ def _copy(
             finally:
                 pool.shutdown(cancel_futures=True)
         (home / WHOLE).touch()
-    except REFUSALS as error:
-        raise _unreadable(uri, error) from None
+    except OSError as error:
+        raise unwritable(home, error) from None
 
 
-def _copy_file(filesystem: fs.FileSystem, file: _File, home: Path) -> None:
+def _copy_file(filesystem: fs.FileSystem, file: _File, home: Path, uri: str) -> None:
     """Copies a file under another name, and renames it with its time of change."""
+    content = _read(filesystem, file, uri)
     target = home / file.name
     part = target.with_name(f"{target.name}.part")
-    for wait_s in (*WAITS_S, None):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with filesystem.open_input_stream(file.there, compression=None) as stream, part.open("wb") as out:
-                shutil.copyfileobj(stream, out, 2**20)
-            break
-        except REFUSALS:
-            if wait_s is None:
-                raise
-            time.sleep(wait_s)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(content)
     os.utime(part, ns=(file.changed_ns, file.changed_ns))
     part.rename(target)
+
+
+def _read(filesystem: fs.FileSystem, file: _File, uri: str) -> bytes:
+    """The content of a file, after further attempts where the storage refuses."""
+    for wait_s in (*WAITS_S, None):
+        try:
+            with filesystem.open_input_stream(file.there, compression=None) as stream:
+                content = bytes(stream.read())
+        except REFUSALS as error:
+            if wait_s is None:
+                raise _unreadable(uri, error) from None
+            time.sleep(wait_s)
+        else:
+            break
+    if len(content) != file.size:
+        raise _unreadable(uri, ValueError(f"{file.name} changed while it was copied"))
+    return content
 
 
 def _is_there(file: _File, home: Path) -> bool:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from study.data.locations import is_uri
 from study.data.pairs import Pairs, single_eyes
 from study.data.remote import local_copy
 from study.places import CACHE
 from study.spec.components import Component, build
 from study.spec.data_section import DataSpec
 from study.spec.errors import DataError, OtherDataError
+from study.spec.section import absolute_or_uri, is_uri
 
 STAND_INS: dict[str, str] = {"odir5k": "fundus", "eyepacs": "grades", "folders": "ultrasound"}
 """Variant of the phantom for each data set that it can stand in for."""
@@ -21,11 +21,7 @@ ROOT = "STUDY_ROOT_"  # start of the environment's names for the roots of data s
 def roots() -> dict[str, str]:
     """The roots that the environment gives, as absolute paths, by the name of their variable."""
     found = {name: path for name, path in os.environ.items() if name.startswith(ROOT) and path}
-    return {name: path if is_uri(path) else str(_absolute(path)) for name, path in found.items()}
-
-
-def _absolute(path: str) -> Path:
-    return Path(path).expanduser().absolute()
+    return {name: absolute_or_uri(path) for name, path in found.items()}
 
 
 def use_roots(wanted: Mapping[str, str]) -> None:

@@ -7,8 +7,9 @@ from uuid import uuid4
 import pyarrow as pa
 from pyarrow import fs
 
-from study.data.locations import REFUSALS, is_uri, locate
+from study.data.locations import REFUSALS, locate
 from study.spec.errors import StorageError
+from study.spec.section import is_uri
 
 
 class RunFolder:

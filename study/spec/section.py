@@ -12,14 +12,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
-def _absolute_or_uri(place: object) -> object:
-    if isinstance(place, str | Path) and "://" not in str(place):
-        return str(Path(place).expanduser().absolute())
-    return place
+def is_uri(place: str) -> bool:
+    """Whether a place is the URI of an object store, such as `s3://bucket/odir5k`, and no path."""
+    return "://" in place
 
 
-# A path, made absolute likewise, or the URI of an object store.
-Place = Annotated[str, BeforeValidator(_absolute_or_uri)]
+def absolute_or_uri(place: str | Path) -> str:
+    """A path made absolute, since a trial runs in another working directory; a URI as it is."""
+    return str(place) if is_uri(str(place)) else str(Path(place).expanduser().absolute())
+
+
+Place = Annotated[
+    str,
+    BeforeValidator(lambda given: absolute_or_uri(given) if isinstance(given, str | Path) else given),
+]
 
 
 class Section(BaseModel):

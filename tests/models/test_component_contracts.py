@@ -5,19 +5,14 @@ import sys
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from models.contracts import Context, Contract, Fusion, Head, MapBlock
+from models.contracts import Contract, Head
 from study.spec import components
-from study.testing import check_component
+from study.testing import CHANNELS, LABELS, SETS, check_component, inputs, out_shape, scrambled
 from tests.models.parts import Spec, label, label_sets_for, specs_of
 from tests.models.parts import build as build_component
 
 torch.set_num_threads(1)
-CHANNELS, LABELS = 16, 4
-SETS = torch.tensor(
-    [[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1]]
-)
 LEVELS: list[Spec] = [
     {"name": name, "level": "feature_map"} for name in ("concat", "difference", "gated", "max")
 ]
@@ -85,37 +80,7 @@ def fresh(kind: str, spec: Spec, channels: int) -> Contract:
 def build(kind: str, spec: Spec, channels: int = CHANNELS) -> Contract:
     """The component with weights and statistics far from their start, so that it is no identity."""
     torch.manual_seed(0)
-    module = fresh(kind, spec, channels)
-    for parameter in module.parameters():
-        nn.init.uniform_(parameter, 0.05, 0.3) if parameter.ndim < 2 else nn.init.normal_(parameter, 0, 0.2)
-    for name, buffer in module.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.uniform_(-0.2, 0.2)
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5)
-    return module.eval()
-
-
-def inputs(module: Contract, num: int, h: int = 5, w: int = 6) -> list[Tensor]:
-    """What the component gets for a batch of `num` samples."""
-    torch.manual_seed(1)
-    if isinstance(module, Head):
-        return [torch.randn(num, CHANNELS)]
-    if isinstance(module, Fusion) or (isinstance(module, MapBlock) and module.binocular):
-        return [torch.randn(num, 2, CHANNELS, h, w)]
-    num_maps = 3 if isinstance(module, MapBlock) and module.image_flips else 1
-    return [torch.randn(num, CHANNELS, h, w) for _ in range(num_maps)]
-
-
-def out_shape(module: Contract, x: Tensor) -> tuple[int, ...]:
-    """The shape that the contract promises."""
-    if isinstance(module, Context):
-        return (*x.shape[:-3], module.out_channels, *x.shape[-2:])
-    if isinstance(module, MapBlock):
-        return tuple(x.shape)
-    if isinstance(module, Head):
-        return (len(x), LABELS if module.label_sets is None else len(module.label_sets))
-    return (len(x), module.out_features if isinstance(module, Fusion) else CHANNELS)
+    return scrambled(fresh(kind, spec, channels)).eval()
 
 
 @pytest.mark.parametrize(("h", "w"), [(7, 7), (5, 9), (2, 2), (1, 1), (1, 3)])

@@ -21,8 +21,9 @@ from study.engine.training.network import build_criterion, build_network
 from study.spec import components
 from study.spec.resolve import resolve
 from study.spec.trial_spec import TrialSpec
+from study.testing import inputs
 from tests.models.parts import Spec, build, label
-from tests.models.test_component_contracts import CASES, fresh, inputs
+from tests.models.test_component_contracts import CASES, fresh
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "search_spaces").glob("*.yaml"))

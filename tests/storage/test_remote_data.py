@@ -100,6 +100,15 @@ def test_refused_requests_are_tried_again(
     assert cohort.cache.bad == {}
 
 
+def test_a_disk_that_is_full_is_no_fault_of_the_store(there: str, tmp_path: Path) -> None:
+    full = OSError(28, "No space left on device")
+    with (
+        patch("study.data.remote.os.utime", side_effect=full),
+        pytest.raises(StorageError, match=r"the cache must be writable, got: .*No space left on device"),
+    ):
+        open_dataset(data(there), tmp_path)
+
+
 def test_what_is_not_there_or_does_not_fit_is_said(there: str, s3: Server, tmp_path: Path) -> None:
     with pytest.raises(OtherDataError, match=r"got nothing at `s3://eyes/odri\?"):
         open_dataset(data(s3.uri("odri")), tmp_path)

@@ -37,13 +37,13 @@ class FreeAbandoned(NotInSnapshots, tune.Callback):
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return
         self._looked = time.monotonic()
-        for group in worker_groups():
+        for group in group_places():
             if group.creator_dead:
                 remove_placement_group(group.handle)
 
 
 @dataclass(frozen=True)
-class WorkerGroup:
+class GroupPlace:
     """The placement group of a trial of several workers, which an actor of Ray Train has made.
 
     Attributes:
@@ -57,13 +57,13 @@ class WorkerGroup:
     creator_dead: bool
 
 
-def worker_groups() -> list[WorkerGroup]:
-    """The worker groups that trials of this driver have now."""
+def group_places() -> list[GroupPlace]:
+    """The places of the worker groups that trials of this driver have now."""
     table = ray_state.state._connect_and_get_accessor().get_placement_group_table()
-    return groups_of(table, ray.get_runtime_context().get_job_id())
+    return places_of(table, ray.get_runtime_context().get_job_id())
 
 
-def groups_of(table: Iterable[bytes], job: str) -> list[WorkerGroup]:
+def places_of(table: Iterable[bytes], job: str) -> list[GroupPlace]:
     """The placement groups that actors of a job have made and that are not removed.
 
     Args:
@@ -78,7 +78,7 @@ def groups_of(table: Iterable[bytes], job: str) -> list[WorkerGroup]:
         if made_by_actor and record.state != record.REMOVED and record.creator_job_id.hex() == job:
             handle = PlacementGroup(PlacementGroupID(record.placement_group_id))
             placed = record.state == record.CREATED
-            groups.append(WorkerGroup(handle, placed=placed, creator_dead=record.creator_actor_dead))
+            groups.append(GroupPlace(handle, placed=placed, creator_dead=record.creator_actor_dead))
     return groups
 
 
@@ -94,7 +94,7 @@ class Growth(NotInSnapshots, tune.Callback):
         num_left: Number of trials that were not started yet.
         nodes: The nodes of this moment.
         promised: Kinds of nodes that the autoscaler may start.
-        groups: The worker groups of trials.
+        groups: The places of the worker groups of trials.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Growth(NotInSnapshots, tune.Callback):
         num_left: Callable[[], int],
         nodes: Callable[[], list[Node]] = live_nodes,
         promised: Callable[[], list[Node]] = promised_nodes,
-        groups: Callable[[], list[WorkerGroup]] = worker_groups,
+        groups: Callable[[], list[GroupPlace]] = group_places,
     ) -> None:
         self._slots, self._num_left = slots, num_left
         self._nodes, self._promised, self._groups = nodes, promised, groups

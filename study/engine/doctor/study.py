@@ -19,6 +19,7 @@ from study.engine.forecast.forecast import free_disk
 from study.engine.start.keeping import frozen_backbones
 from study.evidence.store import Store
 from study.spec.errors import DataError, StorageError, StudyError
+from study.spec.section import is_uri
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import size_text
@@ -67,7 +68,7 @@ def check_frozen(trials: Sequence[TrialSpec], most_gb: float, cache: Path) -> li
 def check_storage(storage: str) -> Finding:
     """Results can be written; a folder that does not exist yet is not made."""
     what, remedy = "storage", "choose another place with --storage"
-    if "://" in storage:
+    if is_uri(storage):
         try:
             Store(storage).check_writable()
         except StorageError as error:

@@ -24,6 +24,7 @@ from study.engine.forecast.probe import FeatureProbe, Probe, ProbeKey, probe_key
 from study.engine.training.feature_plan import plan_features
 from study.spec.errors import ResourceError
 from study.spec.resources import FEATURES_GB
+from study.spec.section import is_uri
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 from study.spec.wording import duration_text, size_text
@@ -115,7 +116,7 @@ class Forecast:
         if self.host_bytes * self.concurrent > memory:
             raise self._too_little_memory(memory)
         needs = {cache: self.cache_bytes + self.generating.num_bytes + self.keeping.num_bytes}
-        if "://" not in storage:
+        if not is_uri(storage):
             needs[Path(storage)] = self.run_bytes
         for folder, num_bytes in needs.items():
             free = free_disk(folder)

@@ -177,9 +177,9 @@ class Conductor:
         else:
             self._stop(
                 StorageError(
-                    f"`{key}`: could not be run in {LIVES} attempts, the last on {message} Finished trials "
-                    "are kept; put that machine right or take it out of the cluster, then give the same "
-                    "command again."
+                    f"`{key}`: could not be run in {LIVES} attempts, the last on {message.rstrip('.')}. "
+                    "Finished trials are kept; put that machine right or take it out of the cluster, then "
+                    "give the same command again."
                 )
             )
         self._put_back(key)

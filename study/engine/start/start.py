@@ -25,6 +25,7 @@ from study.evidence.run_tables import write_run_table
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from study.spec.resolve import Resolved
+from study.spec.section import absolute_or_uri
 from study.spec.study_file import StudySpec
 from study.spec.trial_spec import TrialSpec
 
@@ -55,7 +56,7 @@ def open_store(resolved: Resolved) -> Store:
         StorageError: The run folder cannot be written.
     """
     spec = resolved.spec
-    storage = spec.storage if "://" in spec.storage else str(Path(spec.storage).expanduser().absolute())
+    storage = absolute_or_uri(spec.storage)
     store = Store(place_below(storage, spec.study))
     store.check_writable()
     return store

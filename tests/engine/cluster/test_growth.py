@@ -8,7 +8,7 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[a
 from ray.tune.experiment import Trial
 
 from study.engine.cluster import growth as growth_module
-from study.engine.cluster.growth import Growth, WorkerGroup, groups_of
+from study.engine.cluster.growth import GroupPlace, Growth, places_of
 from study.engine.forecast.capacity import Node, Slots
 
 RUNNING = cast(Trial, SimpleNamespace(status="RUNNING"))
@@ -60,7 +60,7 @@ def test_one_node_is_requested_where_nobody_knows_how_many_may_come(
     requests: list[Bundles], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     two_workers = Slots(workers=2, cpus_per_worker=1, gpus_per_worker=0, concurrent=1, elastic=True)
-    groups: list[WorkerGroup] = []
+    groups: list[GroupPlace] = []
     growth = Growth(two_workers, lambda: 10, lambda: [Node(3, 0)], lambda: [], lambda: groups)
     growth.on_step_end(0, [RUNNING])
     assert requests == []  # the trial's workers have no place yet, and a request could take it
@@ -69,10 +69,10 @@ def test_one_node_is_requested_where_nobody_knows_how_many_may_come(
     growth.on_step_end(0, [RUNNING])
     growth.on_step_end(0, [RUNNING])
     assert caplog.text.count("A trial has waited 0 s for 2 workers with 1 CPU each") == 1
-    groups.append(WorkerGroup(cast(Any, None), placed=False, creator_dead=False))
+    groups.append(GroupPlace(cast(Any, None), placed=False, creator_dead=False))
     growth.on_step_end(1, [RUNNING])
     assert requests == []
-    groups[0] = WorkerGroup(cast(Any, None), placed=True, creator_dead=False)
+    groups[0] = GroupPlace(cast(Any, None), placed=True, creator_dead=False)
     growth.on_step_end(2, [RUNNING])
     assert [len(bundles) for bundles in requests] == [2]
     growth.on_experiment_end([])
@@ -121,6 +121,6 @@ def test_the_groups_of_actors_of_this_job_are_those_of_trials() -> None:
     ]
     found = [
         (group.handle.id.binary()[:1], group.placed, group.creator_dead)
-        for group in groups_of(table, job.hex())
+        for group in places_of(table, job.hex())
     ]
     assert found == [(b"a", True, True), (b"b", True, False), (b"f", False, True)]
