@@ -6,8 +6,6 @@ The space is that of `recorded_space.py`. Configuration n is drawn with seed n; 
 the others on vectors, and every seventh one is trained with three seeds. Each is trained in this process with
 kept features and without Ray. The file is written anew after some trainings, and a call goes on behind what
 the file holds, so that the recording may be stopped at any time.
-
-Maps are reduced to their principal components once and not in every step, which gives the same numbers.
 """
 
 import argparse
@@ -15,12 +13,10 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pyarrow as pa
 import torch
@@ -29,7 +25,7 @@ from recorded_space import STUDY  # a script finds the file beside it
 from torch import nn
 
 from models.siamese import SiameseNet
-from study.data.features import FEATURES, LABELS, FeatureSet
+from study.data.cohort import open_cohort
 from study.engine.training.fit import fit
 from study.engine.training.network import build_criterion, build_network
 from study.engine.training.session import TrainingSession
@@ -71,7 +67,8 @@ class Recorder:
         }
         self.study = StudySpec.read(override(STUDY, {"data.root": str(data), **places}))
         self.cached = cached
-        self._opened = cache(self._open)
+        self._opened: dict[tuple[str, int | None, bool], TrainingSession] = {}
+        self._pairs = open_cohort(self.study.preset({}).data, cached).pairs
 
     def draw(self, number: int) -> tuple[TrialSpec, dict[str, Scalar]]:
         """The configuration of that number with its parameters."""
@@ -112,46 +109,19 @@ class Recorder:
         return {"value": values, "seconds": seconds}
 
     def _session(self, spec: TrialSpec) -> TrainingSession:
-        """As `TrainingSession.from_spec`, with data and features that are opened once for each backbone."""
+        """As `TrainingSession.from_spec`, with data and features that are opened once for each kind."""
         backbone = spec.model.backbone
-        base = self._opened(backbone.name, backbone.reduce)
-        assert base.features is not None
-        pairs = base.cohort.pairs
         torch.manual_seed(spec.training.seed)
-        net = build_network(spec, len(pairs.labels), pairs.num_views)
+        net = build_network(spec, len(self._pairs.labels), self._pairs.num_views)
+        kind = (backbone.name, backbone.reduce, net.keeps_vectors)
+        if kind not in self._opened:
+            self._opened[kind] = TrainingSession.from_spec(spec, self.cached, DEVICE)
+        base = self._opened[kind]
+        assert base.features is not None
         net.backbone.net, net.backbone.components = nn.Identity(), None  # the features stand in for both
         targets = torch.from_numpy(base.cohort.images_of("train").targets).float()
         loss = build_criterion(spec, net, targets)
         return replace(base, spec=spec, net=net, loss=loss, features=replace(base.features, spec=spec))
-
-    def _open(self, backbone: str, reduce: int | None) -> TrainingSession:
-        if reduce:
-            return self._reduced()
-        vectors = {"bundles.network": "vectors", "bundles.network.vectors.model.backbone": backbone}
-        return TrainingSession.from_spec(self.study.preset(vectors), self.cached, DEVICE)
-
-    def _reduced(self) -> TrainingSession:
-        """A session whose features are the principal components of the maps."""
-        session = TrainingSession.from_spec(
-            self.study.preset({"bundles.network": "maps"}), self.cached, DEVICE
-        )
-        whole, convolution = session.features, session.net.backbone.components
-        assert whole is not None
-        assert convolution is not None
-        folder = self.cached / "reduced"
-        folder.mkdir(exist_ok=True)
-        maps_of, labels = whole.turned.features, whole.turned.labels
-        scale = labels["scale"].reshape(-1, 1, 1, 1, 1)
-        parts = []
-        with torch.inference_mode():
-            for i in range(0, len(maps_of), 256):
-                x = torch.from_numpy(maps_of[i : i + 256].astype(np.float32) * scale[i : i + 256])
-                parts.append(convolution(x.flatten(0, 1)).unflatten(0, x.shape[:2]).numpy())
-        np.save(folder / FEATURES, np.concatenate(parts).astype(np.float16))
-        targets, view_targets = labels["targets"], labels["view_targets"]
-        ones = np.ones_like(labels["scale"])
-        np.savez(folder / LABELS, scale=ones, targets=targets, view_targets=view_targets)
-        return replace(session, features=replace(whole, turned=FeatureSet(folder=folder)))
 
 
 def schedule() -> Iterator[tuple[int, int]]:

@@ -23,7 +23,7 @@ with"); keyword-only arguments come from the study file.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 from jaxtyping import Float
@@ -137,12 +137,12 @@ class Backbone(Contract):
 
     @property
     @abstractmethod
-    def frozen_parts(self) -> nn.ModuleList:
+    def frozen_parts(self) -> Sequence[nn.Module]:
         """The leading parts that training leaves as they are; what they give for an image never changes."""
 
     @property
     @abstractmethod
-    def later_parts(self) -> nn.ModuleList:
+    def later_parts(self) -> Sequence[nn.Module]:
         """The parts behind them; called one after the other, all parts give the last map."""
 
 

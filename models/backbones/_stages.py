@@ -43,6 +43,7 @@ class StagedBackbone(Backbone):
         self.stage_channels = tuple(stage_channels)
         self.components: nn.Conv2d | None = None
         self._frozen: tuple[nn.Module, ...] = ()
+        self._frozen_parts: tuple[nn.Module, ...] | None = None  # found when they are first asked for
 
     def shared(self) -> "StagedBackbone":
         """Another backbone around the same network, frozen whole and without components."""
@@ -56,11 +57,11 @@ class StagedBackbone(Backbone):
     def train(self, mode: bool = True) -> "StagedBackbone":
         """As in torch, but frozen parts stay in evaluation mode.
 
-        Only what changes is written: torch takes a while to set an attribute, and a frozen network
-        has hundreds of modules whose mode never changes.
+        Only what changes is written, and frozen parts are passed over: torch takes a while to walk through
+        a network and to set an attribute, and a frozen network has hundreds of modules.
         """
         frozen = set(map(id, self._frozen))
-        for module in self.modules():
+        for _, module in self.named_modules(memo=set(self.frozen_parts)):
             wanted = mode and id(module) not in frozen
             if module.training != wanted:
                 module.training = wanted
@@ -88,7 +89,11 @@ class StagedBackbone(Backbone):
                 parameter.requires_grad = False
         # a container that holds later stages too keeps its mode: only what lies wholly inside is switched
         self._frozen = tuple(module for name, module in named[:end] if not _holds_any(name, later))
-        return self.train(self.training)
+        for module in self._frozen:
+            if module.training:
+                module.training = False
+        self._frozen_parts = None
+        return self
 
     def _ends(self) -> list[int]:
         """How many of the named modules, in their order, lie before the end of each stage.
@@ -126,19 +131,23 @@ class StagedBackbone(Backbone):
         return found
 
     @property
-    def frozen_parts(self) -> nn.ModuleList:
+    def frozen_parts(self) -> Sequence[nn.Module]:
         """The leading children of a Sequential, or the whole network, that are frozen with all inside.
 
         An attention that `attend` put into a frozen stage is trained, so that the stage does not count.
         """
-        frozen = set(self._frozen)
-        return nn.ModuleList(takewhile(lambda part: frozen.issuperset(part.modules()), self._parts()))
+        if self._frozen_parts is None:
+            frozen = set(self._frozen)
+            self._frozen_parts = tuple(
+                takewhile(lambda part: frozen.issuperset(part.modules()), self._parts())
+            )
+        return self._frozen_parts
 
     @property
-    def later_parts(self) -> nn.ModuleList:
+    def later_parts(self) -> Sequence[nn.Module]:
         """The parts behind `frozen_parts`, and the components, which follow from the maps before them."""
-        components = [] if self.components is None else [self.components]
-        return nn.ModuleList([*self._parts()[len(self.frozen_parts) :], *components])
+        components = () if self.components is None else (self.components,)
+        return (*self._parts()[len(self.frozen_parts) :], *components)
 
     def _parts(self) -> list[nn.Module]:
         return list(self.net.children()) if isinstance(self.net, nn.Sequential) else [self.net]
@@ -159,6 +168,7 @@ class StagedBackbone(Backbone):
         self.net = self.net[:-num]
         self.stages, self.stage_channels = self.stages[:-num], self.stage_channels[:-num]
         self.out_channels = self.stage_channels[-1]
+        self._frozen_parts = None
         return self
 
     def reduce(self, num: int) -> "StagedBackbone":
@@ -207,6 +217,7 @@ class StagedBackbone(Backbone):
                 f"`model.attention_at`: {where} needs an attention that works on one map, "
                 "got one that needs more. Use last for this attention."
             )
+        self._frozen_parts = None
         return self
 
     def _attend_input(self, attention: Callable[[int], Attention]) -> list[Attention]:

@@ -111,6 +111,37 @@ class RunFolder:
 
         self.write_file(name, write)
 
+    def keep_file(self, name: str, local: Path) -> None:
+        """Copies a local file into the folder, or replaces it there."""
+        self.write_file(name, lambda path: self._copy(local, path))
+
+    def _copy(self, local: Path, path: str) -> None:
+        fs.copy_files(
+            str(local),
+            path,
+            source_filesystem=fs.LocalFileSystem(),
+            destination_filesystem=self.filesystem,
+        )
+
+    def fetch_file(self, name: str, folder: Path) -> Path:
+        """Copies a file into a local folder and gives its path there.
+
+        Raises:
+            StorageError: There is no such file.
+        """
+        path = self.path(name)
+        if not self.exists(path):
+            raise StorageError(f"`{self.where}/{name}`: must exist, but there is no such file.")
+        folder.mkdir(parents=True, exist_ok=True)
+        local = folder / name.rpartition("/")[2]
+        fs.copy_files(
+            path,
+            str(local),
+            source_filesystem=self.filesystem,
+            destination_filesystem=fs.LocalFileSystem(),
+        )
+        return local
+
     def move_files(self, target: str, leave: str) -> None:
         """Moves everything in the folder but one subfolder, on a storage that cannot rename.
 

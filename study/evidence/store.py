@@ -4,6 +4,7 @@
     <run>/{samples,examples}.parquet                        facts of the samples, and pictures of a few
     <run>/trials/<key>/{trial,epochs,predictions,embeddings,scores,neighbours}.parquet
     <run>/trials/<key>/weights.safetensors                  only of the trials that keep their weights
+    <run>/backbones/<hash>.safetensors                      a frozen backbone, which many trials share
     <run>/heads/<key>/<head>/{predictions,scores}.parquet   a head that was fitted on the embeddings later
     <run>/packs/<name>/<table>.parquet                      the tables of many trials (see `packs`)
 
@@ -134,12 +135,7 @@ class Store(RunFolder):
 
         def fill(folder: str) -> None:
             for name, local in files.items():
-                fs.copy_files(
-                    str(local),
-                    f"{folder}/{name}",
-                    source_filesystem=fs.LocalFileSystem(),
-                    destination_filesystem=self.filesystem,
-                )
+                self._copy(local, f"{folder}/{name}")
             for name in names:
                 if name == names[-1]:
                     self.require_fence()
@@ -285,21 +281,5 @@ class Store(RunFolder):
             self.packs.delete_if_empty(key)
 
     def fetch(self, key: str, name: str, folder: Path) -> Path:
-        """Copies a file of a trial into a local folder and gives its path there.
-
-        Raises:
-            StorageError: The trial has no such file.
-        """
-        path = self.path("trials", key, name)
-        if not self.exists(path):
-            raise StorageError(
-                f"`{self.where}/trials/{key}/{name}`: must exist, but the trial has no such file."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        fs.copy_files(
-            path,
-            str(folder / name),
-            source_filesystem=self.filesystem,
-            destination_filesystem=fs.LocalFileSystem(),
-        )
-        return folder / name
+        """As `fetch_file`, for a file of a trial."""
+        return self.fetch_file(f"trials/{key}/{name}", folder)

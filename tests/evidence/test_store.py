@@ -75,7 +75,7 @@ def test_files_travel_with_the_trial(store: Store, tmp_path: Path) -> None:
     store.delete_weights("search-00001")
     store.delete_weights("search-00001")
     assert store.keys() == ["search-00001"]
-    with pytest.raises(StorageError, match=r"must exist, but the trial has no such file"):
+    with pytest.raises(StorageError, match=r"must exist, but there is no such file"):
         store.fetch("search-00001", WEIGHTS, tmp_path)
 
 

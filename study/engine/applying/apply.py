@@ -1,7 +1,6 @@
 """A finished trial applied to samples that it has never seen."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from models.siamese import SiameseNet
@@ -22,6 +20,7 @@ from study.data.images import ImageFolder
 from study.data.pairs import Pairs, fingerprint, pairs_table
 from study.engine.training.fit import use_bfloat16
 from study.engine.training.judge import judge_of
+from study.engine.training.kept_weights import read_weights
 from study.engine.training.network import rebuild_network
 from study.engine.training.session import EVALUATION_BATCH
 from study.evidence.decisions import HALF
@@ -234,21 +233,18 @@ def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num
     Raises:
         StorageError: The weights were not kept, are damaged, or belong to another network.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            weights = store.fetch(key, WEIGHTS, Path(folder))
-        except StorageError:
-            raise StorageError(
-                f"`{key}`: must have its weights, but only the best trials keep them. "
-                "Take another, or raise `keep_weights`."
-            ) from None
-        try:
-            return rebuild_network(spec, num_labels, num_views, load_file(weights))
-        except (SafetensorError, RuntimeError) as error:
-            raise StorageError(
-                f"`{key}`: {WEIGHTS} must fit the trial's network ({str(error).splitlines()[0]}). "
-                "It is damaged, or another version of this project wrote it: run the study again."
-            ) from None
+    if not store.has_weights(key):
+        raise StorageError(
+            f"`{key}`: must have its weights, but only the best trials keep them. "
+            "Take another, or raise `keep_weights`."
+        )
+    try:
+        return rebuild_network(spec, num_labels, num_views, read_weights(store, key))
+    except (SafetensorError, RuntimeError) as error:
+        raise StorageError(
+            f"`{key}`: {WEIGHTS} must fit the trial's network ({str(error).splitlines()[0]}). "
+            "It is damaged, or another version of this project wrote it: run the study again."
+        ) from None
 
 
 def _embed(store: Store, trial: ChosenTrial, images: ImageCache) -> EmbeddedSamples:

@@ -4,20 +4,17 @@ Where the frozen parts of a network see only images that are known beforehand, t
 The trial then works from what they gave, with the samples and the random choices that it would have had.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.contracts import Backbone
 from models.siamese import SiameseNet
 from study.data.augmentation import Augmentation
 from study.data.batches import Batches
@@ -29,6 +26,7 @@ from study.data.turns import DrawnPass, OnePass, TurnedViews
 from study.engine.training.feature_plan import FeaturePlan
 from study.engine.training.heap import kept_heap
 from study.engine.training.principal import keep_components, spread
+from study.engine.training.trained_state import frozen_hash
 from study.engine.training.workers import WorkerGroup
 from study.spec.trial_spec import TrialSpec
 
@@ -265,7 +263,7 @@ class FeatureMaker:
             len(net.backbone.frozen_parts),
             net.image_flips,
             "bfloat16" if self.bfloat16 else "float32",
-            _hash_of(net.backbone),
+            frozen_hash(net.backbone),
         ]
 
     @property
@@ -296,24 +294,3 @@ class _Passes:
     batches: Iterable[Batches]
     num: int
     num_samples: int
-
-
-_HASHES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-
-
-def _hash_of(backbone: Backbone) -> str:
-    """`weights_hash` of the frozen parts; found once for a whole network that several trials share."""
-    if len(backbone.later_parts) > (backbone.components is not None):
-        return weights_hash(backbone.frozen_parts)
-    if backbone.net not in _HASHES:
-        _HASHES[backbone.net] = weights_hash(backbone.frozen_parts)
-    return _HASHES[backbone.net]
-
-
-def weights_hash(net: nn.Module) -> str:
-    """The sha256 over the names and values of all weights and statistics of a network."""
-    found = hashlib.sha256()
-    for name, tensor in net.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()

@@ -73,12 +73,9 @@ def score_splits(key: str, session: TrainingSession) -> ScoredSplits:
 
 def _embed(key: str, session: TrainingSession) -> tuple[list[Predictions], dict[str, Embeddings], list[str]]:
     """Predictions of validation and test, embeddings of every split, and gates that validation finds shut."""
-    network, embeddings, shut_gates = [], {}, list[str]()
-    for split in SPLITS:
-        with watched_gates(session.net) as gates:
-            found = session.embed(split)
-        shut_gates = gates.shut() if split == "val" else shut_gates
-        embeddings[split] = session.embeddings(key, split, found)
-        if split != "train":
-            network.append(session.predictions(key, split, found))
-    return network, embeddings, shut_gates
+    with watched_gates(session.net) as gates:
+        embedded = {"val": session.embed("val")}
+    embedded |= {split: session.embed(split) for split in SPLITS if split != "val"}
+    network = [session.predictions(key, split, embedded[split]) for split in ("val", "test")]
+    embeddings = {split: session.embeddings(key, split, embedded[split]) for split in SPLITS}
+    return network, embeddings, gates.shut()

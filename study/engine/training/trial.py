@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from study.data.cohort import Cohort
@@ -26,6 +25,7 @@ from study.engine.training.collapse import collapse_of
 from study.engine.training.compiling import Compiled
 from study.engine.training.cost import multiply_adds_once
 from study.engine.training.fit import fit
+from study.engine.training.kept_weights import read_weights, write_weights
 from study.engine.training.outcomes import TimedBatches, outcome_of
 from study.engine.training.progress import Progress
 from study.engine.training.scoring import ScoredSplits, score_splits
@@ -138,9 +138,7 @@ def start_weights(store: Store, order: TrialOrder) -> dict[str, Tensor] | None:
             f"`{order.start}`: must have its weights to be fine-tuned, but it has not kept them. "
             "Ask for `search.finetune` or a larger `keep_weights` before the search, and run it --fresh."
         )
-    with tempfile.TemporaryDirectory() as folder:
-        weights: dict[str, Tensor] = load_file(store.fetch(order.start, WEIGHTS, Path(folder)))
-        return weights
+    return read_weights(store, order.start)
 
 
 def _train(
@@ -224,7 +222,8 @@ def _publish(
     )
     objectives = {session.judge.objective.name: progress.value, **further}
     with tempfile.TemporaryDirectory() as folder:
-        weights = _save_weights(session.net, Path(folder))
+        pretrained = session.spec.model.backbone.weights != "none"
+        weights = write_weights(session.net, store, Path(folder), pretrained=pretrained)
         record = trial_record(
             order,
             site,
@@ -263,19 +262,6 @@ def _complete(objectives: Mapping[str, float], collapsed: str) -> EndMessage:
     """The end of a trial whose record is written."""
     message = f"collapsed: {collapsed}" if collapsed else ""
     return EndMessage(Ending.COMPLETE, message=message, objectives=objectives)
-
-
-def _save_weights(net: nn.Module, folder: Path) -> Path:
-    """Writes the weights into a file of the folder; tensors that share their memory are copied apart."""
-    own: dict[str, Tensor] = {}
-    places: set[int] = set()
-    for name, tensor in net.state_dict().items():
-        own[name] = tensor.contiguous()
-        if own[name].untyped_storage().data_ptr() in places:
-            own[name] = own[name].clone()
-        places.add(own[name].untyped_storage().data_ptr())
-    save_file(own, folder / WEIGHTS)
-    return folder / WEIGHTS
 
 
 def _name(device: torch.device) -> str:

@@ -17,7 +17,7 @@ from study.engine.orders import publishing
 from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.trial_order import Site, TrialOrder
-from study.engine.training import progress, trial
+from study.engine.training import kept_weights, progress, trial
 from study.engine.training.cost import multiply_adds
 from study.engine.training.finite import NonFiniteLoss
 from study.engine.training.fit import _Steps
@@ -195,7 +195,7 @@ def test_a_fault_of_the_machine_is_no_failure_of_the_trial(
         raise error
 
     monkeypatch.setattr(trial, "WAIT_AFTER_FAULT_S", 0.0)
-    monkeypatch.setattr(trial, "save_file", full)
+    monkeypatch.setattr(kept_weights, "save_file", full)
     last = run(order(), site(tmp_path, cache))
     assert last.ending is Ending.NODE_FAULT
     assert last.message == f"{platform.node()}: {error}"
