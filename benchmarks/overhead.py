@@ -5,6 +5,7 @@
 The same tiny network is trained for one epoch, trial after trial, one at a time:
 
 - `study`: this project, which also embeds the samples, scores them and writes every prediction;
+- `frozen`: the same behind a frozen MobileNetV2 with weights from a file, whose features are kept;
 - `group`: the same with a worker group of two, as trials on several devices have it (`--nested` trials);
 - `tune`: Ray Tune with OptunaSearch; each trial is a Ray Train worker group of one, which trains and reports
   one number (`--nested` trials);
@@ -22,7 +23,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -39,6 +40,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
+from torchvision import models
 
 from study import run
 from study.engine.cluster.connection import connected
@@ -59,6 +61,17 @@ SETTINGS: dict[str, Any] = {
     "model": {"backbone": "tiny"},
     "training": {"epochs": 1, "warmup_epochs": 0},
 }
+FROZEN: dict[str, Any] = {
+    **SETTINGS,
+    "data": {
+        **SETTINGS["data"],
+        "augmentation": {
+            "flip": True,
+            **dict.fromkeys(("rotate_deg", "scale", "brightness", "contrast", "saturation"), 0),
+        },
+    },
+    "model": {"backbone": {"name": "mobilenet_v2", "weights": "imagenet", "freeze": "all"}},
+}
 SEARCHED = {"lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}}
 ONE_PROCESS = {"concurrent": 1, "cpus_per_worker": 1}
 TWO_WORKERS = {"concurrent": 1, "workers": 2, "cpus_per_worker": 0.5}
@@ -73,6 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         say("study", with_driver_usage(folder, args.trials))
+        say("frozen", of_study(folder, "frozen", args.trials, ONE_PROCESS, frozen(folder)))
         if args.nested:
             say("group", of_study(folder, "group", args.nested, TWO_WORKERS))
             say("tune", of_tune(folder, args.nested))
@@ -105,17 +119,36 @@ def with_driver_usage(folder: Path, trials: int) -> list[float]:
     return seconds
 
 
-def of_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) -> list[float]:
+def frozen(folder: Path) -> dict[str, Any]:
+    """The settings of `frozen`, with weights that are drawn into a file."""
+    file = folder / "mobilenet_v2.pth"
+    torch.save(models.mobilenet_v2().state_dict(), file)
+    return {**FROZEN, "weights": {"mobilenet_v2": str(file)}}
+
+
+def of_study(
+    folder: Path,
+    name: str,
+    trials: int,
+    resources: dict[str, Any],
+    settings: Mapping[str, Any] = SETTINGS,
+) -> list[float]:
     """Times of this project."""
-    run_study(folder, name, trials, resources)
+    run_study(folder, name, trials, resources, settings)
     return beside_training_of(Store(folder / name))
 
 
-def run_study(folder: Path, name: str, trials: int, resources: dict[str, Any]) -> None:
+def run_study(
+    folder: Path,
+    name: str,
+    trials: int,
+    resources: dict[str, Any],
+    settings: Mapping[str, Any] = SETTINGS,
+) -> None:
     """Runs a study whose file and records are named in the folder."""
     file = folder / f"{name}.yaml"
     study = {
-        **SETTINGS,
+        **settings,
         "study": name,
         "optimiser": SEARCHED,
         "search": {"trials": trials, "pruner": "none"},

@@ -1,4 +1,8 @@
-"""`python -m study.audit STUDY.yaml`: finds patients entered twice, poor frames and leaking splits."""
+"""`python -m study.audit STUDY.yaml`: finds patients entered twice, poor frames and leaking splits.
+
+With `--price` it trains the first configuration of the study with and without images of the test patients,
+and says how much of a result such a leak would be.
+"""
 
 import argparse
 import sys
@@ -47,7 +51,10 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; 0 done, 2 the user must change something."""
     args = parser().parse_args(argv)
-    return run_command(lambda: _audit(_request(args), args.out, Console(highlight=False)))
+    console = Console(highlight=False)
+    if args.price is not None:
+        return run_command(lambda: _price(args, console))
+    return run_command(lambda: _audit(_request(args), args.out, console))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,7 +70,18 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--root", help="where that data set lies")
     cli.add_argument("--split", type=Path, help="a split file to check; without it, the study's own")
     cli.add_argument(
-        "--out", type=Path, default=Path("duplicates.csv"), help="CSV of the patients entered twice"
+        "--price",
+        type=int,
+        nargs="?",
+        const=3,
+        metavar="DIVISIONS",
+        help="train on single eyes with and without images of the test patients, on 3 divisions or as many "
+        "as given",
+    )
+    cli.add_argument(
+        "--out",
+        type=Path,
+        help="CSV of the patients entered twice (duplicates.csv), or of what a leak is worth (price.csv)",
     )
     return cli
 
@@ -87,7 +105,7 @@ def _request(args: argparse.Namespace) -> Request:
     return Request(data, Preprocessing.of(data), args.split or data.split.file)
 
 
-def _audit(request: Request, out: Path, console: Console) -> int:
+def _audit(request: Request, out: Path | None, console: Console) -> int:
     pairs = open_dataset(request.data)
     with console.status("reading and comparing the images"):
         cache = ImageCache.build(
@@ -103,14 +121,46 @@ def _audit(request: Request, out: Path, console: Console) -> int:
     if request.split is not None:
         split = read_sheet(request.split, ["sample", "split"], text=["sample", "split"])
         _say_split(audit.divided_groups(cache, split), request.split, console)
+    _write(found, out or Path("duplicates.csv"), console)
+    return 0
+
+
+def _price(args: argparse.Namespace, console: Console) -> int:
+    from study.engine.training.leakage import price_of_leakage  # torch is slow to load
+    from study.reporting.price_table import price_frame, price_text
+
+    if args.study is None or args.price < 2:
+        raise SpecError(
+            "`--price`: needs a study file and at least 2 divisions, since one says nothing about chance. "
+            "For example: "
+            "python -m study.audit search_spaces/odir_frozen.yaml --set data.root=FOLDER --price 3"
+        )
+    settings = parse_settings(args.set) | {"data.unit": "eye"}
+    if args.root is not None:
+        settings["data.root"] = args.root
+    import torch
+
+    resolved = resolve(args.study, settings, args.profile, has_gpu=torch.cuda.is_available())
+    spec = resolved.spec.preset({})
+    with console.status("training") as status:
+
+        def progress(done: int, total: int) -> None:
+            status.update(f"training, {done} of {total} done")
+
+        found = price_of_leakage(spec, args.price, CACHE, progress)
+    console.print(price_text(found, args.price))
+    _write(price_frame(found), args.out or Path("price.csv"), console)
+    return 0
+
+
+def _write(table: pd.DataFrame, out: Path, console: Console) -> None:
     try:
-        found.to_csv(out, index=False, lineterminator="\n", float_format="%.4f")
+        table.to_csv(out, index=False, lineterminator="\n", float_format="%.4f")
     except OSError as error:
         raise StorageError(
             f"`--out`: must be a file to write to, got `{out}` ({error}). Give another one."
         ) from None
     console.print(f"\nwritten to {escape(str(out))}", soft_wrap=True)
-    return 0
 
 
 def _say_what_was_read(pairs: Pairs, cache: ImageCache, console: Console) -> None:

@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -98,3 +99,42 @@ def test_bad_input_gets_one_message(
 ) -> None:
     assert audit.main(argv) == 2
     assert expected in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_price_of_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = {
+        "study": "leak",
+        "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 32},
+        "model": {"backbone": "tiny"},
+        "training": {"epochs": 1, "batch_size": 32, "warmup_epochs": 0},
+    }
+    (tmp_path / "leak.yaml").write_text(yaml.safe_dump(study))
+    assert audit.main(["leak.yaml", "--price", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "What a leak is worth: 2 divisions" in said
+    assert max(map(len, said.splitlines())) <= 80
+    found = pd.read_csv(tmp_path / "price.csv").set_index(["metric", "split"])
+    assert set(found.index.levels[0]) == {"macro_average_precision", "macro_auc"}
+    assert found["training_images"].nunique() == 1
+    for _, of_metric in found.groupby(level=0):
+        rows = of_metric.droplevel(0)
+        assert rows.loc["by patient", "leaked_images"] == 0
+        assert np.isnan(rows.loc["by patient", "gain"])
+        # Nobody is entered twice, so that these two are the same training.
+        assert rows.loc["by patient id", ["leaked_images", "gain"]].tolist() == [0, 0]
+        assert rows.loc["by image", "leaked_images"] > 10
+        assert rows.loc["by image", "gain"] != 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["leak.yaml", "--price", "1"], "at least 2 divisions"),
+        (["--data", "odir5k", "--price"], "a study file"),
+    ],
+)
+def test_a_price_that_cannot_be_found(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audit.main(arguments) == 2
+    assert message in capsys.readouterr().err

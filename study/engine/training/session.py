@@ -68,6 +68,7 @@ class TrainingSession:
         features_gb: float = FEATURES_GB,
         encoding: Callable[[int, int], None] | None = None,
         start: Mapping[str, Tensor] | None = None,
+        cohort: Cohort | None = None,
     ) -> Self:
         """Opens the data, and builds network and loss with the seed of the trial.
 
@@ -79,11 +80,12 @@ class TrainingSession:
             encoding: Called with the samples done and their total while features are made.
             start: Weights of another trial's network, from which this one starts; None for those of the
                 pretrained backbone and new ones behind it.
+            cohort: The data with another split than the specification's.
 
         Raises:
             StudyError: The trial does not suit the data, or its components do not suit each other.
         """
-        cohort = with_generated_images(open_cohort(spec.data, cache), spec.data.generated, device)
+        cohort = with_generated_images(cohort or open_cohort(spec.data, cache), spec.data.generated, device)
         torch.manual_seed(spec.training.seed)
         pairs = cohort.pairs
         check_suits(spec, pairs)  # a study was checked choice by choice, not in every combination

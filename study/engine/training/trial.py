@@ -222,8 +222,7 @@ def _publish(
     )
     objectives = {session.judge.objective.name: progress.value, **further}
     with tempfile.TemporaryDirectory() as folder:
-        pretrained = session.spec.model.backbone.weights != "none"
-        weights = write_weights(session.net, store, Path(folder), pretrained=pretrained)
+        weights = write_weights(session.net, store, Path(folder), pretrained=_pretrained(session))
         record = trial_record(
             order,
             site,
@@ -262,6 +261,10 @@ def _complete(objectives: Mapping[str, float], collapsed: str) -> EndMessage:
     """The end of a trial whose record is written."""
     message = f"collapsed: {collapsed}" if collapsed else ""
     return EndMessage(Ending.COMPLETE, message=message, objectives=objectives)
+
+
+def _pretrained(session: TrainingSession) -> bool:
+    return session.spec.model.backbone.weights != "none"
 
 
 def _name(device: torch.device) -> str:

@@ -1,0 +1,64 @@
+"""What leakage is worth, as a table for the console and for a file."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.table import Table
+
+from study.evidence.leakage import Price
+from study.reporting.measures import short_name
+
+
+def price_frame(found: Sequence[Price]) -> pd.DataFrame:
+    """One row for each metric and split."""
+    nothing = math.nan
+    rows = []
+    for price in found:
+        gain = price.gain
+        difference = (gain.difference, gain.low, gain.high, gain.p_value) if gain else [nothing] * 4
+        rows.append(
+            {
+                "metric": price.metric,
+                "split": price.split,
+                "value": price.value.value,
+                "low": price.value.low,
+                "high": price.value.high,
+                **dict(zip(("gain", "gain_low", "gain_high", "p"), difference, strict=True)),
+                "training_images": price.training_images,
+                "leaked_images": price.leaked,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def price_text(found: Sequence[Price], seeds: int) -> Table:
+    """The same for people."""
+    first = found[0]
+    table = Table(
+        title=f"What a leak is worth: {seeds} divisions, each with the same test images and "
+        f"{first.training_images:.0f} training images",
+        box=None,
+        header_style="bold",
+        title_justify="left",
+    )
+    for name, justify in (("split", "left"), ("leaked", "right"), ("metric", "left")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("test", justify="right", no_wrap=True)
+    table.add_column("gain by the leak", justify="right", no_wrap=True)
+    for price in found:
+        gain = price.gain
+        table.add_row(
+            price.split,
+            f"{price.leaked:.0f}",
+            short_name(price.metric),
+            _with_ends(price.value.value, price.value.low, price.value.high),
+            "" if gain is None else _with_ends(gain.difference, gain.low, gain.high, sign="+"),
+        )
+    return table
+
+
+def _with_ends(value: float, low: float, high: float, sign: str = "") -> str:
+    if math.isnan(low):
+        return f"{value:{sign}.3f}"
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
