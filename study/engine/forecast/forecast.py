@@ -209,10 +209,11 @@ def _run_bytes(
 ) -> int:
     """Bytes of all embeddings and predictions, of the kept weights, and of running trials' checkpoints."""
     row_bytes = 4 * (max(probe.num_features for probe in probes) + 2 * STORED_HEADS * len(pairs.labels))
-    weights = 4 * max(probe.num_parameters for probe in probes)
-    checkpoint = 4 * weights  # the weights, two moments of the optimiser, the best weights
+    trained = 4 * max(probe.num_trained for probe in probes)
+    frozen = 4 * sum({probe.num_parameters - probe.num_trained for probe in probes})  # kept once in the run
+    checkpoint = 4 * trained  # the weights, two moments of the optimiser, the best weights
     num_kept = max(spec.keep_weights, spec.num_finetuned) + spec.num_finetuned + 1
-    return num_trials * len(pairs) * row_bytes + num_kept * weights + concurrent * checkpoint
+    return num_trials * len(pairs) * row_bytes + num_kept * trained + frozen + concurrent * checkpoint
 
 
 def trial_seconds(spec: TrialSpec, pairs: Pairs, probe: Probe, most_gb: float = FEATURES_GB) -> float:

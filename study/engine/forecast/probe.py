@@ -75,6 +75,7 @@ class Probe:
         device_bytes: Largest memory of the process on its GPU; 0 on a CPU.
         device_total: Memory of that GPU; 0 on a CPU.
         num_parameters: Number of parameters of the network.
+        num_trained: Number of those that are trained.
         num_features: Length of an embedding.
         features: The same times from features; None where the trial works from images.
     """
@@ -85,6 +86,7 @@ class Probe:
     device_bytes: int
     device_total: int
     num_parameters: int
+    num_trained: int
     num_features: int
     features: FeatureProbe | None = None
 
@@ -220,6 +222,7 @@ def _measure(spec: TrialSpec, pairs: Pairs, device: torch.device) -> Probe:
         device_bytes=torch.cuda.max_memory_reserved(device) + CUDA_CONTEXT if on_gpu else 0,
         device_total=device_total,
         num_parameters=_num_parameters(net),
+        num_trained=sum(p.numel() for p in net.parameters() if p.requires_grad),
         num_features=evaluated.found.shape[1],
         features=features,
     )

@@ -46,6 +46,7 @@ PROBE = Probe(
     device_bytes=0,
     device_total=0,
     num_parameters=1000,
+    num_trained=1000,
     num_features=16,
 )
 PROBE_ON_GPU = replace(PROBE, device_bytes=GIB // 2, device_total=80 * GIB)
@@ -286,3 +287,17 @@ def test_a_study_that_cannot_fit_ends_with_one_message(
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(STUDY))
     assert run.main(["small.yaml", "--dry-run"]) == 2
     assert "must fit the memory" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_frozen_backbone_is_counted_once(pairs: Pairs) -> None:
+    spec = study(keep_weights=5)
+    fillings = spec.corners()
+    large = replace(PROBE, num_parameters=10**9, num_trained=10**9)
+
+    def run_bytes(probe: Probe) -> int:
+        probes = dict.fromkeys(map(probe_key, fillings), probe)
+        return forecast(spec, fillings, pairs, probes, concurrent=1).run_bytes
+
+    nothing = run_bytes(replace(PROBE, num_parameters=0, num_trained=0))
+    assert run_bytes(large) - nothing == 4 * 10**9 * (6 + 4)  # five trials, one to come, and a checkpoint
+    assert run_bytes(replace(large, num_trained=0)) - nothing == 4 * 10**9

@@ -40,6 +40,7 @@ PROBE = Probe(
     device_bytes=0,
     device_total=0,
     num_parameters=1000,
+    num_trained=1000,
     num_features=16,
 )
 MADE = GeneratorProbe(train_s=0.5, num_parameters=100)
