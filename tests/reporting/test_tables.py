@@ -8,7 +8,7 @@ import pytest
 from study.reporting.assembly import build_tables
 from study.reporting.deciding import decided
 from study.reporting.page import SECTIONS
-from study.reporting.papers import published_names
+from study.reporting.papers import published, published_names
 from study.reporting.registry import build_table, section_of, table_entries, table_names
 from study.reporting.run import Run
 from study.reporting.table import Published, Table, Text, Value
@@ -280,3 +280,22 @@ def test_operating_points_use_thresholds_of_validation(run: Run) -> None:
     called = test.score[:, 0] > others[int(np.ceil(0.9 * len(others))) - 1]
     sensitivity = value(table, "N", "sensitivity90%").value
     assert sensitivity == pytest.approx(called[test.target[:, 0] > 0].mean(), abs=0.1)
+
+
+def test_a_smaller_printed_difference_takes_more_patients(run: Run) -> None:
+    table = build("power", run)
+    rows = {row.key for row in table.rows}
+    assert {key.split(".")[1] for key in rows} == set(TABLE3) - {"osim", "our_own"}
+    paper = published("dmsnet_table3").rows
+    for row in ("aspp", "spp", "rfb"):
+        key = f"dmsnet_table3.{row}.kappa"
+        printed = value(table, key, "printed").value
+        assert printed == pytest.approx(
+            paper["osim"].values["kappa"].value - paper[row].values["kappa"].value
+        )
+    small = value(table, "dmsnet_table3.rfb.kappa", "printed").value
+    large = value(table, "dmsnet_table3.spp.kappa", "printed").value
+    assert 0 < small < large
+    needed = [table.cell(f"dmsnet_table3.{row}.kappa", "patients") for row in ("rfb", "spp")]
+    numbers = [cell.value if isinstance(cell, Value) else math.inf for cell in needed]
+    assert numbers[1] < numbers[0]

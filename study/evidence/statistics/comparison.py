@@ -52,7 +52,7 @@ def paired(row: Estimate, reference: Estimate) -> Comparison:
     if not (row.support.enough and reference.support.enough) or np.isnan(difference):
         return _untested(difference)
     deviation = jackknife(difference, row.left_out - reference.left_out)
-    for variance, num_seeds in _between_seeds(row, reference):
+    for variance, num_seeds in between_seeds(row, reference):
         deviation = deviation.plus(variance / num_seeds, num_seeds - 1.0)
     if np.isnan(deviation.variance):
         return _untested(difference)
@@ -70,7 +70,7 @@ def _untested(difference: float) -> Comparison:
     return Comparison(difference=difference, low=nan, high=nan, p_value=nan, test=PAIRED)
 
 
-def _between_seeds(row: Estimate, reference: Estimate) -> list[tuple[float, int]]:
+def between_seeds(row: Estimate, reference: Estimate) -> list[tuple[float, int]]:
     """Variances between seeds and their numbers of seeds: of the differences where the seeds are the same."""
     if row.by_seed.keys() == reference.by_seed.keys():
         differences = [value - reference.by_seed[seed] for seed, value in row.by_seed.items()]
