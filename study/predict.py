@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from study.command import run_command
+from study.data.cohort import open_cohort
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.applying.apply import (
@@ -33,11 +33,11 @@ from study.evidence.external_test import external_test
 from study.evidence.predictions import Predictions
 from study.evidence.schema import APPLIED
 from study.evidence.store import Store
-from study.external_tables import show_external_test
+from study.external_tables import one_patient, show_external_test
 from study.places import CACHE
 from study.similar_cases import Place, cases_to_search, show_similar
 from study.spec import components
-from study.spec.errors import SpecError, StorageError
+from study.spec.errors import DataError, SpecError, StorageError
 from study.spec.reading import parse_yaml
 from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
@@ -68,12 +68,13 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument(
         "--data", help="a data set, by name or as YAML, for instance '{name: table, labels: []}'"
     )
-    cli.add_argument("--root", help="where the data set lies")
+    cli.add_argument("--root", help="where the data set lies; with --export that of the study")
     cli.add_argument(
         "--export",
         type=Path,
-        metavar="FILE.pt2",
-        help="write the network for torch.export.load, with labels and thresholds, check it, and end",
+        metavar="FILE",
+        help="write the network with labels and thresholds, check it on the test patients, and end: FILE.pt2 "
+        "for torch.export.load, FILE.onnx as ONNX",
     )
     cli.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the probabilities as ODIR-5K takes submissions"
@@ -106,7 +107,7 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
         )
     labels = tuple(study["labels"])
     if args.export:
-        return _export(store, trial, study, args.export, console)
+        return _export(store, trial, study, args, console)
     known = None if args.similar is None else cases_to_search(store, trial.key, args.similar)
     pairs = _pairs_like_the_run(args, trial.spec, study)
     if members:
@@ -122,7 +123,7 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     if pairs.kind == "multilabel":
         console.print(f"decided {THRESHOLD_WORDS[trial.spec.thresholds]}")
     if args.left:
-        console.print(_one_patient(predictions.score[0], decided[0], thresholds, labels, pairs.kind))
+        console.print(one_patient(predictions.score[0], decided[0], thresholds, labels, pairs.kind))
     elif len(predictions.known().sample):
         own = None if members else _own_test(store, trial)
         found = external_test(predictions, own, pairs.kind, labels, thresholds)
@@ -138,13 +139,28 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _export(store: Store, trial: ChosenTrial, study: Mapping[str, Any], path: Path, console: Console) -> int:
+def _export(
+    store: Store, trial: ChosenTrial, study: Mapping[str, Any], args: argparse.Namespace, console: Console
+) -> int:
     """Writes the network as a file of its own."""
     from study.engine.applying.export import export_network  # torch.export takes a while to load
 
+    data = trial.spec.data
+    samples, on = None, "two images of noise"
+    try:
+        cohort = open_cohort(data.model_copy(update={"root": args.root or data.root}), CACHE)
+        samples = cohort.images_of("test")
+        on = f"the {len(samples.rows)} test samples"
+    except DataError as error:
+        if args.root:
+            raise
+        console.print(f"[yellow]not checked on the test patients[/]: {escape(str(error))}", soft_wrap=True)
     thresholds = np.broadcast_to(thresholds_of(store, trial, study["kind"]), len(study["labels"]))
-    distance = export_network(store, trial, study, thresholds, path)
-    console.print(f"{trial.key} written to {path}; its probabilities differ by at most {distance:.1g}")
+    distance = export_network(store, trial, study, thresholds, args.export, samples)
+    console.print(
+        f"{trial.key} written to {args.export}; on {on} its probabilities differ by at most {distance:.1g}",
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -197,30 +213,6 @@ def _cautions(store: Store, key: str, pairs: Pairs) -> list[str]:
             "same people, the metrics are better than they would be on new patients[/]"
         )
     return lines
-
-
-def _one_patient(
-    score: Float[np.ndarray, " l"],
-    decided: Bool[np.ndarray, " l"],
-    thresholds: Float[np.ndarray, " l"],
-    labels: tuple[str, ...],
-    kind: LabelKind,
-) -> Table:
-    """The probability of each label, the greatest first, with its threshold and what is decided."""
-    columns = {
-        "label": [escape(label) for label in labels],
-        "probability": [f"{value:.3f}" for value in score],
-        "threshold": [f"{value:.3f}" for value in thresholds],
-        "decided": ["yes" if yes else "no" for yes in decided],
-    }
-    if kind != "multilabel":
-        del columns["threshold"]
-    table = Table(box=None, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "label" else "right")
-    for place in np.argsort(-score, kind="stable"):
-        table.add_row(*(values[place] for values in columns.values()))
-    return table
 
 
 def _own_test(store: Store, trial: ChosenTrial) -> Predictions | None:

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -255,16 +255,19 @@ def _embed(store: Store, trial: ChosenTrial, images: ImageCache) -> EmbeddedSamp
     pairs = images.pairs
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = stored_network(store, trial.key, trial.spec, len(pairs.labels), pairs.num_views)
-    batches = _batches(trial, images, device)
+    batches = batches_of(trial, images, np.arange(len(pairs)), device)
     bfloat16 = use_bfloat16(trial.spec.training.precision, device)
     return embed(net.to(device), batches, device, bfloat16=bfloat16)
 
 
-def _batches(trial: ChosenTrial, images: ImageCache, device: torch.device) -> Batches:
+def batches_of(
+    trial: ChosenTrial, images: ImageCache, rows: Int[np.ndarray, " n"], device: torch.device
+) -> Batches:
+    """The images of the samples in these rows, in their order, as the trial's network wants them."""
     data = trial.spec.data
     return Batches(
         images,
-        np.arange(len(images.pairs)),
+        rows,
         batch_size=EVALUATION_BATCH,
         device=device,
         normalise=data.normalise,
@@ -274,5 +277,6 @@ def _batches(trial: ChosenTrial, images: ImageCache, device: torch.device) -> Ba
 
 def network_input(trial: ChosenTrial, pairs: Pairs, cache: Path) -> Float[Tensor, "b v 3 px px"]:
     """The images of a few samples as the trial's network wants them; arguments and errors as in `predict`."""
-    batches = _batches(trial, open_images(trial.spec.data, pairs, cache), torch.device("cpu"))
+    images = open_images(trial.spec.data, pairs, cache)
+    batches = batches_of(trial, images, np.arange(len(images.pairs)), torch.device("cpu"))
     return torch.cat([batch.images for batch in batches])
