@@ -33,10 +33,18 @@ def _metrics(found: pd.DataFrame, num_samples: int) -> Table:
     """Every metric over all labels, here and on the study's own test patients."""
     table = Table(box=None, header_style="bold", title=f"{num_samples} samples with known labels")
     table.title_justify = "left"
-    for name in ("metric", "here", "study's test"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+    columns = {"here": "", "study's test": "test_"}
+    if "plain_value" in found:
+        columns = {
+            "here, with mirror images": "",
+            "here, without": "plain_",
+            "study's test, without": "test_",
+        }
+    table.add_column("metric")
+    for name in columns:
+        table.add_column(name, justify="right")
     for row in found[found["label"] == ""].to_dict("records"):
-        table.add_row(row["metric"], _with_interval(row, ""), _with_interval(row, "test_"))
+        table.add_row(row["metric"], *(_with_interval(row, before) for before in columns.values()))
     return table
 
 

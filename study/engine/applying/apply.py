@@ -25,7 +25,8 @@ from study.engine.training.judge import judge_of
 from study.engine.training.network import rebuild_network
 from study.engine.training.session import EVALUATION_BATCH
 from study.evidence.decisions import HALF
-from study.evidence.embed import EmbeddedSamples, embed
+from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
+from study.evidence.ensemble import mean_predictions
 from study.evidence.heads import fit_heads
 from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of, predictions_of
 from study.evidence.records import CONTENDERS, Role, State
@@ -36,6 +37,7 @@ from study.spec.errors import DataError, SpecError, StorageError, suggest
 from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
 
+WITH_MIRRORED = "mean with the mirror image"
 NEW = "new"  # the split of samples that the study has not seen
 
 
@@ -166,7 +168,7 @@ def with_labels(pairs: Pairs, labels: tuple[str, ...]) -> Pairs:
 
 
 def predict(
-    store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path
+    store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path, *, mirrored: bool = False
 ) -> tuple[Predictions, Embeddings, Pairs]:
     """The scores of the head that gave the trial its value, for every usable sample.
 
@@ -175,6 +177,7 @@ def predict(
         trial: The trial.
         pairs: New samples, with the run's labels.
         cache: Folder of all image caches.
+        mirrored: Whether to take the mirror image of each patient, with the eyes exchanged.
 
     Returns:
         The predictions, the embeddings on which they stand, and the samples that they are of.
@@ -184,11 +187,18 @@ def predict(
         DataError: Images are bad, or pairs are given to a network of single images.
     """
     images = open_images(trial.spec.data, pairs, cache)
-    embedded = _embed(store, trial, images)
+    embedded = _embed(store, trial, images, mirrored=mirrored)
     embeddings = _embeddings(trial.key, images.pairs, embedded)
     if trial.head == NETWORK:
         return _own_predictions(trial.key, images.pairs, embedded), embeddings, images.pairs
     return _posthoc_predictions(store, trial, images.pairs, embeddings), embeddings, images.pairs
+
+
+def mean_with_mirrored(plain: Predictions, mirrored: Predictions) -> Predictions:
+    """The mean of the scores of the samples and of their mirror images, which its setting names."""
+    setting = ", ".join(filter(None, (plain.setting, WITH_MIRRORED)))
+    both = mean_predictions((plain, mirrored), (0.5, 0.5), plain.trial)
+    return replace(both, head=plain.head, setting=setting)
 
 
 def _own_predictions(key: str, pairs: Pairs, embedded: EmbeddedSamples) -> Predictions:
@@ -251,13 +261,15 @@ def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num
             ) from None
 
 
-def _embed(store: Store, trial: ChosenTrial, images: ImageCache) -> EmbeddedSamples:
+def _embed(store: Store, trial: ChosenTrial, images: ImageCache, *, mirrored: bool) -> EmbeddedSamples:
     pairs = images.pairs
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = stored_network(store, trial.key, trial.spec, len(pairs.labels), pairs.num_views)
     batches = batches_of(trial, images, np.arange(len(pairs)), device)
+    aligned = trial.spec.data.align != "none"
+    seen = with_eyes_exchanged(batches, aligned=aligned) if mirrored else batches
     bfloat16 = use_bfloat16(trial.spec.training.precision, device)
-    return embed(net.to(device), batches, device, bfloat16=bfloat16)
+    return embed(net.to(device), seen, device, bfloat16=bfloat16)
 
 
 def batches_of(
