@@ -205,7 +205,7 @@ def _through(block: MapBlock, x: Float[Tensor, "n c h w"], num_views: int) -> Fl
     """Calls the block with what it needs: one map, both eyes, or the map with those of the flipped images."""
     y: Tensor
     if block.image_flips:
-        y = block(*x.chunk(3))
+        y = block(*torch.unflatten(x, 0, (3, -1)))
     elif block.binocular:
         y = block(torch.unflatten(x, 0, (-1, num_views))).flatten(0, 1)
     else:

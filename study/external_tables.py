@@ -4,10 +4,14 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from study.spec.task import LabelKind
 
 
 def show_external_test(
@@ -29,10 +33,18 @@ def _metrics(found: pd.DataFrame, num_samples: int) -> Table:
     """Every metric over all labels, here and on the study's own test patients."""
     table = Table(box=None, header_style="bold", title=f"{num_samples} samples with known labels")
     table.title_justify = "left"
-    for name in ("metric", "here", "study's test"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+    columns = {"here": "", "study's test": "test_"}
+    if "plain_value" in found:
+        columns = {
+            "here, with mirror images": "",
+            "here, without": "plain_",
+            "study's test, without": "test_",
+        }
+    table.add_column("metric")
+    for name in columns:
+        table.add_column(name, justify="right")
     for row in found[found["label"] == ""].to_dict("records"):
-        table.add_row(row["metric"], _with_interval(row, ""), _with_interval(row, "test_"))
+        table.add_row(row["metric"], *(_with_interval(row, before) for before in columns.values()))
     return table
 
 
@@ -59,3 +71,27 @@ def _with_interval(row: Mapping[Hashable, Any], before: str) -> str:
     if math.isnan(value):
         return ""
     return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def one_patient(
+    score: Float[np.ndarray, " l"],
+    decided: Bool[np.ndarray, " l"],
+    thresholds: Float[np.ndarray, " l"],
+    labels: tuple[str, ...],
+    kind: LabelKind,
+) -> Table:
+    """The probability of each label, the greatest first, with its threshold and what is decided."""
+    columns = {
+        "label": [escape(label) for label in labels],
+        "probability": [f"{value:.3f}" for value in score],
+        "threshold": [f"{value:.3f}" for value in thresholds],
+        "decided": ["yes" if yes else "no" for yes in decided],
+    }
+    if kind != "multilabel":
+        del columns["threshold"]
+    table = Table(box=None, header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "label" else "right")
+    for place in np.argsort(-score, kind="stable"):
+        table.add_row(*(values[place] for values in columns.values()))
+    return table

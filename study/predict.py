@@ -7,37 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
-from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from study.applied_files import Out, written
 from study.command import run_command
+from study.data.cohort import open_cohort
 from study.data.pairs import Pairs
 from study.data.source import open_dataset
 from study.engine.applying.apply import (
     ChosenTrial,
     chosen_trial,
+    mean_with_mirrored,
     pair_of_files,
     predict,
     stored_predictions,
     thresholds_of,
     with_labels,
 )
-from study.engine.applying.ensemble import chosen_ensemble, predict_by_members
-from study.evidence.arrow_tables import list_column
+from study.engine.applying.ensemble import Members, chosen_ensemble, predict_by_members
 from study.evidence.decisions import decide
 from study.evidence.external_test import external_test
-from study.evidence.predictions import Predictions
-from study.evidence.schema import APPLIED
+from study.evidence.predictions import Embeddings, Predictions
 from study.evidence.store import Store
-from study.external_tables import show_external_test
+from study.external_tables import one_patient, show_external_test
 from study.places import CACHE
 from study.similar_cases import Place, cases_to_search, show_similar
 from study.spec import components
-from study.spec.errors import SpecError, StorageError
+from study.spec.errors import DataError, SpecError, StorageError
 from study.spec.reading import parse_yaml
 from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
@@ -68,18 +65,30 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument(
         "--data", help="a data set, by name or as YAML, for instance '{name: table, labels: []}'"
     )
-    cli.add_argument("--root", help="where the data set lies")
+    cli.add_argument("--root", help="where the data set lies; with --export that of the study")
     cli.add_argument(
         "--export",
         type=Path,
-        metavar="FILE.pt2",
-        help="write the network for torch.export.load, with labels and thresholds, check it, and end",
+        metavar="FILE",
+        help="write the network with labels and thresholds, check it on the test patients, and end: FILE.pt2 "
+        "for torch.export.load, FILE.onnx as ONNX",
     )
     cli.add_argument(
-        "--csv", type=Path, metavar="FILE", help="also write the probabilities as ODIR-5K takes submissions"
+        "--flip",
+        action="store_true",
+        help="mean of the probabilities of each patient and of the patient's mirror image, with the eyes "
+        "exchanged",
     )
     cli.add_argument("--left", type=Path, help="one patient: the left eye's image, or the only image")
     cli.add_argument("--right", type=Path, help="one patient: the right eye's image")
+    _add_outputs(cli)
+    return cli
+
+
+def _add_outputs(cli: argparse.ArgumentParser) -> None:
+    cli.add_argument(
+        "--csv", type=Path, metavar="FILE", help="also write the probabilities as ODIR-5K takes submissions"
+    )
     cli.add_argument(
         "--similar",
         type=int,
@@ -93,58 +102,80 @@ def parser() -> argparse.ArgumentParser:
         help="Parquet file to write; left out, RUN/predictions/DATASET.parquet (nothing for one patient, "
         "whose similar cases are named after the image)",
     )
-    return cli
 
 
 def _predict(args: argparse.Namespace, console: Console) -> int:
     store = Store(args.run)
     study = store.read_study()
     trial, members = chosen_ensemble(store) if args.ensemble else (chosen_trial(store, args.trial), {})
-    if args.ensemble and args.similar is not None:
-        raise SpecError(
-            "`--similar`: needs the embedding of one trial, got --ensemble. Leave one of them out."
-        )
+    _check_options(args)
     labels = tuple(study["labels"])
     if args.export:
-        return _export(store, trial, study, args.export, console)
+        return _export(store, trial, study, args, console)
     known = None if args.similar is None else cases_to_search(store, trial.key, args.similar)
-    pairs = _pairs_like_the_run(args, trial.spec, study)
-    if members:
-        predictions, pairs = predict_by_members(store, trial, members, pairs, CACHE)
-    else:
-        predictions, embeddings, pairs = predict(store, trial, pairs, CACHE)
+    asked = _pairs_like_the_run(args, trial.spec, study)
+    predictions, embeddings, pairs = _apply(store, trial, members, asked, mirrored=False)
+    plain = predictions if args.flip else None
+    if plain is not None:
+        predictions = mean_with_mirrored(plain, _apply(store, trial, members, asked, mirrored=True)[0])
     thresholds = np.broadcast_to(thresholds_of(store, trial, pairs.kind), len(labels))
     decided = decide(predictions.score, pairs.kind, thresholds)
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
-    for line in (*_cautions(store, next(iter(members), trial.key), pairs), *_left_out(pairs)):
+    cautions = _cautions(store, next(iter(members), trial.key), pairs)
+    for line in (*cautions, *_left_out(pairs), *(_of_mirror_images(trial) if args.flip else ())):
         console.print(line)
     if pairs.kind == "multilabel":
         console.print(f"decided {THRESHOLD_WORDS[trial.spec.thresholds]}")
     if args.left:
-        console.print(_one_patient(predictions.score[0], decided[0], thresholds, labels, pairs.kind))
-    elif len(predictions.known().sample):
+        console.print(one_patient(predictions.score[0], decided[0], thresholds, labels, pairs.kind))
+    elif num_known := len(predictions.known().sample):
         own = None if members else _own_test(store, trial)
-        found = external_test(predictions, own, pairs.kind, labels, thresholds)
-        show_external_test(found, len(predictions.known().sample), labels, console)
+        found = external_test(predictions, own, pairs.kind, labels, thresholds, plain)
+        show_external_test(found, num_known, labels, console)
         if not args.out:
             text = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
             store.write_bytes(f"predictions/{pairs.dataset}.metrics.csv", text.encode())
-    for place in _written(args, predictions, decided, store, pairs):
+    out = None if args.left and not args.out else Out(store, args.out, pairs.dataset)
+    for place in written(predictions, decided, pairs.labels, args.csv, out):
         console.print(f"written to {place}", soft_wrap=True)
-    if known is not None:
+    if known is not None and embeddings is not None:
         beside = Place(store, args.out, args.left.stem if args.left else pairs.dataset)
         show_similar(trial, known, embeddings, args.similar, pairs, beside, console)
     return 0
 
 
-def _export(store: Store, trial: ChosenTrial, study: Mapping[str, Any], path: Path, console: Console) -> int:
+def _check_options(args: argparse.Namespace) -> None:
+    if args.flip and args.export:
+        raise SpecError("`--flip`: needs samples to predict, got --export. Leave one of them out.")
+    if args.ensemble and args.similar is not None:
+        raise SpecError(
+            "`--similar`: needs the embedding of one trial, got --ensemble. Leave one of them out."
+        )
+
+
+def _export(
+    store: Store, trial: ChosenTrial, study: Mapping[str, Any], args: argparse.Namespace, console: Console
+) -> int:
     """Writes the network as a file of its own."""
     from study.engine.applying.export import export_network  # torch.export takes a while to load
 
+    data = trial.spec.data
+    samples, on = None, "two images of noise"
+    try:
+        cohort = open_cohort(data.model_copy(update={"root": args.root or data.root}), CACHE)
+        samples = cohort.images_of("test")
+        on = f"the {len(samples.rows)} test samples"
+    except DataError as error:
+        if args.root:
+            raise
+        console.print(f"[yellow]not checked on the test patients[/]: {escape(str(error))}", soft_wrap=True)
     thresholds = np.broadcast_to(thresholds_of(store, trial, study["kind"]), len(study["labels"]))
-    distance = export_network(store, trial, study, thresholds, path)
-    console.print(f"{trial.key} written to {path}; its probabilities differ by at most {distance:.1g}")
+    distance = export_network(store, trial, study, thresholds, args.export, samples)
+    console.print(
+        f"{trial.key} written to {args.export}; on {on} its probabilities differ by at most {distance:.1g}",
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -175,6 +206,23 @@ def _pairs_like_the_run(args: argparse.Namespace, spec: TrialSpec, study: Mappin
     return pairs
 
 
+def _apply(
+    store: Store, trial: ChosenTrial, members: Members, pairs: Pairs, *, mirrored: bool
+) -> tuple[Predictions, Embeddings | None, Pairs]:
+    """What the trial, or the ensemble of these members, says of the samples or of their mirror images."""
+    if members:
+        predictions, used = predict_by_members(store, trial, members, pairs, CACHE, mirrored=mirrored)
+        return predictions, None, used
+    return predict(store, trial, pairs, CACHE, mirrored=mirrored)
+
+
+def _of_mirror_images(trial: ChosenTrial) -> Iterator[str]:
+    """What a reader must know of the mean with mirror images."""
+    yield "thresholds are those of the images alone, and so are the numbers of the study's test"
+    if not trial.spec.data.augmentation.flip:
+        yield "[yellow]the trial was trained without mirror images (`data.augmentation.flip: false`)[/]"
+
+
 def _left_out(pairs: Pairs) -> list[str]:
     """What was passed over in the data, a line each."""
     skipped = [
@@ -199,86 +247,12 @@ def _cautions(store: Store, key: str, pairs: Pairs) -> list[str]:
     return lines
 
 
-def _one_patient(
-    score: Float[np.ndarray, " l"],
-    decided: Bool[np.ndarray, " l"],
-    thresholds: Float[np.ndarray, " l"],
-    labels: tuple[str, ...],
-    kind: LabelKind,
-) -> Table:
-    """The probability of each label, the greatest first, with its threshold and what is decided."""
-    columns = {
-        "label": [escape(label) for label in labels],
-        "probability": [f"{value:.3f}" for value in score],
-        "threshold": [f"{value:.3f}" for value in thresholds],
-        "decided": ["yes" if yes else "no" for yes in decided],
-    }
-    if kind != "multilabel":
-        del columns["threshold"]
-    table = Table(box=None, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "label" else "right")
-    for place in np.argsort(-score, kind="stable"):
-        table.add_row(*(values[place] for values in columns.values()))
-    return table
-
-
 def _own_test(store: Store, trial: ChosenTrial) -> Predictions | None:
     """The trial's predictions of the study's test samples; None where there are none."""
     try:
         return stored_predictions(store, trial, "test")
     except StorageError:
         return None
-
-
-def _written(
-    args: argparse.Namespace,
-    predictions: Predictions,
-    decided: Bool[np.ndarray, "n l"],
-    store: Store,
-    pairs: Pairs,
-) -> Iterator[str]:
-    """Writes what the command line asks for, and gives each place."""
-    if args.csv:
-        _write_csv(predictions, pairs.labels, args.csv)
-        yield str(args.csv)
-    if args.out or not args.left:
-        yield _write(predictions, decided, store, args.out, pairs.dataset)
-
-
-def _write_csv(predictions: Predictions, labels: tuple[str, ...], path: Path) -> None:
-    """The form in which ODIR-5K takes submissions: a line for each sample, a column for each label."""
-    frame = pd.DataFrame(predictions.score, columns=list(labels))
-    frame.insert(0, "ID", predictions.sample)
-    try:
-        frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
-    except OSError as error:
-        raise StorageError(
-            f"`--csv`: must be a file that can be written, got `{path}` ({error}). Name another one."
-        ) from None
-
-
-def _write(
-    predictions: Predictions,
-    decided: Bool[np.ndarray, "n l"],
-    store: Store,
-    out: Path | None,
-    dataset: str,
-) -> str:
-    """Writes the predictions and what is decided from them as Parquet, and gives the place."""
-    table = predictions.table().append_column(APPLIED.field("decided"), list_column(decided))
-    try:
-        if out is not None:
-            pq.write_table(table, out, compression="zstd")
-            return str(out)
-        store.filesystem.create_dir(f"{store.root}/predictions", recursive=True)
-        path = f"{store.root}/predictions/{dataset}.parquet"
-        pq.write_table(table, path, filesystem=store.filesystem, compression="zstd")
-    except OSError as error:
-        raise StorageError(
-            f"`--out`: must be a place to write to, got `{out or store.where}` ({error}). Name another one."
-        ) from None
-    return store.place("predictions", f"{dataset}.parquet")
 
 
 if __name__ == "__main__":

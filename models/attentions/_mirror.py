@@ -66,11 +66,12 @@ class MirrorBranch(nn.Module):
         key = self.key(mirrored)
         value = self.value(mirrored if self.value_from == "mirror" else x).flatten(2).transpose(1, 2)
         if self.norm == "cols":
-            gathered = F.scaled_dot_product_attention(query, key, value)
+            heads = query[:, None], key[:, None], value[:, None]  # ONNX has attention by heads only
+            gathered = F.scaled_dot_product_attention(*heads)[:, 0]
         else:
             logits = key @ query.transpose(1, 2) / query.shape[2] ** 0.5
             gathered = logits.softmax(2).transpose(1, 2) @ value
-        y: Tensor = x + self.out(gathered.transpose(1, 2).reshape(len(x), -1, *x.shape[2:]))
+        y: Tensor = x + self.out(gathered.transpose(1, 2).unflatten(2, x.shape[2:]))
         return y
 
 

@@ -153,7 +153,7 @@ class _Patches(nn.Module):
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
         patches = self.conv_proj(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], 1) + self.pos_embedding
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], 1) + self.pos_embedding
         y: Tensor = self.dropout(tokens)
         return y
 

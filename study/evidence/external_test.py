@@ -28,6 +28,7 @@ def external_test(
     kind: LabelKind,
     labels: Sequence[str],
     thresholds: Float[np.ndarray, " l"],
+    plain: Predictions | None = None,
 ) -> pd.DataFrame:
     """Every metric on the new patients, with its 95 % interval, and on the study's test patients.
 
@@ -40,14 +41,19 @@ def external_test(
         kind: Kind of the labels.
         labels: Names of the labels.
         thresholds: Threshold of each label.
+        plain: Predictions of the new samples without their mirror images, where `new` is the mean of both.
 
     Returns:
         Columns `metric`, `label` (empty for an aggregate), `value`, `low`, `high`, and the same with `test_`
-        before them; NaN where a number or an interval cannot be given.
+        before them, and with `plain_` where `plain` is given; NaN where a number or an interval cannot be
+        given.
     """
     here = _numbers(new.known(), kind, labels, thresholds)
     there = here * np.nan if own is None else _numbers(own.known(), kind, labels, thresholds)
-    return here.join(there.add_prefix("test_")).reset_index()
+    found = here.join(there.add_prefix("test_"))
+    if plain is not None:
+        found = found.join(_numbers(plain.known(), kind, labels, thresholds).add_prefix("plain_"))
+    return found.reset_index()
 
 
 def _numbers(

@@ -95,7 +95,7 @@ PREDICTIONS = pa.schema(
             "head",
             pa.string(),
         ),  # network | prior | a post-hoc head in one word: knn, or knn k=2
-        ("setting", pa.string()),  # setting of a post-hoc head, which validation chose; else empty
+        ("setting", pa.string()),  # of a post-hoc head, as validation chose it, and of `--flip`; else empty
         ("split", pa.string()),  # val | test | new
         ("sample", pa.string()),
         ("patient", pa.string()),

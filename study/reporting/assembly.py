@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from study.reporting import rendering
 from study.reporting.figure import Drawing, draw
 from study.reporting.hero import hero_of
+from study.reporting.interaction import interaction_sentence
 from study.reporting.methods import methods
 from study.reporting.overlays import FIGURES as HEATMAP_FIGURES
 from study.reporting.page import SECTIONS, Face, page
@@ -91,7 +92,11 @@ def files(report: Report, images: Images | None = None) -> dict[str, bytes]:
 
 def prose(report: Report) -> Mapping[str, Sequence[str]]:
     """The sentences of each section of the page that has some, unescaped."""
-    return {"summary": list(map(without_folders, summary(report.run))), "methods": methods(report.run)}
+    return {
+        "mattered": list(map(without_folders, filter(None, [interaction_sentence(report.run)]))),
+        "summary": list(map(without_folders, summary(report.run))),
+        "methods": methods(report.run),
+    }
 
 
 def table_files(table: Table) -> dict[str, bytes]:

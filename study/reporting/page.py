@@ -32,7 +32,7 @@ SECTIONS = {
     "provenance": "Provenance",
 }
 OPEN: Mapping[str, tuple[str, ...]] = {  # what is seen of a section; the rest is one click away
-    "mattered": ("forest", "importance"),
+    "mattered": ("forest", "importance", "interaction"),
     "ablations": ("ablations", "variant_curves"),
     "search": ("leaderboard", "finetuning", "history", "slices"),
     "chosen": ("labels", "reliability", "groups", "retrieval"),

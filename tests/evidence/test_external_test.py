@@ -53,3 +53,12 @@ def test_without_predictions_of_the_study_its_columns_are_empty() -> None:
     found = external_test(new, None, "multilabel", LABELS, THRESHOLDS)
     assert found.filter(like="test_").isna().all(axis=None)
     assert found["value"].notna().any()
+
+
+def test_with_mirror_images_the_numbers_without_them_stand_beside() -> None:
+    new = fake_predictions(split="test", num_samples=60)
+    plain = replace(new, score=1 - new.score)
+    auc = external_test(new, None, "multilabel", LABELS, THRESHOLDS, plain).query("metric == 'auc'")
+    np.testing.assert_allclose(auc["plain_value"], 1 - auc["value"])
+    without = external_test(new, None, "multilabel", LABELS, THRESHOLDS)
+    assert not set(without) & {"plain_value", "plain_low", "plain_high"}

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -24,7 +24,8 @@ from study.engine.training.kept_weights import read_weights
 from study.engine.training.network import rebuild_network
 from study.engine.training.session import EVALUATION_BATCH
 from study.evidence.decisions import HALF
-from study.evidence.embed import EmbeddedSamples, embed
+from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
+from study.evidence.ensemble import mean_predictions
 from study.evidence.heads import fit_heads
 from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of, predictions_of
 from study.evidence.records import CONTENDERS, Role, State
@@ -35,6 +36,7 @@ from study.spec.errors import DataError, SpecError, StorageError, suggest
 from study.spec.task import LabelKind
 from study.spec.trial_spec import TrialSpec
 
+WITH_MIRRORED = "mean with the mirror image"
 NEW = "new"  # the split of samples that the study has not seen
 
 
@@ -165,7 +167,7 @@ def with_labels(pairs: Pairs, labels: tuple[str, ...]) -> Pairs:
 
 
 def predict(
-    store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path
+    store: Store, trial: ChosenTrial, pairs: Pairs, cache: Path, *, mirrored: bool = False
 ) -> tuple[Predictions, Embeddings, Pairs]:
     """The scores of the head that gave the trial its value, for every usable sample.
 
@@ -174,6 +176,7 @@ def predict(
         trial: The trial.
         pairs: New samples, with the run's labels.
         cache: Folder of all image caches.
+        mirrored: Whether to take the mirror image of each patient, with the eyes exchanged.
 
     Returns:
         The predictions, the embeddings on which they stand, and the samples that they are of.
@@ -183,11 +186,18 @@ def predict(
         DataError: Images are bad, or pairs are given to a network of single images.
     """
     images = open_images(trial.spec.data, pairs, cache)
-    embedded = _embed(store, trial, images)
+    embedded = _embed(store, trial, images, mirrored=mirrored)
     embeddings = _embeddings(trial.key, images.pairs, embedded)
     if trial.head == NETWORK:
         return _own_predictions(trial.key, images.pairs, embedded), embeddings, images.pairs
     return _posthoc_predictions(store, trial, images.pairs, embeddings), embeddings, images.pairs
+
+
+def mean_with_mirrored(plain: Predictions, mirrored: Predictions) -> Predictions:
+    """The mean of the scores of the samples and of their mirror images, which its setting names."""
+    setting = ", ".join(filter(None, (plain.setting, WITH_MIRRORED)))
+    both = mean_predictions((plain, mirrored), (0.5, 0.5), plain.trial)
+    return replace(both, head=plain.head, setting=setting)
 
 
 def _own_predictions(key: str, pairs: Pairs, embedded: EmbeddedSamples) -> Predictions:
@@ -247,20 +257,25 @@ def stored_network(store: Store, key: str, spec: TrialSpec, num_labels: int, num
         ) from None
 
 
-def _embed(store: Store, trial: ChosenTrial, images: ImageCache) -> EmbeddedSamples:
+def _embed(store: Store, trial: ChosenTrial, images: ImageCache, *, mirrored: bool) -> EmbeddedSamples:
     pairs = images.pairs
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = stored_network(store, trial.key, trial.spec, len(pairs.labels), pairs.num_views)
-    batches = _batches(trial, images, device)
+    batches = batches_of(trial, images, np.arange(len(pairs)), device)
+    aligned = trial.spec.data.align != "none"
+    seen = with_eyes_exchanged(batches, aligned=aligned) if mirrored else batches
     bfloat16 = use_bfloat16(trial.spec.training.precision, device)
-    return embed(net.to(device), batches, device, bfloat16=bfloat16)
+    return embed(net.to(device), seen, device, bfloat16=bfloat16)
 
 
-def _batches(trial: ChosenTrial, images: ImageCache, device: torch.device) -> Batches:
+def batches_of(
+    trial: ChosenTrial, images: ImageCache, rows: Int[np.ndarray, " n"], device: torch.device
+) -> Batches:
+    """The images of the samples in these rows, in their order, as the trial's network wants them."""
     data = trial.spec.data
     return Batches(
         images,
-        np.arange(len(images.pairs)),
+        rows,
         batch_size=EVALUATION_BATCH,
         device=device,
         normalise=data.normalise,
@@ -270,5 +285,6 @@ def _batches(trial: ChosenTrial, images: ImageCache, device: torch.device) -> Ba
 
 def network_input(trial: ChosenTrial, pairs: Pairs, cache: Path) -> Float[Tensor, "b v 3 px px"]:
     """The images of a few samples as the trial's network wants them; arguments and errors as in `predict`."""
-    batches = _batches(trial, open_images(trial.spec.data, pairs, cache), torch.device("cpu"))
+    images = open_images(trial.spec.data, pairs, cache)
+    batches = batches_of(trial, images, np.arange(len(images.pairs)), torch.device("cpu"))
     return torch.cat([batch.images for batch in batches])

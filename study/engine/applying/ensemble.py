@@ -40,9 +40,15 @@ def chosen_ensemble(store: Store) -> tuple[ChosenTrial, Members]:
 
 
 def predict_by_members(
-    store: Store, ensemble: ChosenTrial, members: Members, pairs: Pairs, cache: Path
+    store: Store,
+    ensemble: ChosenTrial,
+    members: Members,
+    pairs: Pairs,
+    cache: Path,
+    *,
+    mirrored: bool = False,
 ) -> tuple[Predictions, Pairs]:
     """The weighted mean of the members' scores; arguments and errors as in `apply.predict`."""
-    found = [predict(store, chosen_trial(store, key), pairs, cache) for key in members]
+    found = [predict(store, chosen_trial(store, key), pairs, cache, mirrored=mirrored) for key in members]
     predictions = [one for one, _, _ in found]
     return mean_predictions(predictions, list(members.values()), ensemble.key), found[0][2]

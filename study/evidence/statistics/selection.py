@@ -184,15 +184,15 @@ def option_shares(pick_share: Float[np.ndarray, " t"], params: Sequence[Mapping[
     rows = []
     for name in sorted({name for trial in params for name in trial}):
         having = [i for i, trial in enumerate(params) if name in trial]
-        options = _options([params[i][name] for i in having])
+        options = options_of([params[i][name] for i in having])
         for option in sorted(set(options), key=lambda option: option[0]):
             trials = [i for i, own in zip(having, options, strict=True) if own == option]
             rows.append((name, option[1], float(pick_share[trials].sum()), len(trials) / len(params)))
     return pd.DataFrame(rows, columns=["parameter", "option", "probability", "tried"])
 
 
-def _options(values: Sequence[Any]) -> list[tuple[Any, str]]:
-    """The option of each value: what to sort it by, and its text."""
+def options_of(values: Sequence[Any]) -> list[tuple[Any, str]]:
+    """The option of each value of a parameter: what to sort it by, and its text; numbers come into ranges."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     if not numbers:
         return [(str(v), str(v)) for v in values]
