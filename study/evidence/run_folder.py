@@ -87,7 +87,7 @@ class RunFolder:
             self.filesystem.delete_file(self.path(probe))
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
-                f"`storage`: must be a place to write to, got `{self.where}` ({error}). Choose another one."
+                f"`storage`: must be a place to write to, got `{self.where}` ({error}). {_remedy(self.where)}"
             ) from None
 
     def read_bytes(self, name: str) -> bytes:
@@ -197,5 +197,12 @@ def _locate(where: str) -> tuple[fs.FileSystem, str]:
         return locate(where)
     except REFUSALS as error:
         raise StorageError(
-            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error})."
+            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error}). "
+            f"{_remedy(where)}"
         ) from None
+
+
+def _remedy(where: str) -> str:
+    if not is_uri(where):
+        return "Choose another one."
+    return "Check its name, its region (`?region=...`) and your credentials, or choose another one."

@@ -46,6 +46,10 @@ class PendingOrders:
     def _path(self, *parts: str) -> str:
         return self._store.path(FOLDER, *parts)
 
+    def place(self, key: str) -> str:
+        """Where an order is, as a user would give it."""
+        return self._store.place(FOLDER, key)
+
     def add(self, order: TrialOrder) -> None:
         """Notes that an order was given out."""
         self._store.write_bytes(f"{FOLDER}/{order.key}/{ORDER}", order.to_json().encode())
@@ -70,7 +74,12 @@ class PendingOrders:
         return [order for order in orders if order.key not in finished]
 
     def drop(self, key: str) -> None:
-        """Forgets an order and its checkpoint."""
+        """Forgets an order and its checkpoint.
+
+        Raises:
+            LostRunError: Another driver has taken the run over.
+        """
+        self._store.require_fence()
         if self._store.exists(self._path(key)):
             self._filesystem.delete_dir(self._path(key))
 
@@ -79,6 +88,7 @@ class PendingOrders:
 
         Raises:
             StorageError: The checkpoint cannot be written; the one before it stays.
+            LostRunError: Another driver has taken the run over.
         """
         try:
             with tempfile.TemporaryDirectory() as folder:
@@ -91,6 +101,7 @@ class PendingOrders:
             ) from None
 
     def _upload(self, local: Path, key: str) -> None:
+        self._store.require_fence()
         part = self._path(key, f"{CHECKPOINT}.part")
         self._filesystem.create_dir(self._path(key), recursive=True)
         fs.copy_files(

@@ -6,10 +6,10 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,7 +20,7 @@ from study.data.cohort import Cohort
 from study.data.source import use_roots
 from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
-from study.engine.orders.publishing import is_published, publish_once, retry_write
+from study.engine.orders.publishing import is_published, publish_once, retry_read, retry_write
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.collapse import collapse_of
 from study.engine.training.compiling import Compiled
@@ -34,6 +34,7 @@ from study.engine.training.trained_state import load_trained_state
 from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
+from study.evidence.run_folder import LostRunError
 from study.evidence.store import WEIGHTS, Store
 from study.spec.errors import OtherDataError, SpecError, StorageError, WeightsError
 
@@ -103,10 +104,13 @@ def _run(
     started, clock = datetime.now(UTC), time.perf_counter()
     store, spec = Store(site.run), order.trial_spec()
     store.fence = site.fence
-    if is_published(store, order.key):  # by a process that died before it could say so
+    where = store.place("trials", order.key)
+    if retry_read(
+        lambda: is_published(store, order.key), where
+    ):  # by a process that died before it could say so
         record = store.read("trial", [order.key]).iloc[0]
         return _complete(json.loads(record["objectives"]), record["collapsed"])
-    start = start_weights(store, order)
+    start = retry_read(lambda: start_weights(store, order), where)
     session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb, start=start)
     del start
     _require_same_data(session.cohort, site.split_of(order))
@@ -154,7 +158,7 @@ def _train(
 ) -> bool:
     """Trains from the last checkpoint on; True when the training was asked to stop."""
     spec, key = session.spec, progress.key
-    start = pending.load_checkpoint(key)
+    start = retry_read(lambda: pending.load_checkpoint(key), pending.place(key))
     progress.resume(start)
     if len(progress.epochs) > 0 and group.share(_tell_again(progress.epochs, report)):
         return True
@@ -174,11 +178,20 @@ def _train(
     for epoch in epochs:
         record = progress.note(epoch, session.net)
         if group.rank == 0 and progress.checkpoint_due():
-            with suppress(StorageError):  # a later one may succeed, and the training goes on without
-                pending.save_checkpoint(key, {**epoch.state(), **progress.state()})
+            _save_checkpoint(pending, key, {**epoch.state(), **progress.state()})
         if group.share(report(EpochMessage(record))):
             return True
     return False
+
+
+def _save_checkpoint(pending: PendingOrders, key: str, state: dict[str, Any]) -> None:
+    """Saves a checkpoint where that works: a later one may, and the training goes on without."""
+    try:
+        pending.save_checkpoint(key, state)
+    except LostRunError:
+        raise
+    except StorageError:
+        pass
 
 
 def _tell_again(epochs: Sequence[EpochRecord], report: ReportEpoch) -> bool:
@@ -249,7 +262,7 @@ def _publish(
         )
         records = {"trial": trial_table(record), "epochs": epochs_table(progress.epochs)}
         tables = {**records, **found.tables()}
-        where = f"{store.where}/trials/{order.key}"
+        where = store.place("trials", order.key)
         retry_write(lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}), where)
     return _complete(objectives, collapsed)
 
