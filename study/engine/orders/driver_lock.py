@@ -129,22 +129,12 @@ def _write_beat(store: Store, name: str) -> None:
 
 
 def _beat(store: Store, name: str, ended: Event) -> None:
-    """Gives signs of life until the drive ends; the claim itself is never written again.
-
-    It is the first to see that the storage does not answer, and says so once for each outage.
-    """
-    answers = True
+    """Gives signs of life until the drive ends; the claim itself is never written again."""
     while not ended.wait(BEAT_S):
         try:
             _write_beat(store, name)
         except REFUSALS as error:
-            if answers:
-                LOG.warning("The storage does not answer, and the study waits for it: %s", error)
-            answers = False
-        else:
-            if not answers:
-                LOG.warning("The storage answers again.")
-            answers = True
+            LOG.warning("the driver's claim is not refreshed: %s", error)
 
 
 def _give_up(store: Store, name: str) -> None:

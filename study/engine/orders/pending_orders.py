@@ -13,6 +13,7 @@ import torch
 from pyarrow import ArrowException, fs
 
 from study.engine.orders.trial_order import TrialOrder
+from study.evidence.patient_storage import impatient
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 
@@ -45,10 +46,6 @@ class PendingOrders:
 
     def _path(self, *parts: str) -> str:
         return self._store.path(FOLDER, *parts)
-
-    def place(self, key: str) -> str:
-        """Where an order is, as a user would give it."""
-        return self._store.place(FOLDER, key)
 
     def add(self, order: TrialOrder) -> None:
         """Notes that an order was given out."""
@@ -94,7 +91,8 @@ class PendingOrders:
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / CHECKPOINT
                 torch.save(state, local)  # a RuntimeError where the disk is full
-                self._upload(local, key)
+                with impatient(self._filesystem):  # the training need not wait for the store
+                    self._upload(local, key)
         except (OSError, ArrowException, RuntimeError) as error:
             raise StorageError(
                 f"`{self._path(key)}`: must take a checkpoint, got: {error}. Make room."

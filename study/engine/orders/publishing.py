@@ -1,6 +1,5 @@
 """Writing finished trials: only once for each trial, and with further attempts where the storage refuses."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,8 @@ from study.evidence.store import Store
 from study.spec.errors import StorageError
 from study.spec.section import is_uri
 
-LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 WAITS_S = (0.2, 1.0, 4.0)  # after each attempt but the last: a network disk may refuse for moments
-# An object store may be away for longer; its library gives each attempt up after some seconds by itself.
-OUTAGE_WAITS_S = (0.2, 1.0, 4.0, 8.0, *(15.0,) * 6)
 REFUSALS = (OSError, pa.ArrowException, StorageError)
 
 
@@ -51,7 +47,7 @@ def publish_once(
 
 
 def retry_write(write: Callable[[], Answer], what: str) -> Answer:
-    """Writes, and tries again for some seconds, or minutes on an object store, where the storage refuses.
+    """Writes, and tries again for some seconds where the storage refuses; an object store is patient itself.
 
     Args:
         write: Writes; it may be called again after it failed.
@@ -64,31 +60,19 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
         StorageError: Every attempt was refused.
         LostRunError: Another driver has taken the run over; there is no further attempt.
     """
-    return _retry(write, what, "written")
-
-
-def retry_read(read: Callable[[], Answer], what: str) -> Answer:
-    """The same as `retry_write` for a file that is read."""
-    return _retry(read, what, "read")
-
-
-def _retry(act: Callable[[], Answer], what: str, done: str) -> Answer:
-    waits_s = OUTAGE_WAITS_S if is_uri(what) else WAITS_S
-    for number, wait_s in enumerate(waits_s):
+    for wait_s in () if is_uri(what) else WAITS_S:
         try:
-            return act()
+            return write()
         except LostRunError:
             raise
-        except REFUSALS as error:
-            if is_uri(what) and number == 1:  # more than one refused request
-                LOG.warning("The storage refuses, and the study waits for it. `%s`: %s", what, error)
+        except REFUSALS:
             time.sleep(wait_s)
     try:
-        return act()
+        return write()
     except LostRunError:
         raise
     except REFUSALS as error:
         raise StorageError(
-            f"`{what}`: must be {done}, got: {error}. Finished trials are kept; "
+            f"`{what}`: must be written, got: {error}. Finished trials are kept; "
             "make room or restore the storage, then give the same command again."
         ) from None

@@ -20,7 +20,7 @@ from study.data.cohort import Cohort
 from study.data.source import use_roots
 from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.pending_orders import PendingOrders
-from study.engine.orders.publishing import is_published, publish_once, retry_read, retry_write
+from study.engine.orders.publishing import is_published, publish_once, retry_write
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.engine.training.collapse import collapse_of
 from study.engine.training.compiling import Compiled
@@ -36,10 +36,10 @@ from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
 from study.evidence.run_folder import LostRunError
 from study.evidence.store import WEIGHTS, Store
-from study.spec.errors import OtherDataError, SpecError, StorageError, WeightsError
+from study.spec.errors import CacheError, OtherDataError, SpecError, StorageError, WeightsError
 
 # A disk that is full or broken, and data and weights that were there where the study was started.
-NODE_FAULTS = (OSError, SafetensorError, OtherDataError, WeightsError)
+NODE_FAULTS = (OSError, SafetensorError, CacheError, OtherDataError, WeightsError)
 WAIT_AFTER_FAULT_S = 10.0  # so that an order does not come back at once to the machine that cannot run it
 ReportEpoch = Callable[[EpochMessage], bool]
 
@@ -69,11 +69,11 @@ def run_order(
     use_roots(site.roots)
     try:
         return _run(order, site, report, device, group, wrap)
-    except StorageError as error:  # the trial did not fail, and the next start finishes it
-        return EndMessage(Ending.UNSAVED, message=str(error))
-    except NODE_FAULTS as error:  # nor did it here
+    except NODE_FAULTS as error:  # the trial did not fail, and another machine may run it
         time.sleep(WAIT_AFTER_FAULT_S)
         return EndMessage(Ending.NODE_FAULT, message=f"{platform.node()}: {error}")
+    except StorageError as error:  # nor did it here, and the next start finishes it
+        return EndMessage(Ending.UNSAVED, message=str(error))
     except Exception as error:  # a trial's failure is a result of the study and must not end it
         return EndMessage(Ending.FAILED, outcome_of(error), f"{type(error).__name__}: {error}")
 
@@ -104,13 +104,10 @@ def _run(
     started, clock = datetime.now(UTC), time.perf_counter()
     store, spec = Store(site.run), order.trial_spec()
     store.fence = site.fence
-    where = store.place("trials", order.key)
-    if retry_read(
-        lambda: is_published(store, order.key), where
-    ):  # by a process that died before it could say so
+    if is_published(store, order.key):  # by a process that died before it could say so
         record = store.read("trial", [order.key]).iloc[0]
         return _complete(json.loads(record["objectives"]), record["collapsed"])
-    start = retry_read(lambda: start_weights(store, order), where)
+    start = start_weights(store, order)
     session = TrainingSession.from_spec(spec, site.cache_folder, device, site.features_gb, start=start)
     del start
     _require_same_data(session.cohort, site.split_of(order))
@@ -158,7 +155,7 @@ def _train(
 ) -> bool:
     """Trains from the last checkpoint on; True when the training was asked to stop."""
     spec, key = session.spec, progress.key
-    start = retry_read(lambda: pending.load_checkpoint(key), pending.place(key))
+    start = pending.load_checkpoint(key)
     progress.resume(start)
     if len(progress.epochs) > 0 and group.share(_tell_again(progress.epochs, report)):
         return True
