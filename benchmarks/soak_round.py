@@ -250,7 +250,7 @@ class Round:
         return f"killed, the driver ended after {seconds:.0f} s with code {code}, started again"
 
     def _start_second(self) -> str:
-        if not any(parts[-1].endswith(".beat") for parts, _ in self.store.entries("driver")):
+        if not self._drives():
             return ""  # the first has not claimed the run yet, and both might be refused
         code = exit_code(self._start("second.txt"))
         if self.process.poll() is not None:
@@ -258,6 +258,10 @@ class Round:
         refused = code == 2 and "a run has one driver at a time" in self._said("second.txt")
         require(refused, f"a second driver refused, got exit code {code}")
         return "refused"
+
+    def _drives(self) -> bool:
+        """Whether a driver has claimed the run."""
+        return any(parts[-1].endswith(".beat") for parts, _ in self.store.entries("driver"))
 
     def _fill_disk(self) -> str:
         filler = self.folder / "disk" / "filler"
@@ -270,8 +274,8 @@ class Round:
         return f"full for {seconds:.0f} s"
 
     def _refuse_all(self) -> str:
-        if self.server is None:
-            return ""
+        if self.server is None or not self._drives():
+            return ""  # a study that starts says at once that the store refuses
         share, self.server.refuses = self.server.refuses, 1.0
         time.sleep(OUTAGE_S)
         self.server.refuses = share
