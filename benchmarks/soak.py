@@ -1,6 +1,6 @@
 """Random kills for a long time: a disturbed study must end like an undisturbed one.
 
-    uv run python benchmarks/soak.py [--minutes 30] [--seed 0] [--folder DIR]
+    uv run python benchmarks/soak.py [--minutes 30] [--seed 0] [--folder DIR] [--s3]
 
 In each round a small study on drawn images is started, disturbed, and started again by the same command until
 it is finished. The same settings are run once without disturbance, and every round must end with the trials
@@ -9,7 +9,8 @@ they are, and no half-written record may be visible. After each round no process
 that outlives its studies must have no placement group left and all of its resources free.
 
 A broken rule ends the soak with exit code 1, and the folder is kept. The soak needs Linux; only root can
-mount the small disk for the rounds with a full disk.
+mount the small disk for the rounds with a full disk. With `--s3` all records lie on an object store of this
+machine that refuses a share of the requests, and for half a minute at a time all of them.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from soak_diary import BrokenRule, Diary, require  # a script finds the file bes
 from soak_round import Kind, Round
 
 from study.engine.cluster.token import token_path
+from tests.storage.s3 import CREDENTIALS, Server, s3_server
 
 GROUP = {"resources.workers": 2, "resources.cpus_per_worker": 0.5, "search.trials": 3}
 EVENTS = 5  # disturbances of a round
@@ -47,12 +49,23 @@ KINDS = (
         joined=True,
     ),
 )
+ON_S3 = (
+    Kind(name="object store", events=("outage", "outage", "driver", "trial", "second driver"), on_s3=True),
+)
+SHARE_REFUSED = 0.03  # of the requests to the object store
 
 
-def play(kind: Kind, folder: Path, address: str, diary: Diary, chance: random.Random) -> list[dict[str, Any]]:
+def play(
+    kind: Kind,
+    folder: Path,
+    address: str,
+    diary: Diary,
+    chance: random.Random,
+    server: Server | None = None,
+) -> list[dict[str, Any]]:
     """Plays one round and gives its trials; a kind without events is left undisturbed."""
     with small_disk(folder / "disk") if kind.small_disk else nullcontext():
-        study = Round(kind, folder, address, diary, chance)
+        study = Round(kind, folder, address, diary, chance, server)
         try:
             left = EVENTS if kind.events else 0
             while study.goes_on(chance.uniform(1, LONGEST_PAUSE_S)):
@@ -102,16 +115,28 @@ def standing_cluster(folder: Path) -> Iterator[str]:
             nodes.shutdown()
 
 
-def soak(minutes: float, seed: int, folder: Path, diary: Diary) -> None:
+@contextmanager
+def object_store() -> Iterator[Server]:
+    """Runs an object store that refuses a share of the requests."""
+    os.environ |= CREDENTIALS
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with s3_server() as server:
+        server.refuses = SHARE_REFUSED
+        yield server
+
+
+def soak(minutes: float, seed: int, folder: Path, diary: Diary, server: Server | None = None) -> None:
     """Plays rounds of all kinds in turn until the time is over; the seed says which kind is the first."""
     chance = random.Random(seed)
     until = time.monotonic() + 60 * minutes
-    kinds = [kind for kind in KINDS if os.geteuid() == 0 or not kind.small_disk]
-    if len(kinds) < len(KINDS):
+    wanted_kinds = ON_S3 if server else KINDS
+    kinds = [kind for kind in wanted_kinds if os.geteuid() == 0 or not kind.small_disk]
+    if len(kinds) < len(wanted_kinds):
         diary.say("full disk", "skipped: only root can mount a small disk")
     undisturbed: dict[str, list[dict[str, Any]]] = {}
     number = 0
-    with standing_cluster(folder) as cluster:
+    joined = any(kind.joined for kind in kinds)
+    with standing_cluster(folder) if joined else nullcontext("local") as cluster:
         while time.monotonic() < until:
             kind = kinds[(seed + number) % len(kinds)]
             settings = repr(kind.settings)
@@ -124,7 +149,7 @@ def soak(minutes: float, seed: int, folder: Path, diary: Diary) -> None:
                 diary.say("undisturbed", f"{len(undisturbed[settings])} trials")
             wanted = undisturbed[settings]
             address = cluster if kind.joined else "local"
-            found = play(kind, folder / f"round-{number}", address, diary, chance)
+            found = play(kind, folder / f"round-{number}", address, diary, chance, server)
             require(found == wanted, f"the trials of an undisturbed run, {wanted}, got {found}")
             diary.say(kind.name, f"round {number} has ended as undisturbed, {len(found)} trials")
             diary.rounds[kind.name] += 1
@@ -136,15 +161,18 @@ def main() -> int:
     cli.add_argument("--minutes", type=float, default=30)
     cli.add_argument("--seed", type=int, default=0)
     cli.add_argument("--folder", type=Path)
+    cli.add_argument("--s3", action="store_true", help="with all records on an object store")
     args = cli.parse_args()
     folder = (args.folder or Path(tempfile.mkdtemp(prefix="soak-"))).absolute()
     diary = Diary()
     try:
-        soak(args.minutes, args.seed, folder, diary)
+        with object_store() if args.s3 else nullcontext() as server:
+            soak(args.minutes, args.seed, folder, diary, server)
     except BrokenRule as broken:
         print(f"broken: {broken}\nthe folder stays: {folder}", file=sys.stderr)
         return 1
     command = f"python benchmarks/soak.py --minutes {args.minutes:g} --seed {args.seed}"
+    command += " --s3" if args.s3 else ""
     print(f"\n{diary.summary(command)}")
     if args.folder is None:
         shutil.rmtree(folder)

@@ -18,7 +18,9 @@ from soak_diary import END_S, Diary, require, require_soon  # a script finds the
 
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.search.conductor import LIVES
+from study.evidence.run_folder import place_below
 from study.evidence.store import Store
+from tests.storage.s3 import Server
 
 STUDY: dict[str, Any] = {
     "study": "soak",
@@ -30,6 +32,8 @@ STUDY: dict[str, Any] = {
     "resources": {"concurrent": 1, "cpus_per_worker": 1},
 }
 PROCESSES = {"trial": "ray::ImplicitFunc", "worker": "RayTrainWorker", "raylet": "/raylet/raylet "}
+UNFINISHED = "has no trial.parquet"  # what a trial is on an object store until its last file is written
+OUTAGE_S = 30.0  # of the object store
 STALL_S = 300.0  # seconds within which another trial must finish
 
 
@@ -43,6 +47,7 @@ class Kind:
         settings: Settings of the study, by dotted key.
         joined: Whether the study joins a cluster that outlives it.
         small_disk: Whether the run is on a disk that is soon full.
+        on_s3: Whether the run is on an object store that refuses a share of the requests.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Kind:
     settings: dict[str, Any] = field(default_factory=dict)
     joined: bool = False
     small_disk: bool = False
+    on_s3: bool = False
 
 
 def processes(mark: Path) -> dict[int, str]:
@@ -81,14 +87,25 @@ class Round:
         address: Address of the cluster, or `local`.
         diary: Diary of the soak.
         chance: Generator of every random choice.
+        server: The object store of a round that needs one.
     """
 
-    def __init__(self, kind: Kind, folder: Path, address: str, diary: Diary, chance: random.Random) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        folder: Path,
+        address: str,
+        diary: Diary,
+        chance: random.Random,
+        server: Server | None = None,
+    ) -> None:
         self.kind, self.folder, self.diary, self.chance = kind, folder, diary, chance
+        self.server = server
+        storage = server.uri(folder.name) if server and kind.on_s3 else str(folder / "disk")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "soak.yaml").write_text(yaml.safe_dump(STUDY))
         self.command = [sys.executable, "-m", "study.run", "soak.yaml"]
-        settings = {"storage": folder / "disk", "resources.address": address, **kind.settings}
+        settings = {"storage": storage, "resources.address": address, **kind.settings}
         for key, value in settings.items():
             self.command += ["--set", f"{key}={value}"]
         self.environment = {
@@ -97,7 +114,7 @@ class Round:
             "SOAK_MARK": str(folder),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
-        self.store = Store(folder / "disk" / STUDY["study"])
+        self.store = Store(place_below(storage, STUDY["study"]))
         self.keys: list[str] = []
         self.published: list[pa.Table] = []
         self.finished_at = time.monotonic()  # when the last trial was finished
@@ -127,7 +144,8 @@ class Round:
         keys = self.store.keys()
         self.published = self._records(keys)
         trials, epochs = (table.to_pylist() for table in self.published)
-        require(not self.store.problems, f"no half-written record visible, got {self.store.problems}")
+        problems = [line for line in self.store.problems if not (self.kind.on_s3 and UNFINISHED in line)]
+        require(not problems, f"no half-written record visible, got {problems}")
         require([row["trial"] for row in trials] == keys, "every trial once")
         wanted = [(row["trial"], epoch) for row in trials for epoch in range(1, row["num_epochs"] + 1)]
         require(sorted((row["trial"], row["epoch"]) for row in epochs) == wanted, "every epoch once")
@@ -186,6 +204,8 @@ class Round:
                 return self._start_second()
             case "full disk":
                 return self._fill_disk()
+            case "outage":
+                return self._refuse_all()
             case "raylet":
                 return self._kill_raylet()
             case _:
@@ -232,7 +252,7 @@ class Round:
         return f"killed, the driver ended after {seconds:.0f} s with code {code}, started again"
 
     def _start_second(self) -> str:
-        if not any((self.folder / "disk" / STUDY["study"] / "driver").glob("*.json")):
+        if not self._drives():
             return ""  # the first has not claimed the run yet, and both might be refused
         code = exit_code(self._start("second.txt"))
         if self.process.poll() is not None:
@@ -240,6 +260,10 @@ class Round:
         refused = code == 2 and "a run has one driver at a time" in self._said("second.txt")
         require(refused, f"a second driver refused, got exit code {code}")
         return "refused"
+
+    def _drives(self) -> bool:
+        """Whether a driver has claimed the run."""
+        return any(parts[-1].endswith(".beat") for parts, _ in self.store.entries("driver"))
 
     def _fill_disk(self) -> str:
         filler = self.folder / "disk" / "filler"
@@ -251,9 +275,20 @@ class Round:
         filler.unlink()
         return f"full for {seconds:.0f} s"
 
+    def _refuse_all(self) -> str:
+        if self.server is None or not self._drives():
+            return ""  # a study that starts says at once that the store refuses
+        share, self.server.refuses = self.server.refuses, 1.0
+        time.sleep(OUTAGE_S)
+        self.server.refuses = share
+        self.finished_at += OUTAGE_S
+        return f"everything refused for {OUTAGE_S:g} s"
+
     def end(self) -> list[dict[str, Any]]:
         """Checks the rules of a study's end, and gives what all rounds of these settings have in common."""
         self.check()
+        store = Store(self.store.where)  # whose problems are those of now
+        require(store.keys() == self.keys and not store.problems, f"whole records, got {store.problems}")
         require(not PendingOrders(self.store).orders(), "no pending order")
         require_soon("no process left", lambda: list(processes(self.folder).values()))
         if self.kind.joined:

@@ -255,7 +255,9 @@ class TrialNetwork:
         return pd.Series(found.score[0], index=self.labels, name=self.trial.key)
 
     def _pair(self, left: str | Path, right: str | Path | None) -> "Pairs":
+        from study.data.source import at_frame
         from study.engine.applying.apply import pair_of_files
 
         other = None if right is None else Path(right)
-        return pair_of_files(Path(left), other, self.labels, self.run.kind)
+        pairs = pair_of_files(Path(left), other, self.labels, self.run.kind)
+        return at_frame(pairs, self.trial.spec.data.frame)

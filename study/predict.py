@@ -14,7 +14,7 @@ from study.applied_files import Out, written
 from study.command import run_command
 from study.data.cohort import open_cohort
 from study.data.pairs import Pairs
-from study.data.source import open_dataset
+from study.data.source import at_frame, open_dataset
 from study.engine.applying.apply import (
     ChosenTrial,
     chosen_trial,
@@ -182,7 +182,7 @@ def _export(
 def _pairs(args: argparse.Namespace, spec: TrialSpec, kind: LabelKind, labels: tuple[str, ...]) -> Pairs:
     """The samples that the command line names."""
     if args.left:
-        return pair_of_files(args.left, args.right, labels, kind)
+        return at_frame(pair_of_files(args.left, args.right, labels, kind), spec.data.frame)
     if args.right:
         raise SpecError("`--right`: must come with --left, got --right alone. Give the only image as --left.")
     if not args.data:

@@ -21,6 +21,7 @@ def build_own(name: str, weights: str) -> StagedBackbone:
             f"`backbone.weights`: must be none or a local file for {name}, got imagenet. "
             "There are no pretrained weights of it."
         )
+    backbone = StagedBackbone(net, widths[-1], [stage for stage, _ in net.named_children()], widths)
     if weights != "none":
-        copy_weights(net, net, read_weights(weights), weights)
-    return StagedBackbone(net, widths[-1], [stage for stage, _ in net.named_children()], widths)
+        backbone.taken = copy_weights(net, net, read_weights(weights), weights)
+    return backbone

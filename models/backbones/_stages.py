@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from models.backbones._taken import TakenWeights
 from models.contracts import Attention, Backbone
 
 
@@ -21,6 +22,7 @@ class StagedBackbone(Backbone):
     Attributes:
         stage_channels: Channels of the map after each stage; empty where a stage leaves no map (tokens of a
             transformer).
+        taken: What became of the tensors of a file of weights; None where there is no such file.
     """
 
     def __init__(
@@ -42,12 +44,15 @@ class StagedBackbone(Backbone):
         self.stages = tuple(stages)
         self.stage_channels = tuple(stage_channels)
         self.components: nn.Conv2d | None = None
+        self.taken: TakenWeights | None = None
         self._frozen: tuple[nn.Module, ...] = ()
         self._frozen_parts: tuple[nn.Module, ...] | None = None  # found when they are first asked for
 
     def shared(self) -> "StagedBackbone":
         """Another backbone around the same network, frozen whole and without components."""
-        return StagedBackbone(self.net, self.out_channels, self.stages, self.stage_channels).freeze("all")
+        backbone = StagedBackbone(self.net, self.out_channels, self.stages, self.stage_channels)
+        backbone.taken = self.taken
+        return backbone.freeze("all")
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The last map of each image."""

@@ -46,13 +46,15 @@ def build_timm(name: str, weights: str, image_px: int) -> StagedBackbone:
             f"`backbone.name`: timm cannot build {name} for {image_px} px ({error}). "
             "Choose another `image_px`."
         ) from None
-    state = _local_state(net, weights) if weights not in ("none", "imagenet") else None
+    raw = read_weights(weights) if weights not in ("none", "imagenet") else None
+    state = _as_timm(net, raw, Path(weights).name) if raw is not None else None
     channels = net.feature_info[-1]["num_chs"]
     stages = [f"net.{stage['module']}" for stage in net.feature_info]
     net.prune_intermediate_layers(1, prune_norm=False, prune_head=True)
-    if state is not None:
-        copy_weights(net, net, state, Path(weights).name)
-    return StagedBackbone(_LastMap(net), channels, stages)
+    taken = copy_weights(net, net, state, Path(weights).name, raw) if state is not None else None
+    backbone = StagedBackbone(_LastMap(net), channels, stages)
+    backbone.taken = taken
+    return backbone
 
 
 def _raise_not_fetched(name: str, hub: str | None, error: Exception) -> NoReturn:
@@ -64,9 +66,9 @@ def _raise_not_fetched(name: str, hub: str | None, error: Exception) -> NoReturn
     ) from None
 
 
-def _local_state(net: nn.Module, weights: str) -> State:
+def _as_timm(net: nn.Module, raw: State, file: str) -> State:
     """The weights of a local file; timm renames keys and resizes positions where it knows how."""
-    state = without_prefix(read_weights(weights), list(net.state_dict()), Path(weights).name)
+    state = without_prefix(raw, list(net.state_dict()), file)
     to_timm = vars(sys.modules[type(net).__module__]).get("checkpoint_filter_fn")
     return to_timm(state, net) if to_timm else state
 

@@ -48,11 +48,12 @@ def build_torchvision(name: str, weights: str, image_px: int) -> StagedBackbone:
     else:
         backbone = _convolutional(net, image_px if name.startswith("maxvit") else PROBE_PX)
     if weights != "none":
-        state = _imagenet(name) if weights == "imagenet" else read_weights(weights)
+        raw = _imagenet(name) if weights == "imagenet" else read_weights(weights)
+        state = dict(raw)
         if isinstance(net, VisionTransformer) and "encoder.pos_embedding" in state:
             state["encoder.pos_embedding"] = state["encoder.pos_embedding"].float()
             state = dict(interpolate_embeddings(image_px, net.patch_size, OrderedDict(state)))
-        copy_weights(net, backbone, state, weights)
+        backbone.taken = copy_weights(net, backbone, state, weights, raw)
     return backbone
 
 

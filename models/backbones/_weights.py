@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.backbones._taken import TakenWeights, taken_weights
+
 State = dict[str, Tensor]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTS = ("state_dict", "model", "teacher", "model_state_dict", "ema", "model_ema", "state_dict_ema")
@@ -80,7 +82,9 @@ def _read(path: Path) -> object:
         ) from None
 
 
-def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> None:
+def copy_weights(
+    net: nn.Module, trunk: nn.Module, state: State, file: str, raw: State | None = None
+) -> TakenWeights:
     """Gives the tensors of `net` that `trunk` uses the values of a state dict with the names of `net`.
 
     They take over the memory of the state dict, where its precision is theirs.
@@ -94,11 +98,15 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
         trunk: The part that is kept; it shares its tensors with `net`.
         state: The tensors by name.
         file: Name of the file, for the message of the error.
+        raw: The tensors by their names in the file, where `state` has others.
+
+    Returns:
+        What became of the tensors of the file.
 
     Raises:
         ValueError: Tensors of the trunk are missing or have another shape; the message lists the first five.
     """
-    wanted = _used_tensors(net, trunk)
+    wanted, raw = _used_tensors(net, trunk), state if raw is None else raw
     state = without_prefix(state, wanted, file)
     wrong = [f"{name} (missing)" for name in wanted if name not in state]
     for name, tensor in wanted.items():
@@ -110,8 +118,10 @@ def copy_weights(net: nn.Module, trunk: nn.Module, state: State, file: str) -> N
             f"`backbone.weights`: {file} does not fit the network: {shown}. "
             "Name the backbone that the file was made for."
         )
+    taken = taken_weights(raw, state, list(wanted))
     for name, tensor in wanted.items():
         tensor.data = state[name].to(tensor).contiguous()
+    return taken
 
 
 def _used_tensors(net: nn.Module, trunk: nn.Module) -> State:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from study.spec.errors import StorageError
+from study.spec.errors import CacheError
 
 
 def build_once(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
@@ -23,7 +23,7 @@ def build_once(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
         fill: Writes everything into the folder that it is given.
 
     Raises:
-        StorageError: the folder cannot be written.
+        CacheError: the folder cannot be written.
     """
     if (home / mark).is_file():
         return
@@ -71,9 +71,9 @@ def _build(home: Path, mark: str, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def unwritable(folder: Path, error: OSError) -> StorageError:
+def unwritable(folder: Path, error: OSError) -> CacheError:
     """The error of a cache that refuses to be written."""
-    return StorageError(
+    return CacheError(
         f"`{folder}`: the cache must be writable, got: {error}. Free some room, or choose another folder "
         "with STUDY_CACHE."
     )

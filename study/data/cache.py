@@ -21,7 +21,7 @@ from study.data.build_once import build_once
 from study.data.images import quiet_pillow
 from study.data.pairs import Pairs, digest
 from study.data.preprocessing import Preprocessing
-from study.spec.errors import BadImageError, DataError, StorageError
+from study.spec.errors import BadImageError, CacheError, DataError
 from study.spec.wording import size_text
 
 PIXELS_VERSION = 3  # raised when the same settings give other pixels
@@ -73,7 +73,7 @@ class ImageCache:
 
         Raises:
             DataError: an image is bad and `on_bad_image` is `error`, or no sample is left.
-            StorageError: the folder cannot be written or has too little room.
+            CacheError: the folder cannot be written or has too little room.
         """
         home = folder / digest(PIXELS_VERSION, pairs.fingerprint, preprocessing)[:20]
         build_once(home, INDEX, partial(_write, pairs, preprocessing, progress))
@@ -185,11 +185,11 @@ def require_room(folder: Path, num_bytes: int, content: str, remedy: str) -> Non
         remedy: What to do where there is too little room.
 
     Raises:
-        StorageError: there is too little room.
+        CacheError: there is too little room.
     """
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
-        raise StorageError(
+        raise CacheError(
             f"`{folder}`: the cache of {content} needs {size_text(num_bytes)}, "
             f"got {size_text(free)} free. {remedy}"
         )

@@ -185,7 +185,7 @@ _IMAGES: dict[tuple[Path, str, str, str], tuple[Pairs, ImageCache]] = {}
 def _open_dataset_once(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None) -> Pairs:
     """The pairs of a data set, read again only where it is another one."""
     place = data.root, tuple(roots().items()), cache
-    key = data.dataset.model_dump_json(), place, data.phantom_patients, data.unit
+    key = data.dataset.model_dump_json(), place, data.phantom_patients, data.unit, data.frame
     if key not in _DATASETS:
         if len(_DATASETS) == _NUM_DATASETS:
             del _DATASETS[next(iter(_DATASETS))]

@@ -12,18 +12,26 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from study.data import dicom
+from study.data.dicom import frame_number, is_dicom, read_dicom
 from study.spec.errors import BadImageError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}) | dicom.SUFFIXES
 DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey values that cameras give
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Loads images by their path below a folder."""
+    """Loads images by their path below a folder.
+
+    Attributes:
+        folder: The folder.
+        frame: Which frame is taken of a file that has several, from 1.
+    """
 
     folder: str
+    frame: int = 1
 
     def __call__(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes the file `key`.
@@ -34,14 +42,18 @@ class ImageFolder:
         folder, path = (Path(os.path.normpath(p)) for p in (self.folder, Path(self.folder) / key))
         if not path.is_relative_to(folder):
             raise BadImageError("its path leads out of the data's folder")
-        return read_image(path)
+        return read_image(path, self.frame)
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: Path, frame: int = 1) -> UInt8[np.ndarray, "h w 3"]:
     """The picture as 8-bit RGB.
 
     It is turned upright by its EXIF entry; deeper grey values are scaled down (see `_scaled_down`),
     transparency is dropped.
+
+    Args:
+        path: The file.
+        frame: Which frame is taken, from 1, of a TIFF or DICOM file that has several.
 
     Raises:
         BadImageError: the file is missing, empty, not an image, truncated, or larger than Pillow allows
@@ -52,8 +64,12 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise BadImageError("missing")
     if path.stat().st_size == 0:
         raise BadImageError("empty file")
+    if is_dicom(path):
+        return read_dicom(path, frame)
     try:
         with Image.open(path) as image:
+            if image.format == "TIFF":
+                image.seek(frame_number(getattr(image, "n_frames", 1), frame) - 1)
             is_deep = any(";16" in str(part) for part in image.tile)
             upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
@@ -65,6 +81,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise BadImageError(f"more than {most / 1e6:.3g} megapixels") from None
+    except BadImageError:
+        raise
     except Exception as error:  # a decoder raises nearly anything for a damaged file
         raise BadImageError(f"cannot be decoded ({error})") from None
     if upright.mode.startswith(("I", "F")):

@@ -14,7 +14,7 @@ from pyarrow import fs
 from study.data.build_once import locked, unwritable
 from study.data.images import SUFFIXES
 from study.data.locations import REFUSALS, locate
-from study.spec.errors import OtherDataError, StorageError
+from study.spec.errors import CacheError, OtherDataError
 
 WANTED = SUFFIXES | {".csv", ".parquet", ".tsv", ".txt", ".xls", ".xlsx"}  # images, and sheets beside them
 COPIES = "data"  # folder of the copies, below that of all caches
@@ -47,7 +47,7 @@ def local_copy(uri: str, cache: Path, progress: Callable[[int, int], None] | Non
 
     Raises:
         OtherDataError: There is nothing at the place, or it cannot be read.
-        StorageError: The files do not fit on the disk, or the cache cannot be written.
+        CacheError: The files do not fit on the disk, or the cache cannot be written.
     """
     try:
         filesystem, root = locate(uri)
@@ -145,7 +145,7 @@ def _is_there(file: _File, home: Path) -> bool:
 def _require_room(size: int, home: Path, uri: str) -> None:
     free = _free_bytes(home)
     if size > free:
-        raise StorageError(
+        raise CacheError(
             f"`{home}`: must have room for {size / 1e9:.2f} GB of `{uri}`, got {free / 1e9:.2f} GB. "
             "Free some room or choose another folder with STUDY_CACHE."
         )

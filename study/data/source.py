@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from study.data.pairs import Pairs, single_eyes
+from study.data.images import ImageFolder
+from study.data.pairs import Pairs, digest, single_eyes
 from study.data.remote import local_copy
 from study.places import CACHE
 from study.spec.components import Component, build
@@ -53,8 +54,15 @@ def open_dataset(
         DataError: the root does not exist or is not what the data set needs, or there is none and the phantom
             cannot stand in.
     """
-    pairs = _open(data, cache or CACHE, progress)
+    pairs = at_frame(_open(data, cache or CACHE, progress), data.frame)
     return single_eyes(pairs) if data.unit == "eye" else pairs
+
+
+def at_frame(pairs: Pairs, frame: int) -> Pairs:
+    """The pairs with another frame of the files that have several, counted from 1."""
+    if frame == 1 or not isinstance(pairs.load, ImageFolder):
+        return pairs
+    return replace(pairs, load=replace(pairs.load, frame=frame), fingerprint=digest(pairs.fingerprint, frame))
 
 
 def _open(data: DataSpec, cache: Path, progress: Callable[[int, int], None] | None) -> Pairs:

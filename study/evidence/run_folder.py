@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from study.data.locations import REFUSALS, locate
+from study.evidence.patient_storage import impatient, patient
 from study.spec.errors import StorageError
 from study.spec.section import is_uri
 
@@ -82,12 +83,13 @@ class RunFolder:
         """
         probe = f".writable-{uuid4().hex[:8]}"
         try:
-            self.filesystem.create_dir(self.root, recursive=True)
-            self.write_bytes(probe, b"")
-            self.filesystem.delete_file(self.path(probe))
+            with impatient(self.filesystem):
+                self.filesystem.create_dir(self.root, recursive=True)
+                self.write_bytes(probe, b"")
+                self.filesystem.delete_file(self.path(probe))
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
-                f"`storage`: must be a place to write to, got `{self.where}` ({error}). Choose another one."
+                f"`storage`: must be a place to write to, got `{self.where}` ({error}). {_remedy(self.where)}"
             ) from None
 
     def read_bytes(self, name: str) -> bytes:
@@ -225,8 +227,16 @@ def place_below(where: str, *parts: str) -> str:
 
 def _locate(where: str) -> tuple[fs.FileSystem, str]:
     try:
-        return locate(where)
+        storage, root = locate(where)
+        return patient(storage), root
     except REFUSALS as error:
         raise StorageError(
-            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error})."
+            f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error}). "
+            f"{_remedy(where)}"
         ) from None
+
+
+def _remedy(where: str) -> str:
+    if not is_uri(where):
+        return "Choose another one."
+    return "Check its name, its region (`?region=...`) and your credentials, or choose another one."

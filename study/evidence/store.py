@@ -275,7 +275,12 @@ class Store(RunFolder):
         return self.exists(self.path("trials", key, WEIGHTS))
 
     def delete_weights(self, key: str) -> None:
-        """Deletes the trial's weights, if it has some."""
+        """Deletes the trial's weights, if it has some.
+
+        Raises:
+            LostRunError: Another driver has taken the run over.
+        """
+        self.require_fence()
         if self.has_weights(key):
             self.filesystem.delete_file(self.path("trials", key, WEIGHTS))
             self.packs.delete_if_empty(key)

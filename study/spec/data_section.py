@@ -136,6 +136,7 @@ class DataSpec(Section):
             stands in.
         phantom_patients: number of patients of that stand-in.
         unit: what a sample is: both eyes of a patient (`pair`), or each eye by itself (`eye`).
+        frame: which frame is taken of a DICOM or TIFF file that has several, from 1.
         image_px: side of the square image in pixels.
         crop: `fov` cuts to the field of view of the fundus camera.
         crop_box: cuts every photograph to the same rectangle instead; needs `crop: none`.
@@ -158,6 +159,7 @@ class DataSpec(Section):
     root: Place | None = None
     phantom_patients: Annotated[int, Field(ge=20)] = 240
     unit: Literal["pair", "eye"] = "pair"
+    frame: Annotated[int, Field(ge=1)] = 1
     image_px: Annotated[int, Field(ge=16, le=4096)] = 224
     crop: Literal["fov", "none"] = "fov"
     crop_box: CropBoxSpec | None = None

@@ -36,6 +36,10 @@ class StorageError(StudyError):
     """A place to write to or to read from cannot be used."""
 
 
+class CacheError(StorageError):
+    """The cache of this machine cannot be written; another machine may do the same work."""
+
+
 class ClusterError(StudyError):
     """The cluster cannot be joined or cannot run a trial."""
 

@@ -7,7 +7,16 @@ from study.spec.errors import SpecError
 from study.spec.holes import Plain, find_holes
 from study.spec.trial_spec import TrialSpec
 
-_SHARED_DATA_KEYS = ("dataset", "root", "phantom_patients", "unit", "split", "missing_eye", "on_bad_image")
+_SHARED_DATA_KEYS = (
+    "dataset",
+    "root",
+    "phantom_patients",
+    "unit",
+    "frame",
+    "split",
+    "missing_eye",
+    "on_bad_image",
+)
 SHARED_KEYS = (
     *(f"data.{key}" for key in _SHARED_DATA_KEYS),
     *("task", "heads", "objective", "more_objectives", "thresholds", "weights"),

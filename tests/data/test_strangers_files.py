@@ -201,9 +201,9 @@ def test_what_macos_and_office_leave_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_kind_of_file_that_is_passed_over_is_named(tmp_path: Path) -> None:
-    touched(tmp_path, "a/1.png", "b/2.png", "a/3.dcm", "b/4.dcm", "b/deep/5.png")
+    touched(tmp_path, "a/1.png", "b/2.png", "a/3.avi", "b/4.avi", "b/deep/5.png")
     assert Folders(tmp_path).read().notes == (
-        "Files beside the images of the classes that are not read: 2 of .dcm, 1 of .png.",
+        "Files beside the images of the classes that are not read: 2 of .avi, 1 of .png.",
     )
 
 

@@ -151,3 +151,31 @@ def test_a_refused_object_is_named_in_one_line(tmp_path: Path) -> None:
     torch.save({"stage0.0.weight": Evil()}, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"\(it holds \S*eval, which could run code\)\. Fetch"):
         load(tmp_path / "w.pth")
+
+
+def test_what_became_of_each_tensor_is_said(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file(state | {"head.weight": torch.zeros(7, 64)}, tmp_path / "w.safetensors")
+    taken = load(tmp_path / "w.safetensors").taken
+    assert taken is not None
+    assert (len(taken.renamed), len(taken.changed)) == (0, 0)
+    assert taken.left_out == ["head.weight (7, 64)"]
+    num_taken = sum(not name.endswith("num_batches_tracked") for name in state)
+    assert taken.lines() == [
+        f"{num_taken} taken as they are: stage0.0.weight, stage0.1.weight and {num_taken - 2} more",
+        "1 left out: head.weight (7, 64)",
+    ]
+    torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "w.pth")
+    taken = load(tmp_path / "w.pth").taken
+    assert taken is not None
+    assert len(taken.unchanged) == 0
+    assert taken.renamed[0] == "module.stage0.0.weight -> stage0.0.weight"
+
+
+def test_tensors_that_were_resized_are_said(tmp_path: Path) -> None:
+    state = state_of("vit_tiny_patch16_224", "net.net.")
+    save_file({f"encoder.{name}": value for name, value in state.items()}, tmp_path / "vit.safetensors")
+    net = build_backbone("vit_tiny_patch16_224", weights=str(tmp_path / "vit.safetensors"), image_px=64)
+    assert net.taken is not None
+    assert net.taken.changed == ["encoder.pos_embed (1, 5, 192) -> pos_embed (1, 17, 192)"]
+    assert len(net.taken.renamed) == len(state) - 1
+    assert net.freeze("all").shared().taken is net.taken

@@ -15,10 +15,10 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-UNAVAILABLE = (
-    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
-    b"<Message>Please reduce your request rate.</Message></Error>"
-)
+REFUSALS = {
+    "503 Slow Down": b"<Error><Code>SlowDown</Code><Message>Too many requests.</Message></Error>",
+    "403 Forbidden": b"<Error><Code>InvalidAccessKeyId</Code><Message>Not known.</Message></Error>",
+}
 
 
 class Server:
@@ -26,12 +26,13 @@ class Server:
 
     Attributes:
         port: Its port on loopback.
-        refuses: Share of the requests that get a 503.
+        refuses: Share of the requests that are refused.
+        refusal: The answer that they get.
         requests: Method and path of each request that was answered.
     """
 
     def __init__(self) -> None:
-        self.port, self.refuses = 0, 0.0
+        self.port, self.refuses, self.refusal = 0, 0.0, "503 Slow Down"
         self.requests: list[tuple[str, str]] = []
         self._app = DomainDispatcherApplication(create_backend_app)
         self._draw = random.Random(0)
@@ -40,8 +41,8 @@ class Server:
         """Answers a request, or refuses it."""
         if self._draw.random() < self.refuses:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            start_response("503 Slow Down", [("Content-Type", "application/xml")])
-            return [UNAVAILABLE]
+            start_response(self.refusal, [("Content-Type", "application/xml")])
+            return [REFUSALS[self.refusal]]
         self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
@@ -62,18 +63,25 @@ class Server:
             aws_secret_access_key="test",
         )
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Answers at its port, or at a free one the first time, until the block ends."""
+        running = make_server("127.0.0.1", self.port, self, threaded=True)
+        self.port = running.server_port
+        thread = Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            running.shutdown()
+            running.server_close()
+            thread.join()
+
 
 @contextmanager
 def s3_server() -> Iterator[Server]:
     """Runs the server, with one empty bucket."""
     server = Server()
-    running = make_server("127.0.0.1", 0, server, threaded=True)
-    server.port = running.server_port
-    thread = Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    server.client().create_bucket(Bucket=BUCKET)
-    try:
+    with server.listening():
+        server.client().create_bucket(Bucket=BUCKET)
         yield server
-    finally:
-        running.shutdown()
-        thread.join()

@@ -11,17 +11,18 @@ from typing import Any
 import ray
 import torch
 from ray import train, tune
-from ray.train import RunConfig, ScalingConfig
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, prepare_model
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
 
-from study.engine.orders.messages import EpochMessage
+from study.engine.orders.messages import Ending, EndMessage, EpochMessage
 from study.engine.orders.trial_order import Site, TrialOrder
 from study.engine.training.workers import WorkerGroup
 
 Config = dict[str, Any]  # plain data, as Tune and Train hand it to a process
 STOP_REQUESTS = "stop_requests"
+STARTS = 10  # of a worker group; each waits a minute for room, and Ray itself would try for ever
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def trainable(config: Config, common: Config) -> None:
     resources = {"CPU": trial.cpus_per_worker}
     if trial.gpus_per_worker:
         resources["GPU"] = trial.gpus_per_worker
-    TorchTrainer(
+    trainer = TorchTrainer(
         _in_group,
         train_loop_config=whole,
         scaling_config=ScalingConfig(
@@ -104,8 +105,14 @@ def trainable(config: Config, common: Config) -> None:
             name=json.loads(trial.order)["key"],
             storage_path=trial.train_storage,
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
+            failure_config=FailureConfig(controller_failure_limit=STARTS - 1),  # type: ignore[call-arg]  # V2's
         ),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except ControllerError as error:  # no failure of the training
+        reason = str(error.controller_failure).split(". ")[0]
+        tune.report(EndMessage(Ending.NOT_STARTED, message=reason).pack())
 
 
 def _alone(config: Config) -> None:

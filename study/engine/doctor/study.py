@@ -10,6 +10,7 @@ from huggingface_hub import try_to_load_from_cache
 from torchvision import models as zoo
 from torchvision.models import get_model_weights, list_models
 
+from models.backbones import StagedBackbone
 from models.backbones._info import backbone_info
 from study.data.images import ImageFolder
 from study.data.pairs import Pairs
@@ -17,6 +18,7 @@ from study.data.source import open_dataset
 from study.engine.doctor.machine import Finding
 from study.engine.forecast.forecast import free_disk
 from study.engine.start.keeping import frozen_backbones
+from study.engine.training.network import load_backbone
 from study.evidence.store import Store
 from study.spec.errors import DataError, StorageError, StudyError
 from study.spec.section import is_uri
@@ -37,7 +39,9 @@ def check_study(spec: StudySpec, cache: Path) -> list[Finding]:
     backbones = {(trial.model.backbone.name, trial.model.backbone.weights): trial for trial in trials}
     for (name, weights), trial in backbones.items():
         if weights != "none":
-            findings.append(check_weights(name, weights, trial.weights.get(name)))
+            found = check_weights(name, weights, trial.weights.get(name))
+            of_a_file = weights != "imagenet" or name in trial.weights
+            findings += [found, *(check_taken(trial) if of_a_file and found.state == "ok" else ())]
     return findings + check_frozen([*trials, *spec.finetuned_trials()], spec.resources.features_gb, cache)
 
 
@@ -131,6 +135,21 @@ def check_weights(name: str, weights: str, given: Path | None) -> Finding:
         remedy = f"without a network: --set weights.{name}=FILE with the file of {source}"
         return Finding("warning", what, found, remedy)
     return Finding("ok", what, str(cached))
+
+
+def check_taken(trial: TrialSpec) -> list[Finding]:
+    """The weights of a file fit the network; a line for each kind of what became of its tensors.
+
+    Args:
+        trial: A trial with pretrained weights that are on this machine.
+    """
+    what = f"weights of {trial.model.backbone.name}"
+    try:
+        backbone = load_backbone(trial)
+    except StudyError as error:
+        return [Finding("problem", what, str(error), "name the backbone that the file was made for")]
+    taken = backbone.taken if isinstance(backbone, StagedBackbone) else None
+    return [Finding("ok", what, line) for line in taken.lines()] if taken else []
 
 
 def _imagenet(name: str) -> tuple[Path | None, str]:

@@ -3,9 +3,11 @@
     <run>/driver/<random>.json     host, pid, when that process began and when the drive began
     <run>/driver/<random>.beat     written again and again while the driver lives
 
-Every driver first writes a claim of its own and then looks for the claims of others. This is safe on a
-storage that cannot create a file exclusively: two drivers that start in the same moment may both be refused,
-but they never both go on. pyarrow offers no conditional write for any storage.
+Every driver first writes a claim of its own and then looks for the claims of others. It has the run where it
+sees none: of two drivers, the one whose claim came later sees the other's, so never both have it. This needs
+no conditional write, which pyarrow offers for no storage, but a storage that lists what was just written, as
+S3 does. Where several start in the same moment, those whose names are not the smallest withdraw and try
+again, so that one gets the run. The first beat says that its driver has the run and no longer decides.
 
 A claim without a sign of life for `LEASE_S` is deleted by the next driver. Ages are differences between the
 storage's own times of two files, so the clocks of the machines do not matter. The claim is the fence of the
@@ -17,6 +19,7 @@ import json
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,6 +38,9 @@ LOG = logging.getLogger(__name__)
 FOLDER = "driver"
 BEAT_S = 15.0
 LEASE_S = 180.0  # longer than the outages of a storage that a driver survives
+DECIDE_S = 30.0  # a rival that has not decided by then does not get on
+POLLS_S = (0.1, 5.0)  # the first pause before a driver looks again, and the longest
+UNREADABLE = "a claim that cannot be read"
 REFUSALS = (OSError, ArrowException)
 
 
@@ -92,21 +98,41 @@ def driving(store: Store) -> Iterator[None]:
 
 
 def _claim(store: Store, name: str) -> None:
+    """Gets the run, or raises StorageError; waits for rivals that have just started, too."""
+    until, pause_s = time.monotonic() + DECIDE_S, POLLS_S[0]
     try:
-        store.write_bytes(f"{name}.json", json.dumps(asdict(Claim.of_this_process())).encode())
-        _require_free(store, name)
+        _write_claim(store, name)
+        while rivals := _rivals(store, name):
+            if any(rival.decided for rival in rivals) or time.monotonic() > until:
+                raise _refusal(store, rivals[0])
+            if min(rival.name for rival in rivals) > name:
+                time.sleep(POLLS_S[0])
+                continue
+            _delete(store, f"{name}.json")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, POLLS_S[1])
+            _write_claim(store, name)
+        _write_beat(store, name)
     except REFUSALS as error:
         raise StorageError(
             f"`{store.where}`: must be a storage that answers, got: {error}. Give the same command again."
         ) from None
 
 
+def _write_claim(store: Store, name: str) -> None:
+    store.write_bytes(f"{name}.json", json.dumps(asdict(Claim.of_this_process())).encode())
+
+
+def _write_beat(store: Store, name: str) -> None:
+    with store.filesystem.open_output_stream(store.path(f"{name}.beat")) as stream:
+        stream.write(b"")
+
+
 def _beat(store: Store, name: str, ended: Event) -> None:
     """Gives signs of life until the drive ends; the claim itself is never written again."""
     while not ended.wait(BEAT_S):
         try:
-            with store.filesystem.open_output_stream(store.path(f"{name}.beat")) as stream:
-                stream.write(b"")
+            _write_beat(store, name)
         except REFUSALS as error:
             LOG.warning("the driver's claim is not refreshed: %s", error)
 
@@ -120,15 +146,29 @@ def _give_up(store: Store, name: str) -> None:
         LOG.warning("the driver's claim is left behind: %s", error)
 
 
-def _require_free(store: Store, own: str) -> None:
-    """Refuses a run that another process drives, and removes the claims of dead processes.
+@dataclass(frozen=True, kw_only=True)
+class _Rival:
+    """Another claim that counts.
+
+    Attributes:
+        name: Path of the claim in the run folder, without its ending.
+        age_s: Seconds since its last sign of life.
+        who: Whose it is, for the message.
+        decided: Whether its driver has the run, or nobody knows whether it still decides.
+    """
+
+    name: str
+    age_s: float
+    who: str
+    decided: bool
+
+
+def _rivals(store: Store, own: str) -> list[_Rival]:
+    """The other claims that count; those of dead processes are removed.
 
     Args:
         store: Records of the run.
         own: Name of this process's own claim, which was just written.
-
-    Raises:
-        StorageError: Another process drives the run; the message says which one and since when.
     """
     times = {
         f"{FOLDER}/{parts[-1]}": info.mtime_ns
@@ -136,37 +176,39 @@ def _require_free(store: Store, own: str) -> None:
         if info.type == fs.FileType.File
     }
     now = times.get(f"{own}.json")
+    rivals = []
     for claim in sorted(name for name in times if name.endswith(".json") and name != f"{own}.json"):
-        beat = f"{claim.removesuffix('.json')}.beat"
+        name = claim.removesuffix(".json")
+        beat = f"{name}.beat"
         signs = [time for time in (times[claim], times.get(beat)) if time is not None]
         age_s = (now - max(signs)) / 1e9 if signs and now is not None else 0.0
-        if age_s <= LEASE_S:
-            _require_dead(store, claim, age_s)
-        for name in (claim, beat):
-            _delete(store, name)
+        who = _driver_of(store, claim) if age_s <= LEASE_S else ""
+        if who:
+            decided = beat in times or age_s > DECIDE_S or who.startswith(UNREADABLE)
+            rivals.append(_Rival(name=name, age_s=age_s, who=who, decided=decided))
+        elif age_s > LEASE_S or store.exists(store.path(claim)):
+            for file in (claim, beat):
+                _delete(store, file)
+    return rivals
 
 
-def _require_dead(store: Store, name: str, age_s: float) -> None:
-    """Refuses a run for a claim with a sign of life, unless its process is known to have ended.
-
-    Raises:
-        StorageError: Its process may live.
-    """
+def _driver_of(store: Store, claim: str) -> str:
+    """Whose claim it is; empty where its process is known to have ended."""
     try:
-        claim = Claim(**json.loads(store.read_bytes(name)))
+        found = Claim(**json.loads(store.read_bytes(claim)))
     except (StorageError, ValueError, TypeError) as error:
-        if not store.exists(store.path(name)):
-            return  # its driver has just ended
-        who = f"a claim that cannot be read ({error})"
-    else:
-        if claim.is_dead:
-            return
-        who = f"a second one beside process {claim.pid} on {claim.host}, "
-        who += f"which has driven it since {claim.since}"
-    raise StorageError(
-        f"`{store.where}`: a run has one driver at a time, got {who}. Wait for it or stop it; if that "
-        f"machine is gone, give the same command again in {max(1, round(LEASE_S - age_s))} s, or delete "
-        f"`{store.place(name)}`."
+        # Where it is gone, its driver has just ended or withdrawn.
+        return f"{UNREADABLE} ({error})" if store.exists(store.path(claim)) else ""
+    if found.is_dead:
+        return ""
+    return f"a second one beside process {found.pid} on {found.host}, which has driven it since {found.since}"
+
+
+def _refusal(store: Store, rival: _Rival) -> StorageError:
+    return StorageError(
+        f"`{store.where}`: a run has one driver at a time, got {rival.who}. Wait for it or stop it; if that "
+        f"machine is gone, give the same command again in {max(1, round(LEASE_S - rival.age_s))} s, or "
+        f"delete `{store.place(f'{rival.name}.json')}`."
     )
 
 

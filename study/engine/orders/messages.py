@@ -29,6 +29,7 @@ class Ending(StrEnum):
     FAILED = "failed"
     UNSAVED = "unsaved"  # trained, but its record could not be written
     NODE_FAULT = "node_fault"  # its machine could not do its part: another one may, or the same one later
+    NOT_STARTED = "not_started"  # the cluster had no place for its workers, or they could not start there
     INTERRUPTED = "interrupted"  # told to stop in the middle
 
 

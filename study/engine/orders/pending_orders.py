@@ -13,6 +13,7 @@ import torch
 from pyarrow import ArrowException, fs
 
 from study.engine.orders.trial_order import TrialOrder
+from study.evidence.patient_storage import impatient
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 
@@ -70,7 +71,12 @@ class PendingOrders:
         return [order for order in orders if order.key not in finished]
 
     def drop(self, key: str) -> None:
-        """Forgets an order and its checkpoint."""
+        """Forgets an order and its checkpoint.
+
+        Raises:
+            LostRunError: Another driver has taken the run over.
+        """
+        self._store.require_fence()
         if self._store.exists(self._path(key)):
             self._filesystem.delete_dir(self._path(key))
 
@@ -79,18 +85,21 @@ class PendingOrders:
 
         Raises:
             StorageError: The checkpoint cannot be written; the one before it stays.
+            LostRunError: Another driver has taken the run over.
         """
         try:
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / CHECKPOINT
                 torch.save(state, local)  # a RuntimeError where the disk is full
-                self._upload(local, key)
+                with impatient(self._filesystem):  # the training need not wait for the store
+                    self._upload(local, key)
         except (OSError, ArrowException, RuntimeError) as error:
             raise StorageError(
                 f"`{self._path(key)}`: must take a checkpoint, got: {error}. Make room."
             ) from None
 
     def _upload(self, local: Path, key: str) -> None:
+        self._store.require_fence()
         part = self._path(key, f"{CHECKPOINT}.part")
         self._filesystem.create_dir(self._path(key), recursive=True)
         fs.copy_files(

@@ -11,9 +11,10 @@ from study.evidence.arrow_tables import Rows
 from study.evidence.run_folder import LostRunError
 from study.evidence.store import Store
 from study.spec.errors import StorageError
+from study.spec.section import is_uri
 
 Answer = TypeVar("Answer")
-WAITS_S = (0.2, 1.0, 4.0)  # after each attempt but the last: a network storage may refuse for moments
+WAITS_S = (0.2, 1.0, 4.0)  # after each attempt but the last: a network disk may refuse for moments
 REFUSALS = (OSError, pa.ArrowException, StorageError)
 
 
@@ -46,7 +47,7 @@ def publish_once(
 
 
 def retry_write(write: Callable[[], Answer], what: str) -> Answer:
-    """Writes, and tries again for some seconds where the storage refuses.
+    """Writes, and tries again for some seconds where the storage refuses; an object store is patient itself.
 
     Args:
         write: Writes; it may be called again after it failed.
@@ -59,7 +60,7 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
         StorageError: Every attempt was refused.
         LostRunError: Another driver has taken the run over; there is no further attempt.
     """
-    for wait_s in WAITS_S:
+    for wait_s in () if is_uri(what) else WAITS_S:
         try:
             return write()
         except LostRunError:

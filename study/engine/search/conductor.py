@@ -27,7 +27,7 @@ from study.evidence.records import (
 )
 from study.evidence.store import Store
 from study.spec.ablation import ablation_trainings
-from study.spec.errors import StorageError
+from study.spec.errors import ClusterError, StorageError, StudyError
 
 LOG = logging.getLogger(__name__)
 LIVES = 3  # processes that may die under one trial before it counts as failed
@@ -67,7 +67,7 @@ class Conductor:
         self.pending, self.watchers, self.stop_group = PendingOrders(store), watchers, stop_group
         self.keep_weights, self.halves = keep_weights, halves
         self.orders: dict[str, TrialOrder] = {}
-        self.problem: StorageError | None = None
+        self.problem: StudyError | None = None
         self._epochs: dict[str, dict[int, EpochRecord]] = {}
         self._started: dict[str, datetime] = {}
         self._lost: Counter[str] = Counter()
@@ -149,6 +149,8 @@ class Conductor:
                 self._finish(key, State.FAILED, [], end.outcome, end.message)
         elif end.ending is Ending.NODE_FAULT:
             self._faulted(key, end.message)
+        elif end.ending is Ending.NOT_STARTED:
+            self._not_started(key, end.message)
         else:  # its order stays pending and goes on with the next start
             if end.ending is Ending.UNSAVED:
                 self._stop(StorageError(end.message))
@@ -182,6 +184,26 @@ class Conductor:
                     "give the same command again."
                 )
             )
+        self._put_back(key)
+
+    def _not_started(self, key: str, message: str) -> None:
+        """Takes an order back whose workers could not start, which may wait for those of other trials.
+
+        Where that is so of every trial that was given out, the study ends, and the orders stay pending.
+        """
+        self._faults[key] += 1
+        if all(self._faults[other] >= LIVES for other in self.orders):
+            self._stop(
+                ClusterError(
+                    f"`resources`: the workers of `{key}` must start, which they did not in {LIVES} "
+                    f"attempts, nor those of any other trial. Ray says: {message.rstrip('.')}. Finished "
+                    "trials are kept; "
+                    "`ray status` shows who holds the machines. Ask for fewer `workers` or less for each, or "
+                    "give the same command again when there is room."
+                )
+            )
+        else:
+            LOG.warning("%s is put back: %s", key, message)
         self._put_back(key)
 
     def _put_back(self, key: str, order: TrialOrder | None = None) -> None:
@@ -259,13 +281,13 @@ class Conductor:
     def _saved(self, write: Callable[[], object], name: str) -> bool:
         """Writes; a storage that keeps refusing ends the study, which loses nothing that is finished."""
         try:
-            retry_write(write, f"{self.store.where}/{name}")
+            retry_write(write, self.store.place(name))
         except StorageError as error:
             self._stop(error)
             return False
         return True
 
-    def _stop(self, problem: StorageError) -> None:
+    def _stop(self, problem: StudyError) -> None:
         self.problem = self.problem or problem
         self.plan.stop(str(problem))
 

@@ -65,7 +65,7 @@ def publish_ensemble(
         "predictions": pa.concat_tables(part.table() for part in predicted),
         "scores": score_rows(predicted, judge.kind, labels, judge.thresholds),
     }
-    retry_write(lambda: store.publish(key, tables), f"{store.where}/trials/{key}")
+    retry_write(lambda: store.publish(key, tables), store.place("trials", key))
     return key
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from models.backbones import StagedBackbone
 from study.data.cohort import Cohort, open_cohort, with_generated_images
 from study.data.generated_images import check_generated
 from study.data.pairs import Pairs
@@ -114,7 +115,7 @@ def prepare(
     objectives = _objectives(trials[0], pairs.kind)
     check_trials(trials, pairs)
     check_trials(finetuned, pairs, go_on=True)
-    fetch_backbones(trials)
+    taken = fetch_backbones(trials)
     generated = make_images(trials, cohort, cache, decoded, generating)
     frozen = run_frozen_backbones([*trials, *finetuned], pairs, cache, spec.resources, encoding)
     lines = cautions(trials, None if pairs.synthetic else pairs.dataset)
@@ -124,7 +125,7 @@ def prepare(
         objectives=objectives,
         generated=generated,
         frozen=frozen,
-        cautions=[*lines, *pairs.notes],
+        cautions=[*lines, *taken, *pairs.notes],
     )
 
 
@@ -152,8 +153,11 @@ def check_trials(trials: Sequence[TrialSpec], pairs: Pairs, *, go_on: bool = Fal
         check_fits(trial, pairs, goes_on=go_on)
 
 
-def fetch_backbones(trials: Sequence[TrialSpec]) -> None:
+def fetch_backbones(trials: Sequence[TrialSpec]) -> list[str]:
     """Loads every backbone with pretrained weights once, so that trials do not fetch them at the same time.
+
+    Returns:
+        What each network took from a file of the user's own, a sentence each.
 
     Raises:
         WeightsError: Weights cannot be fetched or read.
@@ -163,8 +167,12 @@ def fetch_backbones(trials: Sequence[TrialSpec]) -> None:
         backbone = trial.model.backbone
         if backbone.weights != "none":
             pretrained[backbone.name, backbone.weights] = trial
-    for trial in pretrained.values():
-        load_backbone(trial)
+    notes: list[str] = []
+    for (name, weights), trial in pretrained.items():
+        net = load_backbone(trial)
+        if weights != "imagenet" and isinstance(net, StagedBackbone) and net.taken:
+            notes.append(f"Tensors of {weights} in {name}: {'; '.join(net.taken.lines())}.")
+    return notes
 
 
 def make_images(

@@ -6,10 +6,10 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -34,11 +34,12 @@ from study.engine.training.trained_state import load_trained_state
 from study.engine.training.workers import ALONE, WorkerGroup
 from study.evidence.further_objectives import further_values
 from study.evidence.records import EpochRecord, State, epochs_table, trial_table
+from study.evidence.run_folder import LostRunError
 from study.evidence.store import WEIGHTS, Store
-from study.spec.errors import OtherDataError, SpecError, StorageError, WeightsError
+from study.spec.errors import CacheError, OtherDataError, SpecError, StorageError, WeightsError
 
 # A disk that is full or broken, and data and weights that were there where the study was started.
-NODE_FAULTS = (OSError, SafetensorError, OtherDataError, WeightsError)
+NODE_FAULTS = (OSError, SafetensorError, CacheError, OtherDataError, WeightsError)
 WAIT_AFTER_FAULT_S = 10.0  # so that an order does not come back at once to the machine that cannot run it
 ReportEpoch = Callable[[EpochMessage], bool]
 
@@ -68,11 +69,11 @@ def run_order(
     use_roots(site.roots)
     try:
         return _run(order, site, report, device, group, wrap)
-    except StorageError as error:  # the trial did not fail, and the next start finishes it
-        return EndMessage(Ending.UNSAVED, message=str(error))
-    except NODE_FAULTS as error:  # nor did it here
+    except NODE_FAULTS as error:  # the trial did not fail, and another machine may run it
         time.sleep(WAIT_AFTER_FAULT_S)
         return EndMessage(Ending.NODE_FAULT, message=f"{platform.node()}: {error}")
+    except StorageError as error:  # nor did it here, and the next start finishes it
+        return EndMessage(Ending.UNSAVED, message=str(error))
     except Exception as error:  # a trial's failure is a result of the study and must not end it
         return EndMessage(Ending.FAILED, outcome_of(error), f"{type(error).__name__}: {error}")
 
@@ -172,11 +173,20 @@ def _train(
     for epoch in epochs:
         record = progress.note(epoch, session.net)
         if group.rank == 0 and progress.checkpoint_due():
-            with suppress(StorageError):  # a later one may succeed, and the training goes on without
-                pending.save_checkpoint(key, {**epoch.state(), **progress.state()})
+            _save_checkpoint(pending, key, {**epoch.state(), **progress.state()})
         if group.share(report(EpochMessage(record))):
             return True
     return False
+
+
+def _save_checkpoint(pending: PendingOrders, key: str, state: dict[str, Any]) -> None:
+    """Saves a checkpoint where that works: a later one may, and the training goes on without."""
+    try:
+        pending.save_checkpoint(key, state)
+    except LostRunError:
+        raise
+    except StorageError:
+        pass
 
 
 def _tell_again(epochs: Sequence[EpochRecord], report: ReportEpoch) -> bool:
@@ -247,7 +257,7 @@ def _publish(
         )
         records = {"trial": trial_table(record), "epochs": epochs_table(progress.epochs)}
         tables = {**records, **found.tables()}
-        where = f"{store.where}/trials/{order.key}"
+        where = store.place("trials", order.key)
         retry_write(lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}), where)
     return _complete(objectives, collapsed)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from models.backbones import build_backbone
 from study.engine.cluster.token import token_path
 from study.engine.doctor.machine import (
     check_devices,
@@ -25,7 +27,8 @@ from study.engine.doctor.machine import (
     check_usage_statistics,
     check_versions,
 )
-from study.engine.doctor.study import check_data, check_storage, check_weights
+from study.engine.doctor.study import check_data, check_storage, check_taken, check_weights
+from study.engine.start.preparing import fetch_backbones
 from study.spec.trial_spec import TrialSpec
 
 Usage = namedtuple("Usage", "total used free")
@@ -202,3 +205,26 @@ def test_weights_are_looked_for_and_never_fetched(tmp_path: Path, monkeypatch: p
     assert check_weights("resnet18", "imagenet", None).state == "ok"
     assert "huggingface.co/timm/resnet10t" in check_weights("timm/resnet10t", "imagenet", None).found
     assert check_weights("tiny", "imagenet", None).state == "problem"
+
+
+def test_what_a_network_takes_from_a_file_is_said_and_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    net = build_backbone("tiny", image_px=32).net
+    state = net.state_dict()
+    save_file(state | {"fc.weight": torch.zeros(7, 64)}, file)
+    trial = TrialSpec.read(
+        {
+            "data": {"dataset": "phantom", "image_px": 32},
+            "model": {"backbone": {"name": "tiny", "weights": str(file)}},
+        }
+    )
+    taken, left_out = check_taken(trial)
+    assert taken.found.startswith("25 taken as they are: stage0.0.weight, ")
+    assert (left_out.state, left_out.found) == ("ok", "1 left out: fc.weight (7, 64)")
+    (note,) = fetch_backbones([trial])
+    assert note.startswith(f"Tensors of {file} in tiny: 25 taken as they are")
+    del state["stage0.0.weight"]
+    save_file(state, file)
+    (wrong,) = check_taken(trial)
+    assert wrong.state == "problem"
+    assert "does not fit the network: stage0.0.weight (missing)" in wrong.found

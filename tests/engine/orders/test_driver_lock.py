@@ -13,6 +13,7 @@ from pyarrow import fs
 
 from study.engine.orders import driver_lock
 from study.engine.orders.driver_lock import driving
+from study.engine.orders.pending_orders import PendingOrders
 from study.engine.start.start import put_aside
 from study.evidence.run_folder import LostRunError
 from study.evidence.store import Store
@@ -30,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def claims(store: Store) -> list[str]:
     found = store.filesystem.get_file_info(fs.FileSelector(f"{store.root}/driver", allow_not_found=True))
-    return [info.base_name for info in found]
+    return [info.base_name for info in found if info.base_name.endswith(".json")]
 
 
 def test_a_second_driver_is_refused_and_the_first_goes_on(store: Store) -> None:
@@ -86,7 +87,7 @@ def test_another_machines_claim_counts_while_it_gives_signs_of_life(store: Store
     refusal = r"process 1 on elsewhere.*the same command again in \d+ s, or delete `.*driver/other.json`"
     with pytest.raises(StorageError, match=refusal), driving(store):
         pass
-    assert sorted(claims(store)) == ["other.beat", "other.json"]
+    assert claims(store) == ["other.json"]
 
 
 def test_a_claim_without_signs_of_life_is_followed(store: Store, tmp_path: Path) -> None:
@@ -128,10 +129,11 @@ def test_a_storage_that_refuses_to_read_a_claim_does_not_free_the_run(
 def test_a_driver_refreshes_its_claim(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_lock, "BEAT_S", 0.01)
     with driving(store):
-        (claim,) = [name for name in claims(store) if name.endswith(".json")]
+        (claim,) = claims(store)
         age(store, tmp_path, claim, 3600)
         beat = tmp_path / "run" / "driver" / claim.replace("json", "beat")
-        while not beat.exists():
+        first = beat.stat().st_mtime_ns
+        while beat.stat().st_mtime_ns == first:
             time.sleep(0.01)
         second = Store(store.where, store.filesystem)
         with pytest.raises(StorageError, match="one driver at a time"), driving(second):
@@ -145,7 +147,9 @@ def test_a_driver_that_lost_its_lease_publishes_nothing_more(store: Store, tmp_p
     with driving(store):
         in_trial.fence = store.fence
         store.publish("search-00001", {"trial": [trial_row("search-00001")]})
-        age(store, tmp_path, claims(store)[0], driver_lock.LEASE_S + 60)  # it was paused
+        (claim,) = claims(store)
+        for name in (claim, claim.replace("json", "beat")):  # it was paused
+            age(store, tmp_path, name, driver_lock.LEASE_S + 60)
         with driving(second):
             for late in (store, in_trial):
                 with pytest.raises(LostRunError, match="another one that has taken it over"):
@@ -154,6 +158,12 @@ def test_a_driver_that_lost_its_lease_publishes_nothing_more(store: Store, tmp_p
                     late.write_bytes("pending/a/order.json", b"{}")
                 with pytest.raises(LostRunError, match="another one that has taken it over"):
                     late.packs.write(["search-00001"])
+                with pytest.raises(LostRunError, match="another one that has taken it over"):
+                    PendingOrders(late).drop("search-00003")
+                with pytest.raises(LostRunError, match="another one that has taken it over"):
+                    PendingOrders(late).save_checkpoint("search-00003", {})
+                with pytest.raises(LostRunError, match="another one that has taken it over"):
+                    late.delete_weights("search-00001")
             second.publish("search-00003", {"trial": [trial_row("search-00003")]})
         assert second.keys() == ["search-00001", "search-00003"]
 

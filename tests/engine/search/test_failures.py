@@ -12,6 +12,7 @@ from study.engine.search.conductor import Conductor
 from study.engine.training.outcomes import TimedBatches, TimeLimit, outcome_of
 from study.evidence.records import Outcome, Role, State
 from study.evidence.store import Store
+from study.spec.errors import ClusterError
 from tests.engine.fake_study import conduct, learnt, require_whole, run, train
 
 
@@ -51,6 +52,30 @@ def test_a_machine_that_cannot_run_a_trial_gives_it_back(tmp_path: Path) -> None
         conductor.problem
     )
     assert conductor.next() is None
+    assert [pending.key for pending in PendingOrders(store).orders()] == [order.key]
+    run(conduct(store))  # the same command again
+    require_whole(store)
+    assert set(store.read("trial")["state"]) <= {"complete", "pruned"}
+
+
+def test_workers_that_cannot_start_wait_for_those_of_other_trials_and_not_for_ever(tmp_path: Path) -> None:
+    store, no_room = Store(tmp_path / "a"), EndMessage(Ending.NOT_STARTED, message="no room.")
+    conductor = conduct(store)
+    order, other = conductor.next(), conductor.next()
+    assert order is not None
+    assert other is not None
+    for _ in range(5):  # the other trial trains, and its place will be free
+        conductor.ended(order.key, no_room)
+        assert conductor.next() == order
+    assert conductor.problem is None
+    train(conductor, other)
+    for _ in range(2):
+        conductor.ended(order.key, no_room)
+        assert conductor.next() == order
+    conductor.ended(order.key, no_room)
+    assert isinstance(conductor.problem, ClusterError)
+    assert f"the workers of `{order.key}` must start" in str(conductor.problem)
+    assert "Ray says: no room. Finished trials are kept" in str(conductor.problem)
     assert [pending.key for pending in PendingOrders(store).orders()] == [order.key]
     run(conduct(store))  # the same command again
     require_whole(store)

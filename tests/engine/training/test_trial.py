@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,29 @@ def test_a_storage_that_is_full_is_no_failure_of_the_trial(
     last = run(order(), site(tmp_path, cache))
     assert last.ending is Ending.UNSAVED
     assert "no room. Finished trials are kept" in last.message
+
+
+@pytest.mark.parametrize("fault", ["is no folder", "is full"])
+def test_a_cache_that_cannot_be_written_is_a_fault_of_the_machine(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(trial, "WAIT_AFTER_FAULT_S", 0.0)
+    here = tmp_path / "cache"
+    if fault == "is no folder":
+        here.write_text("a file")
+    else:
+        monkeypatch.setattr("study.data.cache.shutil.disk_usage", lambda folder: Usage(free=10))
+    last = run(order(), replace(site(tmp_path / "run", cache), cache=str(here)))
+    assert last.ending is Ending.NODE_FAULT
+    assert last.message.startswith(f"{platform.node()}: `{here}`: the cache ")
+    assert Store(tmp_path / "run").keys() == []
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The part of `shutil.disk_usage` that is read."""
+
+    free: int
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""How a trial of several workers ends that Ray Train could not start."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+from ray.train import ControllerError, UserCallback
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+
+from study.engine.cluster import trainer
+from study.engine.cluster.trainer import STARTS, Common, trainable
+from study.engine.orders.messages import Ending, EndMessage
+
+
+def test_a_worker_group_that_does_not_start_gives_its_trial_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, Any]] = []
+
+    def fail(group: Any) -> None:
+        assert group.run_config.failure_config.controller_failure_limit == STARTS - 1
+        raise ControllerError(WorkerGroupStartupTimeoutError(2))
+
+    monkeypatch.setattr(TorchTrainer, "fit", fail)
+    monkeypatch.setattr(tune, "report", said.append)
+    monkeypatch.setattr(trainer, "TuneReportCallback", UserCallback)  # Ray's own needs a running trial
+    common = Common(site="{}", workers=2, cpus_per_worker=1, gpus_per_worker=0, train_storage=str(tmp_path))
+    trainable({"order": '{"key": "search-00000"}'}, asdict(common))
+    (last,) = said
+    end = EndMessage.unpack(last)
+    assert end.ending is Ending.NOT_STARTED
+    assert end.message == "The worker group startup timed out after 60.0 seconds waiting for 2 workers"
