@@ -122,7 +122,7 @@ def with_driver_usage(folder: Path, trials: int) -> list[float]:
 def frozen(folder: Path) -> dict[str, Any]:
     """The settings of `frozen`, with weights that are drawn into a file."""
     file = folder / "mobilenet_v2.pth"
-    torch.save(models.mobilenet_v2().state_dict(), file)
+    torch.save(models.get_model("mobilenet_v2").state_dict(), file)
     return {**FROZEN, "weights": {"mobilenet_v2": str(file)}}
 
 
