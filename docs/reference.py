@@ -46,7 +46,12 @@ PLACES = {
     **{name.upper(): f"{name}.parquet" for name in schema.OF_RUN},
 }
 """Where each schema of `study/evidence/schema.py` lies in a run's folder."""
-EVERYWHERE = ("trial", "synthetic")  # columns that mean the same in every table and are explained once
+EVERYWHERE = (
+    "trial",
+    "sample",
+    "patient",
+    "synthetic",
+)  # columns that mean the same in every table and are explained once
 
 
 def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
@@ -176,7 +181,7 @@ def records() -> str:
     for name, table in vars(schema).items():
         if not isinstance(table, pa.Schema):
             continue
-        own = comments.get(name, comments["PREDICTIONS"])
+        own = comments.get(name) or comments["PREDICTIONS"] | comments["DECIDED"]
         rows = []
         for field in table:
             meaning = own.get(field.name) or (known.get(field.name, "") if field.name in EVERYWHERE else "")

@@ -5,12 +5,12 @@ import pyarrow as pa
 STUDY = pa.schema(
     [
         ("study", pa.string()),  # name of the study
-        ("title", pa.string()),
+        ("title", pa.string()),  # title of the study
         ("identity", pa.string()),  # JSON {dotted key: value} of all that can change a result
-        ("profile", pa.string()),
+        ("profile", pa.string()),  # profile that was taken: full, laptop, ...
         ("profile_changes", pa.string()),  # JSON {dotted key: value}
         ("spec", pa.string()),  # JSON of the resolved study file, with the profile applied
-        ("dataset", pa.string()),
+        ("dataset", pa.string()),  # name of the data set
         ("root", pa.string()),  # folder of the data set
         ("synthetic", pa.bool_()),  # whether the images are drawn; the same in every table
         ("cautions", pa.list_(pa.string())),  # licences of pretrained weights, and images that they saw
@@ -18,12 +18,12 @@ STUDY = pa.schema(
         ("labels", pa.list_(pa.string())),  # names, in the order of every list with one value a label
         ("label_names", pa.list_(pa.string())),  # the same in full; empty where the labels are words already
         ("num_views", pa.int8()),  # 2 where a sample is a pair of eyes, 1 where it is one image
-        ("data_fingerprint", pa.string()),
-        ("split_hash", pa.string()),
+        ("data_fingerprint", pa.string()),  # SHA-256 over names, labels and files of the samples
+        ("split_hash", pa.string()),  # SHA-256 over the samples and their splits
         ("split_counts", pa.string()),  # JSON {split: {"patients": n, "samples": n, label: n}}
         ("generated", pa.string()),  # JSON [{"generator", "share", "epochs", "counts": {label: n}, ...}]
         ("skipped", pa.string()),  # JSON {reason: [sample, ...]}
-        ("objective", pa.string()),
+        ("objective", pa.string()),  # what the search makes great or small; the first of several
         ("thresholds", pa.string()),  # rule by which validation chooses thresholds: f1 | youden | half
         ("num_trials", pa.int32()),  # trials of the search
         ("search_space", pa.string()),  # JSON {parameter: {"type", and its range or its choices}}
@@ -34,7 +34,7 @@ STUDY = pa.schema(
 
 TRIAL = pa.schema(
     [
-        ("study", pa.string()),
+        ("study", pa.string()),  # name of the study
         ("trial", pa.string()),  # unique key, which is also the name of the trial's folder: search-00003
         ("role", pa.string()),  # search | finetune | confirm | tune | ablation | baseline | ensemble
         ("number", pa.int32()),  # number of the trial in the search; null outside of the search
@@ -53,22 +53,22 @@ TRIAL = pa.schema(
         ("value", pa.float64()),  # its value on validation at the best epoch
         ("head", pa.string()),  # head whose decisions stand for the trial
         ("setting", pa.string()),  # setting of that head
-        ("best_epoch", pa.int32()),
+        ("best_epoch", pa.int32()),  # epoch whose weights were kept
         ("num_epochs", pa.int32()),  # epochs that were trained
         ("objectives", pa.string()),  # JSON {name: value} of all objectives, the first one first
-        ("num_parameters", pa.int64()),
+        ("num_parameters", pa.int64()),  # parameters of the network
         ("multiply_adds", pa.int64()),  # for one sample at the image size of the trial
-        ("seconds_training", pa.float64()),
-        ("seconds_total", pa.float64()),
+        ("seconds_training", pa.float64()),  # seconds from the start to the end of the training
+        ("seconds_total", pa.float64()),  # the same to the end of scoring
         ("device", pa.string()),  # name of the device
         ("host", pa.string()),  # name of the machine
         ("device_kind", pa.string()),  # cpu | cuda
         ("num_devices", pa.float64()),  # CPU cores or GPUs of the trial; a part of one if trials share it
-        ("started", pa.timestamp("ms", tz="UTC")),
-        ("ended", pa.timestamp("ms", tz="UTC")),
+        ("started", pa.timestamp("ms", tz="UTC")),  # when the trial began
+        ("ended", pa.timestamp("ms", tz="UTC")),  # when it had been scored
         ("provenance", pa.string()),  # JSON of commit, uncommitted difference, lock file, versions, command
-        ("data_fingerprint", pa.string()),
-        ("split_hash", pa.string()),
+        ("data_fingerprint", pa.string()),  # as in STUDY
+        ("split_hash", pa.string()),  # as in STUDY
         ("digest", pa.string()),  # SHA-256 over all tables of the trial but this column; `publish` writes it
         ("synthetic", pa.bool_()),
     ]
@@ -79,7 +79,7 @@ EPOCHS = pa.schema(
         ("trial", pa.string()),
         ("epoch", pa.int32()),  # number of the epoch, from 1
         ("train_loss", pa.float64()),  # mean over the samples of the epoch
-        ("val_loss", pa.float64()),
+        ("val_loss", pa.float64()),  # the same loss on validation
         ("value", pa.float64()),  # first objective on validation
         ("lr", pa.float64()),  # learning rate at the end of the epoch
         ("seconds", pa.float64()),  # seconds spent in training and validation
@@ -91,21 +91,19 @@ EPOCHS = pa.schema(
 PREDICTIONS = pa.schema(
     [
         ("trial", pa.string()),
-        (
-            "head",
-            pa.string(),
-        ),  # network | prior | a post-hoc head in one word: knn, or knn k=2
+        ("head", pa.string()),  # network | prior | a post-hoc head in one word: knn, or knn k=2
         ("setting", pa.string()),  # of a post-hoc head, as validation chose it, and of `--flip`; else empty
         ("split", pa.string()),  # val | test | new
-        ("sample", pa.string()),
-        ("patient", pa.string()),
+        ("sample", pa.string()),  # name of the sample
+        ("patient", pa.string()),  # patient of the sample
         ("target", pa.list_(pa.int8())),  # 1 where the sample carries the label, 0 where not, null if unknown
         ("score", pa.list_(pa.float32())),  # probability of each label, 0 to 1
         ("synthetic", pa.bool_()),
     ]
 )
 
-APPLIED = PREDICTIONS.append(pa.field("decided", pa.list_(pa.bool_())))
+DECIDED = ("decided", pa.list_(pa.bool_()))  # whether the head of the trial gives the sample each label
+APPLIED = PREDICTIONS.append(pa.field(*DECIDED))
 """Predictions of samples that the study has not seen, and whether each is said to carry each label."""
 
 EMBEDDINGS = pa.schema(
@@ -115,7 +113,10 @@ EMBEDDINGS = pa.schema(
         ("sample", pa.string()),
         ("patient", pa.string()),
         ("target", pa.list_(pa.int8())),  # as in PREDICTIONS
-        ("embedding", pa.list_(pa.float32())),
+        (
+            "embedding",
+            pa.list_(pa.float32()),
+        ),  # what the head works on; by the network's settings of unit length
         ("synthetic", pa.bool_()),  # whether the image is drawn or generated
     ]
 )
@@ -128,9 +129,9 @@ SCORES = pa.schema(
         ("chosen", pa.bool_()),  # whether validation chose the setting; it was only tried otherwise
         ("split", pa.string()),  # val | test
         ("decision", pa.string()),  # tuned (by the rule of STUDY) | half (threshold 0.5) | argmax | none
-        ("metric", pa.string()),
+        ("metric", pa.string()),  # name of the metric
         ("label", pa.string()),  # empty for a value over all labels
-        ("value", pa.float64()),
+        ("value", pa.float64()),  # value of the metric
         ("synthetic", pa.bool_()),
     ]
 )
@@ -195,8 +196,8 @@ HEATMAP_MAPS = pa.schema(
         ("method", pa.string()),  # grad_cam | attention
         ("name", pa.string()),  # name of the label, or of the attention block
         ("step", pa.string()),  # empty for the trained network, else the last part that was randomised
-        ("height", pa.int16()),
-        ("width", pa.int16()),
+        ("height", pa.int16()),  # rows of the map
+        ("width", pa.int16()),  # columns of the map
         ("values", pa.list_(pa.float32())),  # row by row, not normalised, on one scale for both eyes
         ("synthetic", pa.bool_()),
     ]
@@ -222,8 +223,8 @@ SIMILAR = pa.schema(  # of `python -m study.predict --similar`; one row for each
         ("labels", pa.list_(pa.string())),  # labels of the sample; null where they are unknown
         ("rank", pa.int32()),  # 1 for the nearest
         ("neighbour", pa.string()),  # training sample
-        ("neighbour_labels", pa.list_(pa.string())),
-        ("distance", pa.float32()),
+        ("neighbour_labels", pa.list_(pa.string())),  # labels of the neighbour
+        ("distance", pa.float32()),  # distance between the two embeddings
         ("same", pa.bool_()),  # whether both have the same labels; null where those of the sample are unknown
         ("synthetic", pa.bool_()),
     ]
@@ -233,7 +234,7 @@ CASES = pa.schema(  # small photographs of the samples that the report shows
     [
         ("sample", pa.string()),
         ("view", pa.int8()),  # 0 for the left eye or the only image, 1 for the right eye
-        ("jpeg", pa.binary()),
+        ("jpeg", pa.binary()),  # the photograph
         ("synthetic", pa.bool_()),
     ]
 )

@@ -1,6 +1,7 @@
 """The reference pages hold every key, component, column and command; they are made without mkdocs."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,6 +95,12 @@ def test_every_column_is_listed_with_its_comment() -> None:
         assert [column for column in table.names if f"\n| `{column}` | " not in part] == []
     assert "| `num_trials` | `int32` | trials of the search |" in page
     assert "| `head` | `string` | network \\| prior \\| a post-hoc head" in page
+
+
+def test_no_column_is_without_a_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `[^|]+` \| ?(.*?) ?\|$", reference.records(), re.MULTILINE)
+    assert len(rows) > 100
+    assert [name for name, meaning in rows if not meaning] == []
 
 
 def test_every_command_is_listed_with_every_option() -> None:
