@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from study.evidence.statistics.budgets import BudgetCurve, budget_curve
-from study.evidence.statistics.comparison import holm, paired
 from study.reporting.assembly import drawing_files, table_files
 from study.reporting.deciding import decisions_sentence
 from study.reporting.estimates import estimates_of
@@ -21,6 +20,14 @@ from study.reporting.page import page
 from study.reporting.redaction import publishable, without_folders
 from study.reporting.results import collapse_words, measured
 from study.reporting.run import Run
+from study.reporting.run_differences import (
+    Differences,
+    adjusted_p,
+    differences_of,
+    differences_table,
+    forest_of_runs,
+    same_patients,
+)
 from study.reporting.significance import ONE_SEED, SIGNIFICANCE, no_bold_against
 from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
 from study.spec.errors import SpecError
@@ -29,25 +36,31 @@ SECTION = TABLE = "runs"
 
 
 def side_by_side(runs: Sequence[Run]) -> dict[str, bytes]:
-    """The page `compared.html` with its table and figure, as files by their path.
+    """The page `compared.html` with its tables and figures, as files by their path.
 
     Raises:
         SpecError: The runs are on different kinds of data, or optimise different measures.
     """
     _require_one("kind of data", [run.kind for run in runs])
     _require_one("objective", [run.objective for run in runs])
-    table = publishable(runs_table(runs))
-    drawing = _drawing(runs)
+    names, tests = names_of(runs), headline(runs[0].kind, runs[0].objective)
+    differences = differences_of(runs, tests)
+    tables = [runs_table(runs)]
+    if differences:
+        tables.append(differences_table(runs, names, tests, differences))
+    tables = list(map(publishable, tables))
+    found = forest_of_runs(runs, names, differences), _drawing(runs)
+    drawings = [drawing for drawing in found if drawing]
     hero = Hero(
-        name=" · ".join(names_of(runs)),
+        name=" · ".join(names),
         title=f"{len(runs)} runs side by side",
         meta=f"{full_name(runs[0].objective)}, test split",
         synthetic=any(run.synthetic for run in runs),
     )
     paragraphs = {SECTION: list(map(without_folders, _paragraphs(runs)))}
-    html = page(hero, paragraphs, [(SECTION, table)], [drawing] if drawing else [])
-    figures = drawing_files(drawing) if drawing else {}
-    return {**table_files(table), **figures, "compared.html": html.encode()}
+    html = page(hero, paragraphs, [(SECTION, table) for table in tables], drawings)
+    parts = [*map(table_files, tables), *map(drawing_files, drawings)]
+    return {name: data for part in parts for name, data in part.items()} | {"compared.html": html.encode()}
 
 
 def _require_one(what: str, values: Sequence[str]) -> None:
@@ -68,9 +81,10 @@ def runs_table(runs: Sequence[Run]) -> Table:
     A number has a note where it is better than the first run's on the same patients.
     """
     tests = headline(runs[0].kind, runs[0].objective)
-    better, remark = _better(runs, tests)
+    names = names_of(runs)
+    better, remark = _better(runs, names, differences_of(runs, tests))
     rows = []
-    for i, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
+    for i, (run, name) in enumerate(zip(runs, names, strict=True)):
         facts = (Text(name), Text(str(run.study["dataset"])), count(len(run.of_role("search"))))
         marked = {measure for row, measure in better if row == i}
         rows.append(Row(str(i), (*facts, *_chosen_cells(run, tests, marked))))
@@ -115,37 +129,25 @@ def _chosen_cells(run: Run, tests: Sequence[str], better: set[str]) -> list[Cell
     return cells
 
 
-def same_patients(runs: Sequence[Run]) -> bool:
-    """Whether all chosen trials were tested on the same samples of the same data."""
-    found = [run.chosen_predictions() for run in runs]
-    samples = {tuple(sorted(predictions.sample)) for predictions in found if predictions is not None}
-    data = {run.study["data_fingerprint"] for run in runs}
-    return all(predictions is not None for predictions in found) and len(samples) == len(data) == 1
-
-
-def _better(runs: Sequence[Run], tests: Sequence[str]) -> tuple[set[tuple[int, str]], str]:
+def _better(
+    runs: Sequence[Run], names: Sequence[str], differences: Differences
+) -> tuple[set[tuple[int, str]], str]:
     """The better numbers by place of the run and measure, and the rule for them in words."""
     if not same_patients(runs):
         return set(), "No test between the runs: their test splits hold different samples."
     if words := collapse_words(runs[0], [str(runs[0].best)]):
-        return set(), no_bold_against(names_of(runs)[0], words)
-    p_values: dict[tuple[int, str], float] = {}
-    better: set[tuple[int, str]] = set()
-    for measure in tests:
-        origins = [Origin(trials=(str(run.best),), measure=measure) for run in runs]
-        first, *others = [estimates_of(run).of(origin) for run, origin in zip(runs, origins, strict=True)]
-        for i, other in enumerate(others, 1):
-            if first is not None and other is not None:
-                compared = paired(other, first)
-                p_values[i, measure] = compared.p_value
-                if (compared.difference > 0) == estimates_of(runs[0]).greater_is_better(measure):
-                    better.add((i, measure))
-    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        return set(), no_bold_against(names[0], words)
+    greater, adjusted = estimates_of(runs[0]).greater_is_better, adjusted_p(differences)
+    better = {
+        address
+        for address, found in differences.items()
+        if adjusted[address] < SIGNIFICANCE and (found.difference > 0) == greater(address[1])
+    }
     rule = (
-        f"Compared with {names_of(runs)[0]} by paired t tests over patients, Holm-corrected over this table. "
+        f"Compared with {names[0]} by paired t tests over patients, Holm-corrected over this table. "
         "No number is bold, because each run's chosen trial is one training."
     )
-    return {address for address in better if adjusted[address] < SIGNIFICANCE}, rule
+    return better, rule
 
 
 def _paragraphs(runs: Sequence[Run]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from study.reporting.figure import INK, WIDTH, in_lines, sheet
-from study.reporting.figures.confusion import DARK_SHADE, SHADES
+from study.reporting.figures.confusion import SHADES
 from study.reporting.interaction import PairsOfOptions, interaction_of
 from study.reporting.measures import full_name
 from study.reporting.run import Run
@@ -18,7 +18,7 @@ from study.reporting.run import Run
 CELL = (1.15, 0.48)  # inches
 NAMES = 1.7  # inches for the names at the left
 LETTERS_PER_LINE = 18  # of an option
-PALEST, DARKEST = 0.05, 0.75
+PALEST, DARKEST = 0.05, 0.5  # the words are dark on every shade
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,8 @@ class Interaction:
         axes.pcolormesh(*edges, shade, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1)
         axes.invert_yaxis()
         for (row, column), mean in np.ndenumerate(pairs.mean):
-            colour = "white" if shade[row, column] > DARK_SHADE else INK
             words = f"{mean:.3f} ± {pairs.spread[row, column]:.3f}\n{pairs.num_trials[row, column]} trials"
-            axes.text(column, row, words, ha="center", va="center", color=colour, size=7.5)
+            axes.text(column, row, words, ha="center", va="center", color=INK, size=7.5)
         for place, axis in enumerate((axes.yaxis, axes.xaxis)):
             shown = ["\n".join(in_lines(option, LETTERS_PER_LINE)) for option in pairs.options[place]]
             axis.set_ticks(range(len(shown)), shown)
