@@ -36,6 +36,19 @@ def require_soon(rule: str, left: Callable[[], Sequence[str]]) -> None:
         time.sleep(0.5)
 
 
+def left_on_cluster() -> list[str]:
+    """Placement groups and cores that a study has not given back."""
+    import ray
+    from ray.util import placement_group_table
+
+    states = [group["state"] for group in placement_group_table().values()]
+    left = [f"placement group {state}" for state in states if state != "REMOVED"]
+    free, all_cores = ray.available_resources().get("CPU", 0.0), ray.cluster_resources()["CPU"]
+    if free != all_cores:
+        left.append(f"{free:g} of {all_cores:g} cores")
+    return left
+
+
 @dataclass
 class Diary:
     """A printed line for each event, and the numbers of the summary.

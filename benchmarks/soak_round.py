@@ -1,5 +1,6 @@
 """One round of the soak: a study, its disturbances, and the rules that it must keep."""
 
+import json
 import os
 import random
 import signal
@@ -14,7 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 import yaml
-from soak_diary import END_S, Diary, require, require_soon  # a script finds the file beside it
+from soak_diary import (
+    END_S,
+    Diary,
+    left_on_cluster,
+    require,
+    require_soon,
+)  # a script finds the file beside it
 
 from study.engine.orders.pending_orders import PendingOrders
 from study.engine.search.conductor import LIVES
@@ -262,8 +269,11 @@ class Round:
         return "refused"
 
     def _drives(self) -> bool:
-        """Whether a driver has claimed the run."""
-        return any(parts[-1].endswith(".beat") for parts, _ in self.store.entries("driver"))
+        """Whether the present driver has the run, and not only one that was killed."""
+        names = {parts[-1] for parts, _ in self.store.entries("driver")}
+        beats = [name.removesuffix(".beat") for name in names if name.endswith(".beat")]
+        claims = [self.store.read_bytes(f"driver/{name}.json") for name in beats if f"{name}.json" in names]
+        return any(json.loads(claim)["pid"] == self.process.pid for claim in claims)
 
     def _fill_disk(self) -> str:
         filler = self.folder / "disk" / "filler"
@@ -297,16 +307,3 @@ class Round:
         common = self.published[0].select(["trial", "number", "params", "state", "value"])
         rows: list[dict[str, Any]] = common.to_pylist()
         return rows
-
-
-def left_on_cluster() -> list[str]:
-    """Placement groups and cores that a study has not given back."""
-    import ray
-    from ray.util import placement_group_table
-
-    states = [group["state"] for group in placement_group_table().values()]
-    left = [f"placement group {state}" for state in states if state != "REMOVED"]
-    free, all_cores = ray.available_resources().get("CPU", 0.0), ray.cluster_resources()["CPU"]
-    if free != all_cores:
-        left.append(f"{free:g} of {all_cores:g} cores")
-    return left

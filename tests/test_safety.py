@@ -22,7 +22,7 @@ import yaml
 from models.backbones import build_backbone
 from study import report, run
 from study.data.datasets.table import Table
-from study.data.images import ImageFolder, read_image
+from study.data.images import ImageFolder, quiet_pillow, read_image
 from study.data.sheets import read_sheet
 from study.engine.cluster.connection import RAY_SETTINGS
 from study.engine.cluster.token import keep_token_private
@@ -214,11 +214,12 @@ def test_no_path_of_a_manifest_leaves_the_data(tmp_path: Path, path: str) -> Non
         Table(data / "sheet.csv", right=None, labels=["a"]).read()
 
 
-def test_an_image_that_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [13_000, 60_000])
+def test_an_image_that_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path, side: int) -> None:
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     file = tmp_path / "bomb.png"
     file.write_bytes(
         b"\x89PNG\r\n\x1a\n"
@@ -226,7 +227,7 @@ def test_an_image_that_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path
         + chunk(b"IDAT", zlib.compress(bytes(10**6)))
         + chunk(b"IEND", b"")
     )
-    with pytest.raises(BadImageError, match=r"more than .* megapixels"):
+    with quiet_pillow(), pytest.raises(BadImageError, match="more than 100 megapixels"):
         read_image(file)
 
 

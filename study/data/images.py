@@ -17,6 +17,7 @@ from study.data.dicom import frame_number, is_dicom, read_dicom
 from study.spec.errors import BadImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}) | dicom.SUFFIXES
+MOST_PIXELS = 10**8  # decoded they take a gigabyte; photographs of eyes have a fifth of that
 DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey values that cameras give
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -56,8 +57,8 @@ def read_image(path: Path, frame: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         frame: Which frame is taken, from 1, of a TIFF or DICOM file that has several.
 
     Raises:
-        BadImageError: the file is missing, empty, not an image, truncated, or larger than Pillow allows
-            (about 179 megapixels); its grey values are negative or not finite; or its colours have 16 bits a
+        BadImageError: the file is missing, empty, not an image, truncated, or larger than 100
+            megapixels; its grey values are negative or not finite; or its colours have 16 bits a
             channel and fill so few of them that hardly any would be left of 8.
     """
     if not path.is_file():
@@ -68,6 +69,8 @@ def read_image(path: Path, frame: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         return read_dicom(path, frame)
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             if image.format == "TIFF":
                 image.seek(frame_number(getattr(image, "n_frames", 1), frame) - 1)
             is_deep = any(";16" in str(part) for part in image.tile)
@@ -79,8 +82,7 @@ def read_image(path: Path, frame: int = 1) -> UInt8[np.ndarray, "h w 3"]:
             "a TIFF of a kind that cannot be read; save it as PNG" if is_tiff else "not an image"
         ) from None
     except Image.DecompressionBombError:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise BadImageError(f"more than {most / 1e6:.3g} megapixels") from None
+        raise BadImageError(f"more than {MOST_PIXELS / 1e6:.3g} megapixels") from None
     except BadImageError:
         raise
     except Exception as error:  # a decoder raises nearly anything for a damaged file

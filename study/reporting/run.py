@@ -21,7 +21,7 @@ from study.reporting.other_settings import neighbour_predictions
 from study.reporting.score_lookup import ScoreLookup
 from study.spec.errors import StorageError
 from study.spec.task import LabelKind, ThresholdRule
-from study.spec.wording import component_name
+from study.spec.wording import component_name, shortened
 
 JSON_OF_STUDY = (
     "profile_changes",
@@ -286,6 +286,7 @@ def load_run(path: str) -> Run:
         )
     for column in JSON_OF_TRIAL:
         trials[column] = trials[column].map(_decoded)
+    trials["message"] = trials["message"].map(shortened, na_action="ignore")
     trials = trials.fillna({"head": "", "collapsed": "", "setting": "", "device_kind": "", "objectives": ""})
     scores = store.read_table("scores", filters={"chosen": True})
     for i, column in enumerate(scores.schema):  # a million rows of a few words

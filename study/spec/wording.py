@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from study.spec.task import ThresholdRule
 
 MISSING = "–"
+MOST_LETTERS = 2000  # of a message; an error of a stranger's code may print a whole array
 MINUS = "\N{MINUS SIGN}"
 THRESHOLD_WORDS: Mapping[ThresholdRule, str] = {
     "f1": "at thresholds chosen for each label on validation (greatest F1)",
@@ -13,6 +14,11 @@ THRESHOLD_WORDS: Mapping[ThresholdRule, str] = {
     "half": "at one half for every label",
 }
 """Where the decisions are made, by the study's rule."""
+
+
+def shortened(text: str, most: int = MOST_LETTERS) -> str:
+    """The text, or its start with the number of letters that are left out."""
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most} more letters)"
 
 
 def size_text(num_bytes: float) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from study.data import images
 from study.data.images import ImageFolder, quiet_pillow, read_image
 from study.spec.errors import BadImageError
 
@@ -48,7 +49,7 @@ def test_missing_empty_text_and_truncated_files_are_refused(
 def test_absurdly_large_pictures_are_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_image: Callable[..., Path]
 ) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
+    monkeypatch.setattr(images, "MOST_PIXELS", 8000)
     with pytest.raises(BadImageError, match=r"more than 0\.008 megapixels"):
         read_image(write_image(tmp_path / "large.png", size=(100, 100)))
     with quiet_pillow():

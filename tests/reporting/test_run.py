@@ -83,3 +83,11 @@ def test_a_damaged_file_is_left_out_and_named(tmp_path: Path) -> None:
     assert any("search-00001/scores.parquet" in problem for problem in run.problems)
     assert math.isnan(run.score("search-00001", "macro_auc"))
     assert Store(folder).keys() == list(run.trials.index)
+
+
+def test_a_message_of_megabytes_is_cut(tmp_path: Path) -> None:
+    written = FakeRun(tmp_path / "long")
+    written.study()
+    written.trial("search-00000", [], state="failed", number=0, message="x" * 10**6, value=None)
+    run = load_run(str(tmp_path / "long"))
+    assert run.of_trial("search-00000", "message") == "x" * 2000 + " ... (998000 more letters)"

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from ray._private.node import Node as RayProcesses
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.engine.cluster.logs import logging_to
+from study.engine.cluster.ping import why_not_joined
 from study.engine.cluster.token import show_ray_the_token
 from study.spec.errors import ClusterError
 
@@ -81,8 +81,9 @@ def connected(address: str, workers: int, log: Path) -> Iterator[None]:
             with _on_this_machine(workers):
                 yield
             return
-        if address != "auto":
-            _require_listener(address)
+        where = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+        if where != "auto" and (reason := why_not_joined(where)):
+            raise _no_cluster(where, f"{reason}.")
         _init(address)
         try:
             yield
@@ -252,19 +253,6 @@ def _end_processes(error: Exception) -> None:
         if isinstance(started, RayProcesses):
             started.kill_all_processes(check_alive=False)
             return
-
-
-def _require_listener(address: str) -> None:
-    """Asks whether anyone listens at the address; Ray itself would try for minutes.
-
-    Raises:
-        ClusterError: Nobody does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise _no_cluster(address, str(error)) from None
 
 
 def _no_cluster(address: str, reason: str) -> ClusterError:

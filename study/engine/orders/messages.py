@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Self
 
 from study.evidence.records import EpochRecord, Outcome, Row
+from study.spec.wording import shortened
 
 STATE = "state"  # the key of a message that says what it is
 
@@ -79,7 +80,7 @@ class EndMessage:
         return {
             STATE: str(self.ending),
             "outcome": str(self.outcome),
-            "message": self.message,
+            "message": shortened(self.message),
             "objectives": json.dumps(dict(self.objectives)),
         }
 

@@ -14,6 +14,7 @@ from study.evidence.records import Outcome, Role, State, TrialRecord
 from study.spec.holes import Scalar
 from study.spec.resources import FEATURES_GB
 from study.spec.trial_spec import TrialSpec
+from study.spec.wording import shortened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,7 @@ def trial_record(
         fold=spec.data.split.fold,
         state=state,
         outcome=outcome,
-        message=message,
+        message=shortened(message),
         collapsed=collapsed,
         params=order.params,
         spec=order.spec,

@@ -43,3 +43,8 @@ def test_an_order_and_its_site_travel_as_text() -> None:
     assert json.loads(order.to_json())["role"] == "confirm"
     site = Site(study="a", run="r", cache="c", provenance="{}", data_fingerprint="f", split_hash="s")
     assert Site.from_json(site.to_json()) == site
+
+
+def test_a_message_of_megabytes_is_cut() -> None:
+    end = EndMessage(Ending.FAILED, Outcome.ERROR, "x" * 10**7)
+    assert EndMessage.unpack(end.pack()).message == "x" * 2000 + " ... (9998000 more letters)"
