@@ -3,7 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 RULES = (
     "published trials and epochs unchanged",
@@ -47,6 +49,19 @@ def left_on_cluster() -> list[str]:
     if free != all_cores:
         left.append(f"{free:g} of {all_cores:g} cores")
     return left
+
+
+def processes(mark: Path) -> dict[int, str]:
+    """Command lines of live processes with this mark in their environment, by process id."""
+    entry = f"SOAK_MARK={mark}".encode()
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry in (process / "environ").read_bytes().split(b"\0"):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if line:  # a zombie has none
+                    found[int(process.name)] = line
+    return found
 
 
 @dataclass

@@ -19,6 +19,7 @@ from soak_diary import (
     END_S,
     Diary,
     left_on_cluster,
+    processes,
     require,
     require_soon,
 )  # a script finds the file beside it
@@ -63,19 +64,6 @@ class Kind:
     joined: bool = False
     small_disk: bool = False
     on_s3: bool = False
-
-
-def processes(mark: Path) -> dict[int, str]:
-    """Command lines of live processes with this mark in their environment, by process id."""
-    entry = f"SOAK_MARK={mark}".encode()
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if entry in (process / "environ").read_bytes().split(b"\0"):
-                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if line:  # a zombie has none
-                    found[int(process.name)] = line
-    return found
 
 
 def exit_code(process: "subprocess.Popen[bytes]") -> int | None:

@@ -57,14 +57,23 @@ def test_a_study_lives_on_an_object_store(
     assert aside.startswith("runs/small.before-")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("fault", ["bucket", "credentials", pytest.param("region", marks=pytest.mark.slow)])
 def test_what_the_store_refuses_for_good_is_said_before_any_training(
-    s3: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    s3: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
     file = tmp_path / "small.yaml"
     file.write_text(yaml.safe_dump(STUDY))
-    assert run.main([str(file), "--storage", s3.uri("runs").replace("s3://eyes", "s3://missing")]) == 2
-    said = capsys.readouterr()
-    assert "s3://missing/runs" in said.err + said.out
-    assert "Traceback" not in said.err + said.out
+    storage = s3.uri("runs")
+    if fault == "bucket":
+        storage = storage.replace("s3://eyes", "s3://missing")
+    elif fault == "credentials":
+        s3.refuses, s3.refusal = 1.0, "403 Forbidden"
+    else:  # where it is not given, the storage is asked, which is not there under its usual name
+        storage = "s3://eyes/runs?endpoint_override=127.0.0.1:9&scheme=http"
+    assert run.main([str(file), "--storage", storage]) == 2
+    captured = capsys.readouterr()
+    said = " ".join((captured.err + captured.out).split())
+    assert storage.partition("?")[0] in said
+    assert "Check its name, its region (`?region=...`) and your credentials" in said
+    assert "Traceback" not in said

@@ -105,7 +105,7 @@ def trainable(config: Config, common: Config) -> None:
             name=json.loads(trial.order)["key"],
             storage_path=trial.train_storage,
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
-            failure_config=FailureConfig(controller_failure_limit=STARTS - 1),  # type: ignore[call-arg]  # V2
+            failure_config=FailureConfig(controller_failure_limit=STARTS - 1),  # type: ignore[call-arg]
         ),
     )
     try:

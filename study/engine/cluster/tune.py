@@ -148,7 +148,7 @@ def _tuner(conductor: Conductor, slots: Slots, tune_folder: str, name: str) -> t
         workers=slots.workers,
         cpus_per_worker=slots.cpus_per_worker,
         gpus_per_worker=slots.gpus_per_worker,
-        train_storage=f"{tune_folder}/train",
+        train_storage=f"{tune_folder}/{name}/train",  # goes with the search
     )
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable, common=asdict(common)), resources),

@@ -14,6 +14,7 @@ from study.engine.orders.pending_orders import PendingOrders
 from study.engine.orders.publishing import publish_once, retry_write
 from study.engine.orders.same_training import publish_same, same_training_text
 from study.engine.orders.trial_order import Site, TrialOrder, trial_record
+from study.engine.search.giving_up import no_start, node_fault
 from study.engine.search.plan import Plan
 from study.engine.search.watching import Ended, Watcher
 from study.evidence.records import (
@@ -27,7 +28,7 @@ from study.evidence.records import (
 )
 from study.evidence.store import Store
 from study.spec.ablation import ablation_trainings
-from study.spec.errors import ClusterError, StorageError, StudyError
+from study.spec.errors import StorageError, StudyError
 
 LOG = logging.getLogger(__name__)
 LIVES = 3  # processes that may die under one trial before it counts as failed
@@ -147,10 +148,8 @@ class Conductor:
         elif end.ending is Ending.FAILED:
             if end.outcome is not Outcome.OUT_OF_MEMORY or not self._halved(key, end.message):
                 self._finish(key, State.FAILED, [], end.outcome, end.message)
-        elif end.ending is Ending.NODE_FAULT:
-            self._faulted(key, end.message)
-        elif end.ending is Ending.NOT_STARTED:
-            self._not_started(key, end.message)
+        elif end.ending in (Ending.NODE_FAULT, Ending.NOT_STARTED):
+            self._faulted(key, end)
         else:  # its order stays pending and goes on with the next start
             if end.ending is Ending.UNSAVED:
                 self._stop(StorageError(end.message))
@@ -168,42 +167,17 @@ class Conductor:
         cause = f"{self._lost[key]} processes ended under it, the last with: {message}"
         self._finish(key, State.FAILED, [], outcome, cause)
 
-    def _faulted(self, key: str, message: str) -> None:
-        """Takes an order back from a machine that could not run it.
+    def _faulted(self, key: str, end: EndMessage) -> None:
+        """Takes an order back that could not be run; the study ends where no trial of it ends any more.
 
-        Where no trial of the study ends any more, the study does, and the order stays pending.
+        Workers that could not start may wait for those of other trials, until all are as badly off.
         """
         self._faults[key] += 1
-        if self._faults[key] < LIVES:
-            LOG.warning("%s is put back: %s", key, message)
+        waits = end.ending is Ending.NOT_STARTED
+        if all(self._faults[order] >= LIVES for order in (self.orders if waits else [key])):
+            self._stop((no_start if waits else node_fault)(key, LIVES, end.message))
         else:
-            self._stop(
-                StorageError(
-                    f"`{key}`: could not be run in {LIVES} attempts, the last on {message.rstrip('.')}. "
-                    "Finished trials are kept; put that machine right or take it out of the cluster, then "
-                    "give the same command again."
-                )
-            )
-        self._put_back(key)
-
-    def _not_started(self, key: str, message: str) -> None:
-        """Takes an order back whose workers could not start, which may wait for those of other trials.
-
-        Where that is so of every trial that was given out, the study ends, and the orders stay pending.
-        """
-        self._faults[key] += 1
-        if all(self._faults[other] >= LIVES for other in self.orders):
-            self._stop(
-                ClusterError(
-                    f"`resources`: the workers of `{key}` must start, which they did not in {LIVES} "
-                    f"attempts, nor those of any other trial. Ray says: {message.rstrip('.')}. Finished "
-                    "trials are kept; "
-                    "`ray status` shows who holds the machines. Ask for fewer `workers` or less for each, or "
-                    "give the same command again when there is room."
-                )
-            )
-        else:
-            LOG.warning("%s is put back: %s", key, message)
+            LOG.warning("%s is put back: %s", key, end.message)
         self._put_back(key)
 
     def _put_back(self, key: str, order: TrialOrder | None = None) -> None:

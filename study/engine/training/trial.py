@@ -183,10 +183,9 @@ def _save_checkpoint(pending: PendingOrders, key: str, state: dict[str, Any]) ->
     """Saves a checkpoint where that works: a later one may, and the training goes on without."""
     try:
         pending.save_checkpoint(key, state)
-    except LostRunError:
-        raise
-    except StorageError:
-        pass
+    except StorageError as error:
+        if isinstance(error, LostRunError):
+            raise
 
 
 def _tell_again(epochs: Sequence[EpochRecord], report: ReportEpoch) -> bool:
