@@ -28,6 +28,11 @@ BEYOND = (  # what a printed page would cut off
     "[...document.querySelectorAll('th, td, svg, img, p, figcaption')].filter(e => e.checkVisibility() && "
     f"e.getBoundingClientRect().right > {A4_PX} + 0.5).map(e => e.outerHTML.slice(0, 200))"
 )
+BROKEN = (  # numbers of tables that stand on two lines
+    "[...document.querySelectorAll('td[data-value]')].filter(e => { const r = document.createRange(); "
+    "r.selectNodeContents(e.querySelector('b') ?? e.firstChild); return r.getClientRects().length > 1; })"
+    ".map(e => e.outerHTML.slice(0, 200))"
+)
 HEADINGS = "[...document.querySelectorAll('thead th')].filter(h => h.checkVisibility()).length"
 UNFOLD = "document.querySelectorAll('details').forEach(d => d.open = true)"
 
@@ -108,9 +113,10 @@ def test_the_page_prints_on_a4_with_every_column(tab: Tab, pages: dict[str, Path
     assert sizes == {(595, 842)}
     tab.call("Emulation.setEmulatedMedia", media="print")
     tab.open(pages[name], A4_PX)
-    beyond, printed = tab.run(BEYOND), tab.run(HEADINGS)
+    beyond, broken, printed = tab.run(BEYOND), tab.run(BROKEN), tab.run(HEADINGS)
     tab.call("Emulation.setEmulatedMedia", media="")
     assert beyond == []
+    assert broken == []
     assert printed == num_headings > 0
 
 
