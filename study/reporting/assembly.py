@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from study.reporting import rendering
 from study.reporting.figure import Drawing, draw
 from study.reporting.hero import hero_of
-from study.reporting.interaction import interaction_sentence
 from study.reporting.methods import methods
 from study.reporting.overlays import FIGURES as HEATMAP_FIGURES
 from study.reporting.page import SECTIONS, Face, page
@@ -92,6 +91,8 @@ def files(report: Report, images: Images | None = None) -> dict[str, bytes]:
 
 def prose(report: Report) -> Mapping[str, Sequence[str]]:
     """The sentences of each section of the page that has some, unescaped."""
+    from study.reporting.interaction import interaction_sentence  # loads Optuna, as the figures do
+
     return {
         "mattered": list(map(without_folders, filter(None, [interaction_sentence(report.run)]))),
         "summary": list(map(without_folders, summary(report.run))),

@@ -47,8 +47,11 @@
     input.addEventListener("input", show);
     show();
   }
-  for (const frame of document.querySelectorAll(".scroll")) {
-    const look = () => frame.classList.toggle("cut", frame.scrollLeft + frame.clientWidth < frame.scrollWidth - 1);
+  for (const frame of document.querySelectorAll(".scroll, .drawing .svg")) {
+    const look = () => {
+      frame.classList.toggle("cut", frame.scrollLeft + frame.clientWidth < frame.scrollWidth - 1);
+      if (frame.matches(".svg")) frame.tabIndex = frame.scrollWidth > frame.clientWidth + 1 ? 0 : -1;
+    };
     frame.addEventListener("scroll", look);
     new ResizeObserver(look).observe(frame);
   }

@@ -179,7 +179,7 @@ def _figure_item(figure: Drawing) -> Item:
     links = "".join(
         f' <a href="figures/{escape(figure.name)}.{end}" download>{end.upper()}</a>' for end in ("png", "svg")
     )
-    caption = f"<b>{escape(figure.title)}.</b> {escape(figure.caption)}<span class=links>{links}</span>"
+    caption = f"<b>{escape(figure.title)}.</b> {escape(figure.caption)} <span class=links>{links}</span>"
     html = (
         f'<figure class="drawing" id="figure-{escape(figure.name)}"><div class="svg">{figure.svg}</div>'
         f"<figcaption>{caption}</figcaption></figure>"

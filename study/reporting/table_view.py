@@ -39,7 +39,7 @@ def _caption(table: Table) -> str:
         f' <a href="tables/{escape(table.name)}.{end}" download>{name}</a>'
         for end, name in (("csv", "CSV"), ("tex", "LaTeX"), ("md", "Markdown"))
     )
-    return f'<b>{escape(table.title)}.</b> {escape(table.caption)}<span class="links">{links}</span>'
+    return f'<b>{escape(table.title)}.</b> {escape(table.caption)} <span class="links">{links}</span>'
 
 
 def _notes(table: Table) -> str:

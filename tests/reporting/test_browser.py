@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,12 +11,30 @@ from PIL import Image
 
 from study.reporting.assembly import Report, files
 from study.reporting.patients_strip import data_uri, strip_samples
+from study.reporting.side_by_side import side_by_side
 from tests.reporting.browser import CHROMIUM, Tab, browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 PICTURE = data_uri(Image.fromarray(np.full((144, 144, 3), 90, dtype=np.uint8)))
+MEDIA_BOX = re.compile(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]")
 ROWS = "[...document.querySelectorAll('#table-leaderboard tbody tr')]"
+
+
+PAGES = ["plain", "hostile", "compared"]
+MOST_BYTES = 3_000_000
+A4_PX = 688  # of an A4 page between its margins of 14 mm, at 96 pixels an inch
+BEYOND = (  # what a printed page would cut off
+    "[...document.querySelectorAll('th, td, svg, img, p, figcaption')].filter(e => e.checkVisibility() && "
+    f"e.getBoundingClientRect().right > {A4_PX} + 0.5).map(e => e.outerHTML.slice(0, 200))"
+)
+BROKEN = (  # numbers of tables that stand on two lines
+    "[...document.querySelectorAll('td[data-value]')].filter(e => { const r = document.createRange(); "
+    "r.selectNodeContents(e.querySelector('b') ?? e.firstChild); return r.getClientRects().length > 1; })"
+    ".map(e => e.outerHTML.slice(0, 200))"
+)
+HEADINGS = "[...document.querySelectorAll('thead th')].filter(h => h.checkVisibility()).length"
+UNFOLD = "document.querySelectorAll('details').forEach(d => d.open = true)"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +45,9 @@ def pages(
     for name, made in (("plain", report), ("hostile", hostile_report)):
         pictures = dict.fromkeys(strip_samples(made.run), (PICTURE, PICTURE))
         (folder / f"{name}.html").write_bytes(files(made, pictures)["index.html"])
-    return {name: folder / f"{name}.html" for name in ("plain", "hostile")}
+    compared = side_by_side([report.run, hostile_report.run])["compared.html"]
+    (folder / "compared.html").write_bytes(compared)
+    return {name: folder / f"{name}.html" for name in PAGES}
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +56,12 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile"])
-@pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_is_whole_at_both_widths_and_says_nothing(
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [400, 800, 1400])
+def test_the_page_is_small_and_whole_at_every_width_and_says_nothing(
     tab: Tab, pages: dict[str, Path], name: str, width: int
 ) -> None:
+    assert pages[name].stat().st_size < MOST_BYTES
     tab.complaints.clear()
     tab.open(pages[name], width)
     assert tab.complaints == []
@@ -79,11 +101,23 @@ def test_the_filter_keeps_the_rows_with_every_word(tab: Tab, pages: dict[str, Pa
     assert tab.run("document.querySelector('.filter span').textContent").startswith(f"{len(shown)} of ")
 
 
-def test_the_page_prints(tab: Tab, pages: dict[str, Path]) -> None:
-    tab.open(pages["plain"], 1400)
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_prints_on_a4_with_every_column(tab: Tab, pages: dict[str, Path], name: str) -> None:
+    tab.open(pages[name], 1400)
+    tab.run(UNFOLD)
+    num_headings = tab.run(HEADINGS)
     pdf = tab.pdf()
     assert pdf.startswith(b"%PDF")
-    assert 3 <= pdf.count(b"/Type /Page\n") <= 30
+    assert 1 <= pdf.count(b"/Type /Page\n") <= 30
+    sizes = {(round(float(width)), round(float(height))) for width, height in MEDIA_BOX.findall(pdf)}
+    assert sizes == {(595, 842)}
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    tab.open(pages[name], A4_PX)
+    beyond, broken, printed = tab.run(BEYOND), tab.run(BROKEN), tab.run(HEADINGS)
+    tab.call("Emulation.setEmulatedMedia", media="")
+    assert beyond == []
+    assert broken == []
+    assert printed == num_headings > 0
 
 
 def test_tables_that_were_not_run_open_at_a_click(tab: Tab, pages: dict[str, Path]) -> None:
@@ -108,9 +142,13 @@ def test_the_answer_its_numbers_the_network_and_the_patients_are_on_the_first_sc
         assert box[3] > 250, what
 
 
-def test_wide_tables_scroll_in_a_frame_of_their_own(tab: Tab, pages: dict[str, Path]) -> None:
+@pytest.mark.parametrize("kind", [".scroll", ".drawing .svg"])
+def test_wide_tables_and_figures_scroll_in_a_frame_that_shows_it(
+    tab: Tab, pages: dict[str, Path], kind: str
+) -> None:
     tab.open(pages["plain"], 400)
-    frames = "[...document.querySelectorAll('.scroll')].filter(f => f.checkVisibility())"
+    frames = f"[...document.querySelectorAll('{kind}')].filter(f => f.checkVisibility())"
+    tab.awaited("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     wide = tab.run(f"{frames}.filter(f => f.scrollWidth > f.clientWidth + 1).map(f => f.className)")
     assert wide
     assert all("cut" in name for name in wide)
@@ -130,15 +168,16 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("name", PAGES)
 def test_the_page_has_no_serious_barrier(
-    tab: Tab, pages: dict[str, Path], axe: str, name: str, scheme: str
+    tab: Tab, pages: dict[str, Path], axe: str, name: str, scheme: str, width: int
 ) -> None:
     media = [{"name": "prefers-color-scheme", "value": scheme}]
     tab.call("Emulation.setEmulatedMedia", features=media)
-    tab.open(pages[name], 1400)
-    tab.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tab.open(pages[name], width)
+    tab.run(UNFOLD)
     tab.run(axe)
     found = tab.awaited("axe.run().then(r => JSON.stringify(r.violations.map(v => "
                         "[v.id, v.impact, v.nodes.length, v.nodes[0].html.slice(0, 200)])))")  # fmt: skip

@@ -64,6 +64,13 @@ def test_slices_show_a_conditional_parameter_only_where_it_exists(run: Run) -> N
     assert by_name["lr"].best.sum() == 1
 
 
+def test_a_logarithmic_axis_has_numbers_and_no_formulas(run: Run) -> None:
+    drawing = draw("slices", run)
+    assert drawing is not None
+    assert "mathdefault" not in drawing.svg
+    assert ">0.001<" in drawing.svg
+
+
 def test_reliability_counts_every_decision_once(run: Run) -> None:
     found = data("reliability", run)
     assert found.plain.count.sum() == 50 * 8

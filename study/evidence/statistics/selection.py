@@ -24,6 +24,7 @@ from study.evidence.statistics.bootstrap import DecidedPredictions, Resamples, r
 from study.evidence.statistics.estimate import Estimate, estimate
 from study.evidence.statistics.jackknife import LeftOut
 from study.spec.task import LabelKind, ThresholdRule
+from study.spec.wording import setting_text
 
 NUM_RESAMPLES = 500  # each costs two evaluations of every trial; the mean over resamples settles well before
 _MAX_EVALUATED = 200_000  # trials times resamples: about ten seconds
@@ -195,7 +196,7 @@ def options_of(values: Sequence[Any]) -> list[tuple[Any, str]]:
     """The option of each value of a parameter: what to sort it by, and its text; numbers come into ranges."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     if not numbers:
-        return [(str(v), str(v)) for v in values]
+        return [(str(v), setting_text(v)) for v in values]
     if len(set(values)) <= NUM_RANGES:
         return [(v, f"{v:g}") for v in values]
     edges = np.quantile(values, np.linspace(0, 1, NUM_RANGES + 1))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from study.reporting.figure import BLUE, GREY, PALE, RED, WIDTH, sheet
 from study.reporting.importances import left_out, most_important
@@ -175,6 +175,8 @@ def _draw_slice(axes: Axes, part: _Slice) -> None:
         _draw_choices(axes, part)
     elif part.log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the usual one needs formulas
         axes.xaxis.set_minor_formatter(NullFormatter())
         if place.max() < 10 * place.min():
             ends = [place.min(), place.max()]
