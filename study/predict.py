@@ -123,7 +123,7 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     head = predictions.head + (f" ({predictions.setting})" if predictions.setting else "")
     console.print(f"{trial.key}, {head}, on {len(pairs)} samples of {pairs.dataset}")
     cautions = _cautions(store, next(iter(members), trial.key), pairs)
-    for line in (*cautions, *_left_out(pairs), *(_of_mirror_images(trial) if args.flip else ())):
+    for line in (*cautions, *_left_out(pairs), *(_of_mirror_images(trial, pairs.kind) if args.flip else ())):
         console.print(line)
     if pairs.kind == "multilabel":
         console.print(f"decided {THRESHOLD_WORDS[trial.spec.thresholds]}")
@@ -216,9 +216,12 @@ def _apply(
     return predict(store, trial, pairs, CACHE, mirrored=mirrored)
 
 
-def _of_mirror_images(trial: ChosenTrial) -> Iterator[str]:
+def _of_mirror_images(trial: ChosenTrial, kind: LabelKind) -> Iterator[str]:
     """What a reader must know of the mean with mirror images."""
-    yield "thresholds are those of the images alone, and so are the numbers of the study's test"
+    if kind == "multilabel":
+        yield "thresholds are those of the images alone, and so are the numbers of the study's test"
+    else:
+        yield "the numbers of the study's test are those of the images alone"
     if not trial.spec.data.augmentation.flip:
         yield "[yellow]the trial was trained without mirror images (`data.augmentation.flip: false`)[/]"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num, UInt8
 
+from study.data.image_limits import frame_number, require_size
 from study.spec.errors import BadImageError
 
 SUFFIXES = frozenset({".dcm", ".dicom"})
@@ -79,6 +80,7 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
         data = dcmread(path, specific_tags=list(READ))
         if "PixelData" not in data:
             raise BadImageError("a DICOM file without a picture")
+        require_size(int(data.Rows) * int(data.Columns))
         number = frame_number(int(data.get("NumberOfFrames") or 1), frame)
         return _shown(pixel_array(data, index=number - 1), data)
     except BadImageError:
@@ -86,17 +88,6 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
     except Exception as error:  # a decoder raises nearly anything for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadImageError(f"cannot be decoded as DICOM ({reason})") from None
-
-
-def frame_number(num_frames: int, wanted: int) -> int:
-    """The frame to read of a file, from 1.
-
-    Raises:
-        BadImageError: The file has several frames, but fewer.
-    """
-    if num_frames > 1 and wanted > num_frames:
-        raise BadImageError(f"has {num_frames} frames, and data.frame is {wanted}")
-    return min(wanted, max(1, num_frames))
 
 
 def _shown(pixels: Num[np.ndarray, "..."], data: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -13,11 +13,11 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from study.data import dicom
-from study.data.dicom import frame_number, is_dicom, read_dicom
+from study.data.dicom import is_dicom, read_dicom
+from study.data.image_limits import frame_number, require_size, too_large
 from study.spec.errors import BadImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}) | dicom.SUFFIXES
-MOST_PIXELS = 10**8  # decoded they take a gigabyte; photographs of eyes have a fifth of that
 DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey values that cameras give
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -65,14 +65,13 @@ def read_image(path: Path, frame: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         raise BadImageError("missing")
     if path.stat().st_size == 0:
         raise BadImageError("empty file")
-    if is_dicom(path):
-        return read_dicom(path, frame)
     try:
+        if is_dicom(path):
+            return read_dicom(path, frame)
         with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Image.DecompressionBombError
             if image.format == "TIFF":
                 image.seek(frame_number(getattr(image, "n_frames", 1), frame) - 1)
+            require_size(image.width * image.height)
             is_deep = any(";16" in str(part) for part in image.tile)
             upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
@@ -82,7 +81,7 @@ def read_image(path: Path, frame: int = 1) -> UInt8[np.ndarray, "h w 3"]:
             "a TIFF of a kind that cannot be read; save it as PNG" if is_tiff else "not an image"
         ) from None
     except Image.DecompressionBombError:
-        raise BadImageError(f"more than {MOST_PIXELS / 1e6:.3g} megapixels") from None
+        raise too_large() from None  # by Pillow's own limit, which is higher
     except BadImageError:
         raise
     except Exception as error:  # a decoder raises nearly anything for a damaged file

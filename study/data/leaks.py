@@ -6,8 +6,10 @@ from jaxtyping import Int
 
 from study.data.pairs import Pairs
 from study.data.split import SPLITS, stratify
+from study.spec.errors import DataError
 
 BY_PATIENT, BY_NAME, BY_IMAGE = "by patient", "by patient id", "by image"
+LEAST_SHARE = 0.3  # of the drawn training images; with fewer, another question would be answered
 LEAKS = (BY_PATIENT, BY_NAME, BY_IMAGE)
 """The splits, the one without a leak first."""
 
@@ -29,6 +31,9 @@ def leaking_splits(
         test: Share of the images for the test.
         seed: Same pairs and seed, same splits.
 
+    Raises:
+        DataError: Without the images of test patients, too few are left to train on.
+
     Returns:
         Sample, patient and split of each sample, by the name of the split; the split of a sample that is left
         out is empty.
@@ -41,11 +46,16 @@ def leaking_splits(
     of_patient = np.isin(patient, patient[tested]) & ~tested
     training = drawn == "train"
     free = rng.permutation(np.flatnonzero(training & ~of_group))
+    if len(free) < LEAST_SHARE * training.sum():
+        raise DataError(
+            f"`--price`: {LEAST_SHARE:.0%} of the training images must show no test patient, got "
+            f"{len(free)} of {training.sum()}. Take a smaller `data.split.test`."
+        )
     leaks = {BY_PATIENT: np.zeros_like(tested), BY_NAME: of_group & ~of_patient, BY_IMAGE: of_group}
     found = {}
     for name, leak in leaks.items():
-        leaked = np.flatnonzero(training & leak)
+        leaked = rng.permutation(np.flatnonzero(training & leak))[: len(free)]
         split = np.where((drawn != "train") & ~of_group, drawn, "")  # the test is in none of these groups
-        split[np.concatenate([leaked, free[: max(0, len(free) - len(leaked))]])] = "train"
+        split[np.concatenate([leaked, free[: len(free) - len(leaked)]])] = "train"
         found[name] = pairs.table[["sample", "patient"]].assign(split=split)
     return found

@@ -22,6 +22,7 @@ class Price:
         gain: How much more that is than without a leak; None for the split without one.
         training_images: Mean number of training images; the same for all splits.
         leaked: Mean number of them that show a test patient.
+        synthetic: Whether the images are drawn.
     """
 
     split: str
@@ -30,6 +31,7 @@ class Price:
     gain: Comparison | None
     training_images: float
     leaked: float
+    synthetic: bool
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def prices(
                 gain=None if name == BY_PATIENT else paired(value, clean),
                 training_images=sum(one.training_images for one in of_split) / len(of_split),
                 leaked=sum(one.leaked for one in of_split) / len(of_split),
+                synthetic=of_split[0].decided.predictions.synthetic,
             )
             found.append(price)
     return found

@@ -58,6 +58,21 @@ class Patience(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no ty
                 return answer
         return question()
 
+    def _delete(self, delete: Callable[[], None]) -> None:
+        """What is gone when it is asked again was deleted by an attempt whose answer was lost."""
+        attempts = 0
+
+        def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                delete()
+            except FileNotFoundError:
+                if attempts == 1:
+                    raise
+
+        self._ask(attempt)
+
     def _note(self, line: str, *, away: bool) -> None:
         """Says once that the storage is away or is back, however many threads ask."""
         if self._away == away:
@@ -89,7 +104,7 @@ class Patience(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no ty
 
     def delete_dir(self, path: str) -> None:
         """Deletes a folder."""
-        self._ask(lambda: self._storage.delete_dir(path))
+        self._delete(lambda: self._storage.delete_dir(path))
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
         """Deletes what is in a folder."""
@@ -101,7 +116,7 @@ class Patience(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no ty
 
     def delete_file(self, path: str) -> None:
         """Deletes a file."""
-        self._ask(lambda: self._storage.delete_file(path))
+        self._delete(lambda: self._storage.delete_file(path))
 
     def move(self, src: str, dest: str) -> None:
         """Moves a file."""

@@ -72,7 +72,7 @@ class Estimates:
         if not known or len(known) < len(judged):
             return {}
         try:
-            return estimate(metrics, known, self._left_out_of(source.split))
+            return estimate(metrics, known, self.left_out_of(source.split))
         except ValueError:  # patients that are in no trial's split: the trials are not of one study
             return {}
 
@@ -90,7 +90,7 @@ class Estimates:
         known = [found for found in ranked if found is not None]
         if not known or len(known) < len(ranked):
             return None
-        groups = self._left_out_of(origin.split)
+        groups = self.left_out_of(origin.split)
         grade = self.run.labels.index(origin.label) if origin.label else None
         left_out = np.stack(
             [
@@ -137,7 +137,7 @@ class Estimates:
         )
         return float(values[self.run.labels.index(origin.label), 0] if origin.label else values[0])
 
-    def _left_out_of(self, split: str) -> LeftOut:
+    def left_out_of(self, split: str) -> LeftOut:
         """Groups of all patients of the split, who are taken from one complete trial of each fold.
 
         Every fold is a split of its own, and so is the study's.

@@ -14,7 +14,7 @@ from study.reporting.importances import searched_importance
 from study.reporting.results import parameter_names
 from study.reporting.run import Run
 
-MIN_IN_CELL = 3  # trials; the mean of fewer is the word of one or two settings of everything else
+MIN_IN_CELL = 3  # trials; with fewer, their other settings decide the mean
 
 
 @dataclass(frozen=True, kw_only=True)

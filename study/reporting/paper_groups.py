@@ -73,10 +73,10 @@ def _our_line(run: Run, paper: PaperTable, key: str) -> Row:
 
 
 def _cells(run: Run, paper: PaperTable, found: RowTrials) -> list[Cell]:
-    return found.cells(run, [(m.measure, m.decision, _label(run, m)) for m in paper.metrics.values()])
+    return found.cells(run, [(m.measure, m.decision, label_of(run, m)) for m in paper.metrics.values()])
 
 
-def _label(run: Run, metric: PaperMetric) -> str:
+def label_of(run: Run, metric: PaperMetric) -> str:
     """The label whose own value stands in the column; empty for an aggregate."""
     place = metric.class_index
     return run.labels[place] if place is not None and place < len(run.labels) else ""

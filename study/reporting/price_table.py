@@ -27,6 +27,7 @@ def price_frame(found: Sequence[Price]) -> pd.DataFrame:
                 **dict(zip(("gain", "gain_low", "gain_high", "p"), difference, strict=True)),
                 "training_images": price.training_images,
                 "leaked_images": price.leaked,
+                "synthetic": price.synthetic,
             }
         )
     return pd.DataFrame(rows)
@@ -36,8 +37,8 @@ def price_text(found: Sequence[Price], seeds: int) -> Table:
     """The same for people."""
     first = found[0]
     table = Table(
-        title=f"What a leak is worth: {seeds} divisions, each with the same test images and "
-        f"{first.training_images:.0f} training images",
+        title=f"{'SYNTHETIC  ' if first.synthetic else ''}What a leak is worth: {seeds} divisions; in each, "
+        f"three trainings share the test images and have {first.training_images:.0f} training images",
         box=None,
         header_style="bold",
         title_justify="left",

@@ -41,18 +41,18 @@ class RowTrials:
         """One cell for each (measure, decision, label); the label is empty for an aggregate."""
         if not self.trials:
             return [self.status] * len(measures)
-        origins = [
-            Origin(
-                trials=self.trials,
-                measure=measure,
-                head=self.head,
-                setting=self.setting,
-                decision=decision,
-                label=label,
-            )
-            for measure, decision, label in measures
-        ]
-        return [measured(run, origin, notes=self.notes) for origin in origins]
+        return [measured(run, self.origin(*measure), notes=self.notes) for measure in measures]
+
+    def origin(self, measure: str, decision: Decision, label: str) -> Origin:
+        """Where the number of a measure comes from; there must be trials."""
+        return Origin(
+            trials=self.trials,
+            measure=measure,
+            head=self.head,
+            setting=self.setting,
+            decision=decision,
+            label=label,
+        )
 
 
 def row_trials(run: Run, paper: PaperTable, key: str) -> RowTrials:

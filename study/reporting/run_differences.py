@@ -24,6 +24,8 @@ ROW = 0.22  # inches
 Differences = Mapping[tuple[int, str], Comparison]
 """Each run less the first one, by the run's place and the measure."""
 
+NO_TEST = "No test between the runs: they have not all chosen a trial that was tested on the same patients."
+
 
 def same_patients(runs: Sequence[Run]) -> bool:
     """Whether all chosen trials were tested on the same samples of the same data."""
@@ -34,7 +36,11 @@ def same_patients(runs: Sequence[Run]) -> bool:
 
 
 def differences_of(runs: Sequence[Run], tests: Sequence[str]) -> Differences:
-    """The paired differences in these measures; none where the runs were tested on different samples."""
+    """The paired differences in these measures.
+
+    There are none where the runs were tested on different samples, or where their folds make other groups of
+    patients, which must be left out alike in both.
+    """
     if not same_patients(runs):
         return {}
     differences = {}
@@ -42,9 +48,14 @@ def differences_of(runs: Sequence[Run], tests: Sequence[str]) -> Differences:
         origins = [Origin(trials=(str(run.best),), measure=measure) for run in runs]
         first, *others = [estimates_of(run).of(origin) for run, origin in zip(runs, origins, strict=True)]
         for i, other in enumerate(others, 1):
-            if first is not None and other is not None:
+            if first is not None and other is not None and _same_groups(runs[0], runs[i]):
                 differences[i, measure] = paired(other, first)
     return differences
+
+
+def _same_groups(run: Run, other: Run) -> bool:
+    """Whether the estimates of both leave out the same groups of test patients."""
+    return estimates_of(run).left_out_of("test") == estimates_of(other).left_out_of("test")
 
 
 def adjusted_p(differences: Differences) -> Mapping[tuple[int, str], float]:
@@ -110,7 +121,7 @@ def forest_of_runs(runs: Sequence[Run], names: Sequence[str], differences: Diffe
     paired_words = (
         f" Right: the paired difference from {names[0]} on the same patients."
         if differences
-        else " The runs were tested on different samples, so that their intervals are all that compares them."
+        else f" {NO_TEST}"
     )
     with style():
         return drawn(

@@ -21,6 +21,7 @@ from study.reporting.redaction import publishable, without_folders
 from study.reporting.results import collapse_words, measured
 from study.reporting.run import Run
 from study.reporting.run_differences import (
+    NO_TEST,
     Differences,
     adjusted_p,
     differences_of,
@@ -133,8 +134,8 @@ def _better(
     runs: Sequence[Run], names: Sequence[str], differences: Differences
 ) -> tuple[set[tuple[int, str]], str]:
     """The better numbers by place of the run and measure, and the rule for them in words."""
-    if not same_patients(runs):
-        return set(), "No test between the runs: their test splits hold different samples."
+    if not differences:
+        return set(), NO_TEST
     if words := collapse_words(runs[0], [str(runs[0].best)]):
         return set(), no_bold_against(names[0], words)
     greater, adjusted = estimates_of(runs[0]).greater_is_better, adjusted_p(differences)

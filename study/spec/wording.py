@@ -16,9 +16,10 @@ THRESHOLD_WORDS: Mapping[ThresholdRule, str] = {
 """Where the decisions are made, by the study's rule."""
 
 
-def shortened(text: str, most: int = MOST_LETTERS) -> str:
+def shortened(text: str) -> str:
     """The text, or its start with the number of letters that are left out."""
-    return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most} more letters)"
+    more = len(text) - MOST_LETTERS
+    return text if more <= 0 else f"{text[:MOST_LETTERS]} ... ({more} more letters)"
 
 
 def size_text(num_bytes: float) -> str:

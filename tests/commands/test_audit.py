@@ -111,10 +111,11 @@ def test_the_price_of_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "leak.yaml").write_text(yaml.safe_dump(study))
     assert audit.main(["leak.yaml", "--price", "2"]) == 0
     said = capsys.readouterr().out
-    assert "What a leak is worth: 2 divisions" in said
+    assert "SYNTHETIC  What a leak is worth: 2 divisions" in said
     assert max(map(len, said.splitlines())) <= 80
     found = pd.read_csv(tmp_path / "price.csv")
     assert found["training_images"].nunique() == 1
+    assert found["synthetic"].all()
     rows = {(row["metric"], row["split"]): row for row in found.to_dict("records")}
     assert len(rows) == 6
     for metric in ("macro_average_precision", "macro_auc"):

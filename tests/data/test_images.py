@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.data import images
+from study.data import image_limits, images
 from study.data.images import ImageFolder, quiet_pillow, read_image
 from study.spec.errors import BadImageError
 
@@ -49,8 +49,19 @@ def test_missing_empty_text_and_truncated_files_are_refused(
 def test_absurdly_large_pictures_are_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_image: Callable[..., Path]
 ) -> None:
-    monkeypatch.setattr(images, "MOST_PIXELS", 8000)
+    monkeypatch.setattr(image_limits, "MOST_PIXELS", 8000)
     with pytest.raises(BadImageError, match=r"more than 0\.008 megapixels"):
         read_image(write_image(tmp_path / "large.png", size=(100, 100)))
     with quiet_pillow():
         assert read_image(write_image(tmp_path / "fair.png", size=(70, 70))).shape == (70, 70, 3)
+
+
+def test_a_file_that_cannot_be_opened_is_a_bad_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_image: Callable[..., Path]
+) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(images, "is_dicom", refused)
+    with pytest.raises(BadImageError, match=r"cannot be decoded \(.*Permission denied"):
+        read_image(write_image(tmp_path / "locked.png"))

@@ -5,6 +5,7 @@ import pytest
 
 from study.data.leaks import BY_IMAGE, BY_NAME, BY_PATIENT, leaking_splits
 from study.data.pairs import Pairs, pairs_table
+from study.spec.errors import DataError
 
 NUM_PATIENTS = 200
 
@@ -12,9 +13,13 @@ NUM_PATIENTS = 200
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
     """Two eyes of each patient; patients 2i and 2i + 1 of the first forty are one person."""
-    rng = np.random.default_rng(0)
     patients = np.repeat([f"p{i}" for i in range(NUM_PATIENTS)], 2).tolist()
-    samples = [f"{patient}-{i % 2}" for i, patient in enumerate(patients)]
+    return made(patients, [f"{patient}-{i % 2}" for i, patient in enumerate(patients)])
+
+
+def made(patients: list[str], samples: list[str]) -> Pairs:
+    """Single images with three labels drawn by lot."""
+    rng = np.random.default_rng(0)
     targets = rng.integers(0, 2, (len(samples), 3)).astype(np.int8)
     return Pairs(
         dataset="table",
@@ -65,3 +70,15 @@ def test_each_split_leaks_what_its_name_says(pairs: Pairs, groups: np.ndarray) -
     more_by_id, more_by_group = shared(BY_IMAGE)
     assert more_by_id > 20
     assert more_by_group > max(by_group, more_by_id)
+
+
+def test_patients_with_many_images_leave_too_few_without_a_leak() -> None:
+    patients = np.repeat([f"p{i}" for i in range(60)], 10).tolist()
+    samples = [f"{patient}-{i}" for i, patient in enumerate(patients)]
+    many = made(patients, samples)
+    of_patient = np.repeat(np.arange(60), 10)
+    with pytest.raises(DataError, match="must show no test patient"):
+        leaking_splits(many, of_patient, val=0.15, test=0.15, seed=0)
+    found = leaking_splits(many, of_patient, val=0.05, test=0.02, seed=0)
+    sizes = {(one["split"] == "train").sum() for one in found.values()}
+    assert len(sizes) == 1

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from study.evidence.statistics.comparison import paired
+from study.evidence.statistics.jackknife import LeftOut
 from study.reporting.estimates import estimates_of
 from study.reporting.run import Run, load_run
 from study.reporting.run_differences import (
@@ -95,7 +96,7 @@ def test_the_forest_has_differences_only_on_the_same_patients(run: Run, weak: Ru
     others = load_run(str(fake.folder))
     for runs, words in (
         ([run, weak], "the paired difference from plain on the same patients"),
-        ([run, others], "tested on different samples"),
+        ([run, others], "No test between the runs"),
     ):
         drawing = forest_of_runs(runs, names_of(runs), differences_of(runs, [run.objective]))
         assert drawing is not None
@@ -112,3 +113,13 @@ def test_different_kinds_of_data_are_refused(run: Run, ultrasound: Run) -> None:
 
 def test_synthetic_of_one_stamps_all(run: Run, hostile: Run, tmp_path: Path) -> None:
     assert runs_table([run, hostile]).synthetic
+
+
+def test_runs_whose_estimates_leave_out_other_groups_are_not_compared(run_folder: Path, weak: Run) -> None:
+    again = load_run(str(run_folder))
+    assert differences_of([weak, again], [again.objective])
+    folds = load_run(str(run_folder))  # as if an ablation with folds had tested other patients, too
+    found = folds.chosen_predictions()
+    assert found is not None
+    estimates_of(folds)._left_out["test"] = LeftOut([*found.patient, "another"])
+    assert differences_of([weak, folds], [folds.objective]) == {}

@@ -107,8 +107,10 @@ def export_network(
         ) from None
     checks = _of_noise(module, noise[:2]) if samples is None else _of_samples(net, trial, samples)
     with torch.no_grad():
-        distance = max(float((apply(images) - wanted).abs().max()) for images, wanted in checks)
-    if distance > TOLERANCE:
+        distances = [float((apply(images) - wanted).abs().max()) for images, wanted in checks]
+    distance = float(np.max(distances))  # not a number, where one of them is not
+    if not distance <= TOLERANCE:
+        path.unlink()
         raise SpecError(
             f"`{path}`: must give the probabilities of the trial to {TOLERANCE:g}, got {distance:g} off. "
             "Report it, with the study file."

@@ -22,6 +22,7 @@ from study.engine.training.workers import WorkerGroup
 
 Config = dict[str, Any]  # plain data, as Tune and Train hand it to a process
 STOP_REQUESTS = "stop_requests"
+GROUP_DID_NOT_START = "WorkerGroupStartup"  # how the names of Ray's own errors begin
 STARTS = 10  # of a worker group; each waits a minute for room, and Ray itself would try for ever
 
 
@@ -110,8 +111,11 @@ def trainable(config: Config, common: Config) -> None:
     )
     try:
         trainer.fit()
-    except ControllerError as error:  # no failure of the training
-        reason = str(error.controller_failure).split(". ")[0]
+    except ControllerError as error:
+        failure = error.controller_failure
+        if not type(failure).__name__.startswith(GROUP_DID_NOT_START):
+            raise
+        reason = str(failure).split(". ")[0]
         tune.report(EndMessage(Ending.NOT_STARTED, message=reason).pack())
 
 

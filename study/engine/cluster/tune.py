@@ -119,7 +119,8 @@ def run_plan(conductor: Conductor, slots: Slots, tune_folder: str, stopping: Cal
     Args:
         conductor: The plan with its records.
         slots: What each trial gets, and how many trials run at a time.
-        tune_folder: Where Tune keeps its own snapshots, which nothing here reads; they go with the search.
+        tune_folder: Where Tune keeps its own snapshots, which nothing here reads; the end of the
+            search deletes them.
         stopping: Called at once on Ctrl-C.
 
     Raises:

@@ -75,7 +75,8 @@ class Probe:
         device_bytes: Largest memory of the process on its GPU; 0 on a CPU.
         device_total: Memory of that GPU; 0 on a CPU.
         num_parameters: Number of parameters of the network.
-        num_trained: Number of those that are trained.
+        num_trained: Number of those that each trial keeps: all but those of a pretrained backbone's frozen
+            parts, which a run keeps once.
         num_features: Length of an embedding.
         features: The same times from features; None where the trial works from images.
     """
@@ -222,7 +223,7 @@ def _measure(spec: TrialSpec, pairs: Pairs, device: torch.device) -> Probe:
         device_bytes=torch.cuda.max_memory_reserved(device) + CUDA_CONTEXT if on_gpu else 0,
         device_total=device_total,
         num_parameters=_num_parameters(net),
-        num_trained=sum(p.numel() for p in net.parameters() if p.requires_grad),
+        num_trained=_num_parameters(net) - _num_shared(spec, net),
         num_features=evaluated.found.shape[1],
         features=features,
     )
@@ -283,6 +284,11 @@ def _network(spec: TrialSpec, pairs: Pairs) -> SiameseNet:
 
 def _num_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
+
+
+def _num_shared(spec: TrialSpec, net: SiameseNet) -> int:
+    pretrained = spec.model.backbone.weights != "none"
+    return sum(map(_num_parameters, net.backbone.frozen_parts)) if pretrained else 0
 
 
 def _noise(num: int, spec: TrialSpec, pairs: Pairs, device: torch.device) -> Tensor:

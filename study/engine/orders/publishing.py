@@ -60,7 +60,7 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
         StorageError: Every attempt was refused.
         LostRunError: Another driver has taken the run over; there is no further attempt.
     """
-    for wait_s in () if is_uri(what) else WAITS_S:
+    for wait_s in () if is_uri(what) and not what.startswith("file:") else WAITS_S:
         try:
             return write()
         except LostRunError:

@@ -170,7 +170,8 @@ class Conductor:
     def _faulted(self, key: str, end: EndMessage) -> None:
         """Takes an order back that could not be run; the study ends where no trial of it ends any more.
 
-        Workers that could not start may wait for those of other trials, until all are as badly off.
+        Workers that could not start may wait for those of other trials: then the study ends when every
+        running trial has failed to start so often.
         """
         self._faults[key] += 1
         waits = end.ending is Ending.NOT_STARTED

@@ -157,7 +157,7 @@ def fetch_backbones(trials: Sequence[TrialSpec]) -> list[str]:
     """Loads every backbone with pretrained weights once, so that trials do not fetch them at the same time.
 
     Returns:
-        What each network took from a file of the user's own, a sentence each.
+        What each network left out or resized of a file of the user's own, a sentence each.
 
     Raises:
         WeightsError: Weights cannot be fetched or read.
@@ -170,8 +170,9 @@ def fetch_backbones(trials: Sequence[TrialSpec]) -> list[str]:
     notes: list[str] = []
     for (name, weights), trial in pretrained.items():
         net = load_backbone(trial)
-        if weights != "imagenet" and isinstance(net, StagedBackbone) and net.taken:
-            notes.append(f"Tensors of {weights} in {name}: {'; '.join(net.taken.lines())}.")
+        taken = net.taken if isinstance(net, StagedBackbone) and weights != "imagenet" else None
+        if taken and (taken.changed or taken.left_out):
+            notes.append(f"Tensors of {weights} in {name}: {'; '.join(taken.lines())}.")
     return notes
 
 

@@ -45,7 +45,7 @@ def write_weights(net: SiameseNet, store: Store, folder: Path, *, pretrained: bo
     if not store.exists(store.path(name)):
         local = folder / "backbone.safetensors"
         save_file(_apart(frozen_state(net)), local)
-        retry_write(lambda: store.keep_file(name, local), f"{store.where}/{name}")
+        retry_write(lambda: store.keep_file(name, local), store.place(name))
     save_file(_apart(trained_state(net)), file, {BACKBONE: digest})
     return file
 

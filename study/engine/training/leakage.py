@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from study.data.audit import duplicate_groups
-from study.data.cohort import Cohort, open_cohort
+from study.data.cohort import Cohort, open_images
 from study.data.leaks import LEAKS, leaking_splits
+from study.data.source import open_dataset
 from study.engine.training.fit import fit
 from study.engine.training.session import TrainingSession
 from study.engine.training.trained_state import load_trained_state, trained_state
@@ -40,14 +41,14 @@ def price_of_leakage(
     Raises:
         SpecError: The loss does not train the network's own head.
     """
-    cohort = open_cohort(spec.data, cache)
-    pairs, division = cohort.pairs, spec.data.split
-    groups = duplicate_groups(cohort.cache)
+    images = open_images(spec.data, open_dataset(spec.data, cache), cache)
+    pairs, division = images.pairs, spec.data.split
+    groups = duplicate_groups(images)
     trainings: dict[str, list[LeakyTraining]] = {name: [] for name in LEAKS}
     for seed in range(seeds):
         splits = leaking_splits(pairs, groups, val=division.val, test=division.test, seed=seed)
         for name in LEAKS:
-            divided = Cohort(cohort.cache, splits[name])
+            divided = Cohort(images, splits[name])
             predictions = _predictions(spec.repeated(seed=seed, fold=0, folds=1), divided, cache)
             decision = decide(predictions.score, pairs.kind, HALF)
             rows, tested = divided.rows("train"), set(groups[divided.rows("test")])

@@ -78,7 +78,7 @@ def run_order(
         return EndMessage(Ending.FAILED, outcome_of(error), f"{type(error).__name__}: {error}")
 
 
-_START = iter(range(2))  # the first two trials import what all trials need
+_START = iter(range(2))  # before the first trial, and with what it has imported
 
 
 def _free_memory() -> None:

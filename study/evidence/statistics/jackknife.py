@@ -31,6 +31,12 @@ class LeftOut:
         self.num = -(-len(known) // size)
         self._group = {patient: i % self.num for i, patient in enumerate(known)}
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both leave out the same groups."""
+        return isinstance(other, LeftOut) and self._group == other._group
+
+    __hash__ = None  # type: ignore[assignment]
+
     def weights(self, patient: Sequence[str]) -> Float[np.ndarray, "n g"]:
         """0 where the sample's patient is left out, else 1.
 

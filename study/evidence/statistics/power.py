@@ -41,9 +41,12 @@ class Noise:
         return ceil(self.num_patients * self.of_patients / left) if left > 0 else None
 
     def seeds_for(self, difference: float) -> int | None:
-        """Seeds of each row that show it with as many patients; None where no number does."""
+        """Seeds of each row that show it with as many patients; None where no number does.
+
+        The variance over seeds must be known.
+        """
         left = _most_variance(difference) - self.of_patients
-        return max(1, ceil(float(np.nan_to_num(self.of_seeds)) / left)) if left > 0 else None
+        return max(1, ceil(self.of_seeds / left)) if left > 0 else None
 
 
 def noise_between(row: Estimate, reference: Estimate, num_patients: int) -> Noise | None:
@@ -51,7 +54,7 @@ def noise_between(row: Estimate, reference: Estimate, num_patients: int) -> Nois
     if not (row.support.enough and reference.support.enough):
         return None
     over_patients = jackknife(row.value - reference.value, row.left_out - reference.left_out)
-    if np.isnan(over_patients.variance):
+    if not over_patients.variance > 0:  # the same decisions, or one patient
         return None
     seeds = between_seeds(row, reference)
     of_seeds = sum(variance for variance, _ in seeds) if seeds else float("nan")

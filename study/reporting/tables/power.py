@@ -5,13 +5,15 @@ Differs: nothing.
 """
 
 from collections.abc import Iterator
+from math import isnan
 
 from study.evidence.statistics.power import LEVEL, POWER, Noise, noise_between
 from study.reporting.estimates import estimates_of
+from study.reporting.paper_groups import label_of
 from study.reporting.papers import PaperMetric, PaperTable, published_tables
-from study.reporting.row_trials import row_trials
+from study.reporting.row_trials import RowTrials, row_trials
 from study.reporting.run import Run
-from study.reporting.table import Cell, Column, Origin, Row, Table, Text, Value, count
+from study.reporting.table import Cell, Column, Row, Table, Text, Value, count
 
 
 class Power:
@@ -40,7 +42,8 @@ class Power:
                 f"Each paper's own row less the other row, as printed; and how many test patients (with the "
                 f"seeds that we have) or how many seeds of each row (with the patients that we have) would "
                 f"show a difference of that size with {100 * POWER:.0f} % power at p < {LEVEL:.2f}, before a "
-                "correction for several comparisons. The noise is that of our rows."
+                "correction for several comparisons. The noise is that of our rows; where they have one "
+                "seed each, what seeds add to it is not known."
             ),
             synthetic=run.synthetic,
         )
@@ -49,40 +52,43 @@ class Power:
 def _rows(run: Run, paper: PaperTable) -> Iterator[Row]:
     if paper.form != "compared" or paper.reference not in paper.rows:
         return
-    reference = row_trials(run, paper, paper.reference).trials
+    reference = row_trials(run, paper, paper.reference)
     for key, row in paper.rows.items():
-        trials = row_trials(run, paper, key).trials
-        if key == paper.reference or not trials or not reference:
+        ours = row_trials(run, paper, key)
+        if key == paper.reference or not ours.trials or not reference.trials:
             continue
         for name, metric in paper.metrics.items():
-            theirs, own = row.values.get(name), paper.rows[paper.reference].values.get(name)
-            if theirs is None or own is None or theirs.value == own.value:
-                continue
-            noise = _noise(run, metric, trials, reference)
+            printed = _printed(paper, key, name)
+            noise = _noise(run, metric, ours, reference) if printed else None
             if noise is not None:
-                printed = own.value - theirs.value
                 words = (Text(paper.number), Text(row.label), Text(metric.label))
                 yield Row(f"{paper.name}.{key}.{name}", (*words, *_cells(noise, printed, metric)))
 
 
-def _noise(
-    run: Run, metric: PaperMetric, trials: tuple[str, ...], reference: tuple[str, ...]
-) -> Noise | None:
+def _printed(paper: PaperTable, key: str, metric: str) -> float:
+    """The difference between two printed numbers; 0 where one of them is not printed."""
+    numbers = [paper.rows[row].values.get(metric) for row in (paper.reference, key)]
+    own, other = (0.0 if number is None or number.derived else number.value for number in numbers)
+    return own - other if own and other else 0.0
+
+
+def _noise(run: Run, metric: PaperMetric, ours: RowTrials, reference: RowTrials) -> Noise | None:
     estimates = estimates_of(run)
-    origins = [
-        Origin(trials=keys, measure=metric.measure, decision=metric.decision) for keys in (trials, reference)
-    ]
-    ours, other = (estimates.of(origin) for origin in origins)
-    tested = estimates.predictions(origins[0], trials[0])
-    if ours is None or other is None or tested is None:
-        return None
-    return noise_between(ours, other, len(set(tested.patient)))
+    measure = metric.measure, metric.decision, label_of(run, metric)
+    origins = [row.origin(*measure) for row in (ours, reference)]
+    mine, other = (estimates.of(origin) for origin in origins)
+    tested = [estimates.predictions(origins[0], trial) for trial in ours.trials]  # of each seed and fold
+    patients = {patient for found in tested if found is not None for patient in found.patient}
+    return noise_between(mine, other, len(patients)) if mine and other and patients else None
 
 
 def _cells(noise: Noise, printed: float, metric: PaperMetric) -> tuple[Cell, Cell, Cell]:
     difference = Value(value=printed, signed=True, digits=metric.digits)
-    return difference, _number(noise.patients_for(printed)), _number(noise.seeds_for(printed))
+    seeds: Text | Value = Text("one seed each", quiet=True)
+    if not isnan(noise.of_seeds):
+        seeds = _number(noise.seeds_for(printed))
+    return difference, _number(noise.patients_for(printed)), seeds
 
 
-def _number(needed: int | None) -> Cell:
+def _number(needed: int | None) -> Text | Value:
     return Text("no number", quiet=True) if needed is None else count(needed)

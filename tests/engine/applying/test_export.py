@@ -1,14 +1,16 @@
 """A network that was exported gives what the trial gives, without this project."""
 
+import math
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from study import predict
 from study.data.cohort import SplitImages, open_cohort
@@ -123,6 +125,19 @@ def test_a_file_that_prepares_the_images_otherwise_is_refused(
     monkeypatch.setattr("study.engine.applying.export.NORMALISE", {"imagenet": ((0.5,) * 3, (0.3,) * 3)})
     with pytest.raises(SpecError, match=r"must give the probabilities of the trial to 0.0001, got .* off"):
         export_network(Store(trained / "run"), trial, STUDY, np.full(8, 0.5), tmp_path / file, samples)
+    assert not (tmp_path / file).exists()
+
+
+def test_a_file_that_gives_no_numbers_is_refused(
+    trained: Path, trial: ChosenTrial, samples: SplitImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(module: nn.Module, noise: Tensor, settings: str, path: Path) -> Callable[[Tensor], Tensor]:
+        path.touch()
+        return lambda images: torch.full((len(images), 8), math.nan)
+
+    monkeypatch.setitem(WRITERS, ".pt2", write)
+    with pytest.raises(SpecError, match="got nan off"):
+        export_network(Store(trained / "run"), trial, STUDY, np.full(8, 0.5), tmp_path / "net.pt2", samples)
 
 
 def test_the_command_checks_the_file_on_the_test_patients(

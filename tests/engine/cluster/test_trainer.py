@@ -15,6 +15,12 @@ from study.engine.cluster.trainer import STARTS, Common, trainable
 from study.engine.orders.messages import Ending, EndMessage
 
 
+def train_two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "TuneReportCallback", UserCallback)  # Ray's own needs a running trial
+    common = Common(site="{}", workers=2, cpus_per_worker=1, gpus_per_worker=0, train_storage=str(tmp_path))
+    trainable({"order": '{"key": "search-00000"}'}, asdict(common))
+
+
 def test_a_worker_group_that_does_not_start_gives_its_trial_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -26,10 +32,19 @@ def test_a_worker_group_that_does_not_start_gives_its_trial_back(
 
     monkeypatch.setattr(TorchTrainer, "fit", fail)
     monkeypatch.setattr(tune, "report", said.append)
-    monkeypatch.setattr(trainer, "TuneReportCallback", UserCallback)  # Ray's own needs a running trial
-    common = Common(site="{}", workers=2, cpus_per_worker=1, gpus_per_worker=0, train_storage=str(tmp_path))
-    trainable({"order": '{"key": "search-00000"}'}, asdict(common))
+    train_two_workers(tmp_path, monkeypatch)
     (last,) = said
     end = EndMessage.unpack(last)
     assert end.ending is Ending.NOT_STARTED
     assert end.message == "The worker group startup timed out after 60.0 seconds waiting for 2 workers"
+
+
+def test_another_failure_of_the_controller_is_none_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(group: Any) -> None:
+        raise ControllerError(OSError("No space left on device"))
+
+    monkeypatch.setattr(TorchTrainer, "fit", fail)
+    with pytest.raises(ControllerError, match="No space left"):
+        train_two_workers(tmp_path, monkeypatch)
