@@ -49,7 +49,19 @@ def start(folder: Path, *settings: str, options: Sequence[str] = ()) -> "subproc
     }
     # A file, not a pipe: Ray's processes inherit it, so a pipe would have no end before they are gone.
     with (folder / OUTPUT).open("ab") as output:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=hear_ctrl_c,
+        )
+
+
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so do its children, such as these tests'."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def said(folder: Path) -> str:
