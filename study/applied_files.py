@@ -71,20 +71,18 @@ def _write_csv(predictions: Predictions, labels: tuple[str, ...], path: Path) ->
 
 def _write(predictions: Predictions, decided: Bool[np.ndarray, "n l"], out: Out) -> str:
     """Writes the predictions and what is decided from them as Parquet, and gives the place."""
-    table, store = (
-        predictions.table().append_column(APPLIED.field("decided"), list_column(decided)),
-        out.store,
-    )
+    table = predictions.table().append_column(APPLIED.field("decided"), list_column(decided))
+    store, name = out.store, f"predictions/{out.dataset}.parquet"
     try:
         if out.path is not None:
             pq.write_table(table, out.path, compression="zstd")
             return str(out.path)
-        store.filesystem.create_dir(f"{store.root}/predictions", recursive=True)
-        path = f"{store.root}/predictions/{out.dataset}.parquet"
-        pq.write_table(table, path, filesystem=store.filesystem, compression="zstd")
+        store.write_file(
+            name, lambda path: pq.write_table(table, path, filesystem=store.filesystem, compression="zstd")
+        )
     except OSError as error:
         raise StorageError(
             f"`--out`: must be a place to write to, got `{out.path or store.where}` ({error}). "
             "Name another one."
         ) from None
-    return store.place("predictions", f"{out.dataset}.parquet")
+    return store.place(name)

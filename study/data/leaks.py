@@ -48,7 +48,7 @@ def leaking_splits(
     free = rng.permutation(np.flatnonzero(training & ~of_group))
     if len(free) < LEAST_SHARE * training.sum():
         raise DataError(
-            f"`--price`: {LEAST_SHARE:.0%} of the training images must show no test patient, got "
+            f"`data.split`: {LEAST_SHARE:.0%} of the training images must show no test patient, got "
             f"{len(free)} of {training.sum()}. Take a smaller `data.split.test`."
         )
     leaks = {BY_PATIENT: np.zeros_like(tested), BY_NAME: of_group & ~of_patient, BY_IMAGE: of_group}

@@ -3,11 +3,12 @@
 import pyarrow as pa
 from pyarrow import fs
 
+from study.data.patient_storage import patient
 from study.spec.section import absolute_or_uri, is_uri
 
 
 def locate(where: str) -> tuple[fs.FileSystem, str]:
-    """The storage and the path on it of a local path or a URI.
+    """The storage and the path on it of a local path or a URI; an object store is asked with patience.
 
     Raises:
         OSError: The storage cannot be reached.
@@ -16,7 +17,7 @@ def locate(where: str) -> tuple[fs.FileSystem, str]:
     if not is_uri(where):
         return fs.LocalFileSystem(), absolute_or_uri(where)
     filesystem, root = fs.FileSystem.from_uri(where)
-    return filesystem, root.rstrip("/")
+    return patient(filesystem), root.rstrip("/")
 
 
 REFUSALS = (OSError, pa.ArrowException)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ WANTED = SUFFIXES | {".csv", ".parquet", ".tsv", ".txt", ".xls", ".xlsx"}  # ima
 COPIES = "data"  # folder of the copies, below that of all caches
 WHOLE = ".whole"  # file in a copy that is complete
 AT_A_TIME = 16  # an object store answers many requests in the time of one
-WAITS_S = (0.5, 2.0, 8.0)  # before each further attempt
 
 
 @dataclass(frozen=True)
@@ -121,17 +119,11 @@ def _copy_file(filesystem: fs.FileSystem, file: _File, home: Path, uri: str) -> 
 
 
 def _read(filesystem: fs.FileSystem, file: _File, uri: str) -> bytes:
-    """The content of a file, after further attempts where the storage refuses."""
-    for wait_s in (*WAITS_S, None):
-        try:
-            with filesystem.open_input_stream(file.there, compression=None) as stream:
-                content = bytes(stream.read())
-        except REFUSALS as error:
-            if wait_s is None:
-                raise _unreadable(uri, error) from None
-            time.sleep(wait_s)
-        else:
-            break
+    try:
+        with filesystem.open_input_stream(file.there, compression=None) as stream:
+            content = bytes(stream.read())
+    except REFUSALS as error:
+        raise _unreadable(uri, error) from None
     if len(content) != file.size:
         raise _unreadable(uri, ValueError(f"{file.name} changed while it was copied"))
     return content

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from study.data.locations import REFUSALS, locate
-from study.evidence.patient_storage import impatient, patient
+from study.data.patient_storage import impatient
 from study.spec.errors import StorageError
 from study.spec.section import is_uri
 
@@ -227,8 +227,7 @@ def place_below(where: str, *parts: str) -> str:
 
 def _locate(where: str) -> tuple[fs.FileSystem, str]:
     try:
-        storage, root = locate(where)
-        return patient(storage), root
+        return locate(where)
     except REFUSALS as error:
         raise StorageError(
             f"`storage`: must be a path or a URI that pyarrow can open, got `{where}` ({error}). "

@@ -7,7 +7,10 @@ import pandas as pd
 from rich.table import Table
 
 from study.evidence.leakage import Price
+from study.evidence.statistics.comparison import Comparison
+from study.reporting.answer import with_interval
 from study.reporting.measures import short_name
+from study.reporting.table import Value
 
 
 def price_frame(found: Sequence[Price]) -> pd.DataFrame:
@@ -48,18 +51,17 @@ def price_text(found: Sequence[Price], seeds: int) -> Table:
     table.add_column("test", justify="right", no_wrap=True)
     table.add_column("gain by the leak", justify="right", no_wrap=True)
     for price in found:
-        gain = price.gain
         table.add_row(
             price.split,
             f"{price.leaked:.0f}",
             short_name(price.metric),
-            _with_ends(price.value.value, price.value.low, price.value.high),
-            "" if gain is None else _with_ends(gain.difference, gain.low, gain.high, sign="+"),
+            with_interval(Value(value=price.value.value, low=price.value.low, high=price.value.high)),
+            _gain(price.gain),
         )
     return table
 
 
-def _with_ends(value: float, low: float, high: float, sign: str = "") -> str:
-    if math.isnan(low):
-        return f"{value:{sign}.3f}"
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+def _gain(gain: Comparison | None) -> str:
+    if gain is None:
+        return ""
+    return with_interval(Value(value=gain.difference, low=gain.low, high=gain.high, signed=True))

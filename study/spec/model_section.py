@@ -35,6 +35,11 @@ class BackboneSpec(Section):
     reduce: Annotated[int, Field(ge=1)] | None = None
     whiten: bool = False
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether it begins with weights of an earlier training."""
+        return self.weights != "none"
+
 
 class EmbeddingSpec(Section):
     """The vector on which heads and metric losses work.

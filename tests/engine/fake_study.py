@@ -145,7 +145,8 @@ def train(conductor: Conductor, order: TrialOrder, killed: Callable[[], None] = 
     )
     tables = {"trial": trial_table(record), "epochs": epochs_table(epochs)}
     try:
-        retry_write(lambda: publish_once(conductor.store, order.key, tables), order.key)
+        store = conductor.store
+        retry_write(store, order.key, lambda: publish_once(store, order.key, tables))
     except StorageError as error:
         conductor.ended(order.key, EndMessage(Ending.UNSAVED, message=str(error)))
         return

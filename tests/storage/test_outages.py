@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
+from study.data import patient_storage
 from study.engine.orders.driver_lock import driving
 from study.engine.orders.publishing import publish_once, retry_write
-from study.evidence import patient_storage
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 from tests.evidence.fakes import trial_row
@@ -52,7 +52,7 @@ def test_an_outage_in_the_middle_of_publishing_is_waited_for(
         driving(store),
         outage(s3, lambda: len(published(s3)) == 3, seconds=30.0),
     ):
-        retry_write(lambda: publish_once(store, KEY, TABLES), store.place("trials", KEY))
+        retry_write(store, f"trials/{KEY}", lambda: publish_once(store, KEY, TABLES))
         publish_once(store, KEY, TABLES)
     assert caplog.text.count("The storage does not answer, and the study waits for it") == 1
     assert caplog.text.count("The storage answers again") == 1
@@ -70,7 +70,7 @@ def test_a_store_that_stays_away_ends_with_one_message(s3: Server, monkeypatch: 
     store = Store(s3.uri("runs/a"))
     s3.refuses = 1.0
     with pytest.raises(StorageError, match=r"trials/search-00001\?endpoint_.*must be written, got: .*503"):
-        retry_write(lambda: publish_once(store, KEY, TABLES), store.place("trials", KEY))
+        retry_write(store, f"trials/{KEY}", lambda: publish_once(store, KEY, TABLES))
 
 
 def test_a_store_that_refuses_is_named_before_anything_is_run(s3: Server) -> None:

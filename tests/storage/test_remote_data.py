@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from study.data import remote
+from study.data import patient_storage, remote
 from study.data.cohort import open_cohort
 from study.data.source import open_dataset
 from study.spec.components import Component
@@ -93,7 +93,7 @@ def fetched(s3: Server) -> list[str]:
 def test_refused_requests_are_tried_again(
     there: str, s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "WAITS_S", (0.0,) * 20)
+    monkeypatch.setattr(patient_storage, "WAITS_S", (0.0,) * 20)
     s3.refuses = 0.25
     cohort = open_cohort(data(there), tmp_path)
     assert len(cohort.pairs) == NUM

@@ -149,7 +149,7 @@ def _tuner(conductor: Conductor, slots: Slots, tune_folder: str, name: str) -> t
         workers=slots.workers,
         cpus_per_worker=slots.cpus_per_worker,
         gpus_per_worker=slots.gpus_per_worker,
-        train_storage=f"{tune_folder}/{name}/train",  # goes with the search
+        train_storage=f"{tune_folder}/{name}/train",  # deleted with the rest of the folder
     )
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable, common=asdict(common)), resources),

@@ -287,8 +287,7 @@ def _num_parameters(net: nn.Module) -> int:
 
 
 def _num_shared(spec: TrialSpec, net: SiameseNet) -> int:
-    pretrained = spec.model.backbone.weights != "none"
-    return sum(map(_num_parameters, net.backbone.frozen_parts)) if pretrained else 0
+    return sum(map(_num_parameters, net.backbone.frozen_parts)) if spec.model.backbone.pretrained else 0
 
 
 def _noise(num: int, spec: TrialSpec, pairs: Pairs, device: torch.device) -> Tensor:

@@ -40,6 +40,7 @@ BEAT_S = 15.0
 LEASE_S = 180.0  # longer than the outages of a storage that a driver survives
 DECIDE_S = 30.0  # a rival that has not decided by then counts as stuck
 POLLS_S = (0.1, 5.0)  # the first pause before a driver looks again, and the longest
+DEAD = "dead"
 UNREADABLE = "a claim that cannot be read"
 REFUSALS = (OSError, ArrowException)
 
@@ -182,25 +183,36 @@ def _rivals(store: Store, own: str) -> list[_Rival]:
         beat = f"{name}.beat"
         signs = [time for time in (times[claim], times.get(beat)) if time is not None]
         age_s = (now - max(signs)) / 1e9 if signs and now is not None else 0.0
-        who = _driver_of(store, claim) if age_s <= LEASE_S else ""
-        if who:
-            decided = beat in times or age_s > DECIDE_S or who.startswith(UNREADABLE)
-            rivals.append(_Rival(name=name, age_s=age_s, who=who, decided=decided))
-        elif age_s > LEASE_S or store.exists(store.path(claim)):
+        who = _driver_of(store, claim) if age_s <= LEASE_S else DEAD
+        if who == DEAD:
             for file in (claim, beat):
                 _delete(store, file)
+        elif who is not None:
+            decided = beat in times or age_s > DECIDE_S or who.startswith(UNREADABLE)
+            rivals.append(_Rival(name=name, age_s=age_s, who=who, decided=decided))
     return rivals
 
 
-def _driver_of(store: Store, claim: str) -> str:
-    """Whose claim it is; empty where its process is known to have ended."""
-    try:
-        found = Claim(**json.loads(store.read_bytes(claim)))
-    except (StorageError, ValueError, TypeError) as error:
-        # Where it is gone, its driver has just ended or withdrawn.
-        return f"{UNREADABLE} ({error})" if store.exists(store.path(claim)) else ""
+def _driver_of(store: Store, claim: str) -> str | None:
+    """Whose claim it is: `DEAD` where its process is known to have ended, None where the claim is gone.
+
+    A claim that is gone was withdrawn, and its driver may write it again at any moment: it must not be
+    deleted then. So it is also read twice before it counts as one that cannot be read.
+    """
+    reason = ""
+    for _ in range(2):
+        try:
+            found = Claim(**json.loads(store.read_bytes(claim)))
+        except (StorageError, ValueError, TypeError) as error:
+            if not store.exists(store.path(claim)):
+                return None
+            reason = str(error)
+        else:
+            break
+    else:
+        return f"{UNREADABLE} ({reason})"
     if found.is_dead:
-        return ""
+        return DEAD
     return f"a second one beside process {found.pid} on {found.host}, which has driven it since {found.since}"
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from pyarrow import ArrowException, fs
 
+from study.data.patient_storage import impatient
 from study.engine.orders.trial_order import TrialOrder
-from study.evidence.patient_storage import impatient
 from study.evidence.store import Store
 from study.spec.errors import StorageError
 
@@ -92,36 +92,17 @@ class PendingOrders:
                 local = Path(folder) / CHECKPOINT
                 torch.save(state, local)  # a RuntimeError where the disk is full
                 with impatient(self._filesystem):  # the training need not wait for the store
-                    self._upload(local, key)
+                    self._store.keep_file(f"{FOLDER}/{key}/{CHECKPOINT}", local)
         except (OSError, ArrowException, RuntimeError) as error:
             raise StorageError(
                 f"`{self._path(key)}`: must take a checkpoint, got: {error}. Make room."
             ) from None
 
-    def _upload(self, local: Path, key: str) -> None:
-        self._store.require_fence()
-        part = self._path(key, f"{CHECKPOINT}.part")
-        self._filesystem.create_dir(self._path(key), recursive=True)
-        fs.copy_files(
-            str(local),
-            part,
-            source_filesystem=fs.LocalFileSystem(),
-            destination_filesystem=self._filesystem,
-        )
-        self._filesystem.move(part, self._path(key, CHECKPOINT))
-
     def load_checkpoint(self, key: str) -> dict[str, Any] | None:
         """The last checkpoint of an order; None before the first one."""
-        path = self._path(key, CHECKPOINT)
-        if not self._store.exists(path):
+        if not self._store.exists(self._path(key, CHECKPOINT)):
             return None
         with tempfile.TemporaryDirectory() as folder:
-            local = str(Path(folder) / CHECKPOINT)
-            fs.copy_files(
-                path,
-                local,
-                source_filesystem=self._filesystem,
-                destination_filesystem=fs.LocalFileSystem(),
-            )
+            local = self._store.fetch_file(f"{FOLDER}/{key}/{CHECKPOINT}", Path(folder))
             state: dict[str, Any] = torch.load(local, weights_only=True, map_location="cpu")
             return state

@@ -7,11 +7,11 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from study.data.patient_storage import is_patient
 from study.evidence.arrow_tables import Rows
 from study.evidence.run_folder import LostRunError
 from study.evidence.store import Store
 from study.spec.errors import StorageError
-from study.spec.section import is_uri
 
 Answer = TypeVar("Answer")
 WAITS_S = (0.2, 1.0, 4.0)  # after each attempt but the last: a network disk may refuse for moments
@@ -46,12 +46,13 @@ def publish_once(
         store.publish(key, tables, files)
 
 
-def retry_write(write: Callable[[], Answer], what: str) -> Answer:
-    """Writes, and tries again for some seconds where the storage refuses; an object store is patient itself.
+def retry_write(store: Store, name: str, write: Callable[[], Answer]) -> Answer:
+    """Writes, and tries again for some seconds where a disk refuses; an object store is patient itself.
 
     Args:
+        store: Records of the run.
+        name: Name in its folder of what is written.
         write: Writes; it may be called again after it failed.
-        what: Place of the file, for the message.
 
     Returns:
         What `write` returns.
@@ -60,7 +61,7 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
         StorageError: Every attempt was refused.
         LostRunError: Another driver has taken the run over; there is no further attempt.
     """
-    for wait_s in () if is_uri(what) and not what.startswith("file:") else WAITS_S:
+    for wait_s in () if is_patient(store.filesystem) else WAITS_S:
         try:
             return write()
         except LostRunError:
@@ -73,6 +74,6 @@ def retry_write(write: Callable[[], Answer], what: str) -> Answer:
         raise
     except REFUSALS as error:
         raise StorageError(
-            f"`{what}`: must be written, got: {error}. Finished trials are kept; "
+            f"`{store.place(name)}`: must be written, got: {error}. Finished trials are kept; "
             "make room or restore the storage, then give the same command again."
         ) from None

@@ -256,7 +256,7 @@ class Conductor:
     def _saved(self, write: Callable[[], object], name: str) -> bool:
         """Writes; a storage that keeps refusing ends the study, which loses nothing that is finished."""
         try:
-            retry_write(write, self.store.place(name))
+            retry_write(self.store, name, write)
         except StorageError as error:
             self._stop(error)
             return False

@@ -65,7 +65,7 @@ def publish_ensemble(
         "predictions": pa.concat_tables(part.table() for part in predicted),
         "scores": score_rows(predicted, judge.kind, labels, judge.thresholds),
     }
-    retry_write(lambda: store.publish(key, tables), store.place("trials", key))
+    retry_write(store, f"trials/{key}", lambda: store.publish(key, tables))
     return key
 
 

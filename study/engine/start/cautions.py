@@ -19,9 +19,7 @@ def cautions(trials: Iterable[TrialSpec], dataset: str | None) -> list[str]:
         ValueError: A backbone is unknown.
     """
     backbones = [trial.model.backbone for trial in trials]
-    used = {
-        (backbone.name, backbone.weights): backbone for backbone in backbones if backbone.weights != "none"
-    }
+    used = {(backbone.name, backbone.weights): backbone for backbone in backbones if backbone.pretrained}
     foreign = [f"{name} ({weights})" for (name, weights), backbone in used.items() if _is_foreign(backbone)]
     names = dict.fromkeys(backbone.name for backbone in used.values() if not _is_foreign(backbone))
     infos = {name: backbone_info(name) for name in names}

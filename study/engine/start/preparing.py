@@ -165,7 +165,7 @@ def fetch_backbones(trials: Sequence[TrialSpec]) -> list[str]:
     pretrained = {}
     for trial in trials:
         backbone = trial.model.backbone
-        if backbone.weights != "none":
+        if backbone.pretrained:
             pretrained[backbone.name, backbone.weights] = trial
     notes: list[str] = []
     for (name, weights), trial in pretrained.items():

@@ -175,7 +175,7 @@ def images_key(spec: TrialSpec, plan: FeaturePlan) -> str:
     """What makes the maps of a trial different from those of another one, as far as its file says."""
     data, training = spec.data, spec.training
     backbone = spec.model.backbone.model_copy(update={"reduce": None, "whiten": False})  # behind the maps
-    seed = training.seed if backbone.weights == "none" else None
+    seed = None if backbone.pretrained else training.seed
     changes = (data.augmentation, data.align, data.split) if plan.bank else ()
     images = (Preprocessing.of(data), data.normalise)
     return repr((images, backbone, seed, training.precision, changes, plan.turns, plan.of_map))

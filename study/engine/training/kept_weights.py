@@ -15,29 +15,28 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.siamese import SiameseNet
 from study.engine.orders.publishing import retry_write
+from study.engine.training.session import TrainingSession
 from study.engine.training.trained_state import frozen_hash, frozen_state, trained_state
 from study.evidence.store import WEIGHTS, Store
 
 BACKBONE = "backbone"  # in the metadata
 
 
-def write_weights(net: SiameseNet, store: Store, folder: Path, *, pretrained: bool) -> Path:
+def write_weights(session: TrainingSession, store: Store, folder: Path) -> Path:
     """Writes a trial's weights into a file of a local folder, and its frozen backbone into the run.
 
     Args:
-        net: The network.
+        session: The trial with its network.
         store: Records of the run.
         folder: The local folder.
-        pretrained: Whether the backbone was read from pretrained weights, which trials have in common.
 
     Raises:
         StorageError: The run's storage refuses the backbone.
         OSError: The local folder has no room.
     """
-    file = folder / WEIGHTS
-    if not (pretrained and net.backbone.frozen_parts):
+    file, net = folder / WEIGHTS, session.net
+    if not (session.spec.model.backbone.pretrained and net.backbone.frozen_parts):
         save_file(_apart(net.state_dict()), file)
         return file
     digest = frozen_hash(net.backbone)
@@ -45,7 +44,7 @@ def write_weights(net: SiameseNet, store: Store, folder: Path, *, pretrained: bo
     if not store.exists(store.path(name)):
         local = folder / "backbone.safetensors"
         save_file(_apart(frozen_state(net)), local)
-        retry_write(lambda: store.keep_file(name, local), store.place(name))
+        retry_write(store, name, lambda: store.keep_file(name, local))
     save_file(_apart(trained_state(net)), file, {BACKBONE: digest})
     return file
 

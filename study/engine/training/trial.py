@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ def _publish(
     )
     objectives = {session.judge.objective.name: progress.value, **further}
     with tempfile.TemporaryDirectory() as folder:
-        weights = write_weights(session.net, store, Path(folder), pretrained=_pretrained(session))
+        weights = write_weights(session, store, Path(folder))
         record = trial_record(
             order,
             site,
@@ -256,8 +257,8 @@ def _publish(
         )
         records = {"trial": trial_table(record), "epochs": epochs_table(progress.epochs)}
         tables = {**records, **found.tables()}
-        where = store.place("trials", order.key)
-        retry_write(lambda: publish_once(store, order.key, tables, {WEIGHTS: weights}), where)
+        write = partial(publish_once, store, order.key, tables, {WEIGHTS: weights})
+        retry_write(store, f"trials/{order.key}", write)
     return _complete(objectives, collapsed)
 
 
@@ -270,10 +271,6 @@ def _complete(objectives: Mapping[str, float], collapsed: str) -> EndMessage:
     """The end of a trial whose record is written."""
     message = f"collapsed: {collapsed}" if collapsed else ""
     return EndMessage(Ending.COMPLETE, message=message, objectives=objectives)
-
-
-def _pretrained(session: TrainingSession) -> bool:
-    return session.spec.model.backbone.weights != "none"
 
 
 def _name(device: torch.device) -> str:

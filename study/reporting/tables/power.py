@@ -59,17 +59,18 @@ def _rows(run: Run, paper: PaperTable) -> Iterator[Row]:
             continue
         for name, metric in paper.metrics.items():
             printed = _printed(paper, key, name)
-            noise = _noise(run, metric, ours, reference) if printed else None
-            if noise is not None:
+            noise = _noise(run, metric, ours, reference)
+            if printed is not None and noise is not None:
                 words = (Text(paper.number), Text(row.label), Text(metric.label))
                 yield Row(f"{paper.name}.{key}.{name}", (*words, *_cells(noise, printed, metric)))
 
 
-def _printed(paper: PaperTable, key: str, metric: str) -> float:
-    """The difference between two printed numbers; 0 where one of them is not printed."""
-    numbers = [paper.rows[row].values.get(metric) for row in (paper.reference, key)]
-    own, other = (0.0 if number is None or number.derived else number.value for number in numbers)
-    return own - other if own and other else 0.0
+def _printed(paper: PaperTable, key: str, metric: str) -> float | None:
+    """The difference between two printed numbers; None where one is not printed, or both are equal."""
+    own, other = (paper.rows[row].values.get(metric) for row in (paper.reference, key))
+    if own is None or other is None or own.derived or other.derived:
+        return None
+    return own.value - other.value or None
 
 
 def _noise(run: Run, metric: PaperMetric, ours: RowTrials, reference: RowTrials) -> Noise | None:

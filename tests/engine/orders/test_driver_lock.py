@@ -193,3 +193,21 @@ def test_a_fresh_run_moves_an_earlier_one_aside(store: Store, tmp_path: Path) ->
     assert earlier.keys() == ["search-00001"]
     assert earlier.read_bytes("study.yaml") == b"study: toy"
     assert not (tmp_path / "run" / "study.yaml").exists()
+
+
+def test_a_claim_that_is_withdrawn_and_written_again_is_not_deleted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = "driver/own", "driver/other"
+    for name in (own, other):
+        driver_lock._write_claim(store, name)
+    there = store.exists
+    answers = iter([False])  # it is away for the moment of one look
+
+    def withdrawn(name: str) -> bytes:
+        raise StorageError(f"`{name}`: must be a readable file")
+
+    monkeypatch.setattr(store, "read_bytes", withdrawn)
+    monkeypatch.setattr(store, "exists", lambda path: next(answers, None) is None and there(path))
+    assert driver_lock._rivals(store, own) == []
+    assert there(store.path(f"{other}.json"))

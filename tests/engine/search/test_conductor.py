@@ -216,5 +216,5 @@ def test_insisting_ends_with_the_place_and_the_cause() -> None:
     with pytest.raises(
         StorageError, match=r"`runs/a`: must be written, got: the disk is on fire. Finished trials are kept"
     ):
-        retry_write(write, "runs/a")
+        retry_write(Store("runs"), "a", write)
     assert len(tries) == 3

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from study.evidence import patient_storage
-from study.evidence.patient_storage import Patience
+from study.data import patient_storage
+from study.data.patient_storage import Patience
 
 
 class Forgetful(Patience):
@@ -41,5 +41,5 @@ def test_a_file_is_deleted_though_the_answer_is_lost(tmp_path: Path, losses: int
 
 
 def test_a_file_that_was_never_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="a"):
         patience(tmp_path, 0).delete_file("a")

@@ -177,13 +177,18 @@ def patient(storage: fs.FileSystem) -> fs.FileSystem:
     return storage if isinstance(storage, fs.LocalFileSystem) else fs.PyFileSystem(Patience(storage))
 
 
+def is_patient(storage: fs.FileSystem) -> bool:
+    """Whether the storage asks again by itself."""
+    return isinstance(storage, fs.PyFileSystem) and isinstance(storage.handler, Patience)
+
+
 @contextmanager
 def impatient(storage: fs.FileSystem) -> Iterator[None]:
     """Lets a storage with patience raise the first refusal until the block ends."""
-    patience = storage.handler if isinstance(storage, fs.PyFileSystem) else None
-    if not isinstance(patience, Patience):
+    if not is_patient(storage):
         yield
         return
+    patience = storage.handler
     waits_s, patience.waits_s = patience.waits_s, ()
     try:
         yield
