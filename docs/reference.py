@@ -9,8 +9,9 @@ import inspect
 import io
 import re
 import tokenize
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -52,6 +53,16 @@ EVERYWHERE = (
     "patient",
     "synthetic",
 )  # columns that mean the same in every table and are explained once
+
+CHECKS = {
+    "engine/doctor/machine.py": "A machine",
+    "engine/doctor/study.py": "A study file",
+    "engine/doctor/nodes.py": "The nodes of a cluster",
+    "engine/doctor/cluster_file.py": "A file for `ray up`",
+    "engine/doctor/aws.py": "What such a file names on AWS",
+    "doctor.py": "Where the libraries are broken",
+}
+"""Modules that look at something, by their title on the page."""
 
 
 def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
@@ -227,6 +238,69 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     return cli
 
 
+def doctor_messages() -> str:
+    """Every message of the doctor, read from the calls that make it."""
+    parts = [
+        "# Messages of the doctor",
+        "`python -m study.doctor` prints a line for each thing that it looks at, and `study.doctor FILE` "
+        "those of a study or a cluster file, too. A *problem* fails a study or leaks what it must not; a "
+        "*warning* may. Here stands what each can say where something is wrong; `…` is what was found.",
+    ]
+    for module, title in CHECKS.items():
+        rows: list[Row] = []
+        for function in ast.parse((ROOT / "study" / module).read_text("utf-8")).body:
+            if isinstance(function, ast.FunctionDef):
+                rows += _messages(function)
+        parts += [f"## {title}", _table(("Looked at", "Must hold", "State", "Found", "What to do"), rows)]
+    return _page(parts)
+
+
+def _messages(function: ast.FunctionDef) -> list[Row]:
+    """Texts of each finding that a function gives where something is wrong, in the order of its lines."""
+    assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
+    local = [(node.lineno, *pair) for node in assigned for pair in _named(node)]
+    calls = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+    ]
+    must_hold = (ast.get_docstring(function) or "").partition("\n\n")[0]
+    rows = []
+    for call in sorted(calls, key=lambda call: call.lineno):
+        before = {name: value for line, name, value in sorted(local, key=itemgetter(0)) if line < call.lineno}
+        state, what, *texts = (_template(argument, before) for argument in call.args)
+        if len(texts) == 2:  # what is well has no remedy
+            rows.append(tuple(map(_text, (what, must_hold, state, *texts))))
+    return rows
+
+
+def _named(node: ast.Assign) -> list[tuple[str, ast.expr]]:
+    """Names that an assignment gives, each with its value."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Name):
+        return [(target.id, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        pairs = zip(target.elts, value.elts, strict=True)
+        return [(name.id, part) for name, part in pairs if isinstance(name, ast.Name)]
+    return []
+
+
+def _template(node: ast.expr, local: Mapping[str, ast.expr]) -> str:
+    """The text that an expression makes, with `…` where only a run knows it."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_template(part, local) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return _template(node.value, local)
+    if isinstance(node, ast.IfExp):
+        texts = [_template(part, local) for part in (node.body, node.orelse)]
+        return " or ".join(dict.fromkeys(texts))
+    if isinstance(node, ast.Name) and node.id in local:
+        return _template(local[node.id], {name: value for name, value in local.items() if name != node.id})
+    return "…"
+
+
 def _option(action: argparse.Action) -> str:
     shown = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
     value = " ".join(shown) if isinstance(shown, tuple) else shown
@@ -253,5 +327,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/components.md": component_list,
     "reference/records.md": records,
     "reference/commands.md": commands,
+    "reference/doctor.md": doctor_messages,
     "contributing.md": contributing,
 }

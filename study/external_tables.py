@@ -13,6 +13,9 @@ from rich.table import Table
 
 from study.spec.task import LabelKind
 
+Columns = dict[str, list[str]]
+"""Cells of some columns by their header."""
+
 
 def show_external_test(
     found: pd.DataFrame, num_samples: int, labels: Sequence[str], console: Console
@@ -25,44 +28,46 @@ def show_external_test(
         labels: Names of the labels.
         console: Where to print.
     """
-    console.print(_metrics(found, num_samples))
-    console.print(_by_label(found, labels))
-
-
-def _metrics(found: pd.DataFrame, num_samples: int) -> Table:
-    """Every metric over all labels, here and on the study's own test patients."""
-    table = Table(box=None, header_style="bold", title=f"{num_samples} samples with known labels")
-    table.title_justify = "left"
-    columns = {"here": "", "study's test": "test_"}
+    console.print(f"{num_samples} samples with known labels", style="italic", highlight=False)
+    over_all = found[found["label"] == ""].to_dict("records")
+    here = {"here": "", "study's test": "test_"}
     if "plain_value" in found:
-        columns = {
-            "here, with mirror images": "",
-            "here, without": "plain_",
-            "study's test, without": "test_",
-        }
-    table.add_column("metric")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for row in found[found["label"] == ""].to_dict("records"):
-        table.add_row(row["metric"], *(_with_interval(row, before) for before in columns.values()))
-    return table
-
-
-def _by_label(found: pd.DataFrame, labels: Sequence[str]) -> Table:
-    """What ranks the samples of each label, here and on the study's own test patients."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("label")
-    for name in (
-        "share here",
-        "study's",
-        *(f"{m} {of}" for m in ("AUC", "AP") for of in ("here", "study's")),
-    ):
-        table.add_column(name, justify="right")
+        here = {"here, with mirror images": "", "here, without": "plain_", "study's test, without": "test_"}
+    columns = [{name: [_with_interval(row, before) for row in over_all]} for name, before in here.items()]
+    _print("metric", [str(row["metric"]) for row in over_all], columns, console)
     rows = {(row["metric"], row["label"]): row for row in found.to_dict("records")}
-    for label in labels:
-        shown = [rows[metric, label] for metric in ("prevalence", "auc", "average_precision")]
-        cells = [_with_interval(row, before) for row in shown for before in ("", "test_")]
-        table.add_row(escape(label), *cells)
+    by_label = [
+        {
+            f"{name} {of}": [_with_interval(rows[metric, label], before) for label in labels]
+            for of, before in (("here", ""), ("study's", "test_"))
+        }
+        for name, metric in (("share", "prevalence"), ("AUC", "auc"), ("AP", "average_precision"))
+    ]
+    _print("label", labels, by_label, console)
+
+
+def _print(first: str, names: Sequence[str], groups: Sequence[Columns], console: Console) -> None:
+    """A table as wide as the console, and another one below it with each group that finds no room there."""
+    left, endless = list(groups), console.options.update(width=10_000)
+    while left:
+        shown = left.pop(0)
+        while left:
+            wider = shown | left[0]
+            if console.measure(_table(first, names, wider), options=endless).maximum > console.width:
+                break
+            shown = wider
+            del left[0]
+        console.print(_table(first, names, shown))
+
+
+def _table(first: str, names: Sequence[str], columns: Columns) -> Table:
+    """A table of these columns, whose cells stay on one line."""
+    table = Table(box=None, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for i, name in enumerate(names):
+        table.add_row(escape(name), *(cells[i] for cells in columns.values()))
     return table
 
 

@@ -112,3 +112,18 @@ def test_every_command_is_listed_with_every_option() -> None:
         }
         assert options
         assert [option for option in options - {"-h", "--help"} if f"| `{option}" not in part] == []
+
+
+def test_messages_of_the_doctor_stand_with_their_remedy() -> None:
+    page = reference.doctor_messages()
+    assert (
+        "| open files | How many files a process may open; Ray keeps some for each worker and connection. "
+        "| warning | unlimited or … | ulimit -n 65536 before a study with many trials at a time |" in page
+    )
+    assert (
+        "| disk of … | Room where a study writes; Ray stops at 95 % of its disk. | problem | … free at … |"
+        in page
+    )
+    modules = {path.name for path in (reference.ROOT / "study" / "engine" / "doctor").glob("*.py")}
+    assert modules - {"__init__.py"} == {name.rpartition("/")[2] for name in reference.CHECKS} - {"doctor.py"}
+    assert page.count("| problem |") > 30
