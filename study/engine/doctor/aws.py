@@ -1,7 +1,10 @@
 """What a cluster on AWS needs there: rights of its machines, and what the file names in the region."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +21,12 @@ LAUNCH = (
     "ec2:RunInstances",
     "ec2:TerminateInstances",
 )
+QUOTAS = {  # of virtual cores: pattern of the machine's type, on demand, spot
+    r"(g|vt)\d": ("L-DB2E81BA", "L-3819A6DF"),
+    r"p\d": ("L-417A185B", "L-7212CCBC"),
+    r"[acdhimrtz]\d": ("L-1216C47A", "L-34B43A08"),
+}
+NEEDED = ("credentials", "machine types")  # what is asked after them rests on them
 OBJECTS = ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 
 
@@ -61,19 +70,24 @@ def check_aws(cluster: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("warning", "aws", "not asked, since boto3 is not installed", "uv run --with boto3 ...")
         return
     region = cluster["provider"].get("region")
+    client = partial(boto3.client, region_name=region)
     asked: tuple[tuple[str, Callable[[], Finding]], ...] = (
-        ("credentials", lambda: _credentials(boto3.client("sts", region_name=region))),
-        ("profiles", lambda: _profiles(cluster, boto3.client("iam", region_name=region))),
-        ("images", lambda: _images(cluster, boto3.client("ec2", region_name=region), region)),
-        ("machine types", lambda: _types(cluster, boto3.client("ec2", region_name=region), region)),
+        ("credentials", lambda: _credentials(client("sts"))),
+        ("profiles", lambda: _profiles(cluster, client("iam"))),
+        ("images", lambda: _images(cluster, client("ec2"), region)),
+        ("machine types", lambda: _types(cluster, client("ec2"), region)),
+        ("quotas", lambda: _quotas(cluster, client("ec2"), client("service-quotas"), region)),
     )
     for what, ask in asked:
         try:
-            yield ask()
+            found = ask()
         except (BotoCoreError, ClientError) as error:
-            yield Finding("problem", what, str(error), "see the AWS documentation of that error")
-            if what == "credentials":
-                return
+            # Who may not ask for quotas may still start machines.
+            state: Literal["warning", "problem"] = "warning" if what == "quotas" else "problem"
+            found = Finding(state, what, str(error), "see the AWS documentation of that error")
+        yield found
+        if found.state == "problem" and what in NEEDED:
+            return
 
 
 def check_profiles_are_named(cluster: Mapping[str, Any]) -> Finding:
@@ -118,6 +132,52 @@ def _images(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:
         remedy = "take one of this region; the comment above ImageId says how"
         return Finding("problem", "images", f"not in {region}: {', '.join(sorted(missing))}", remedy)
     return Finding("ok", "images", f"{', '.join(sorted(wanted))} in {region}")
+
+
+@dataclass
+class _Cores:
+    """Virtual cores that one quota must allow: of the largest machine, and of all machines at a time."""
+
+    name: str
+    largest: int = 0
+    all: int = 0
+
+
+def _wanted_cores(cluster: Mapping[str, Any], ec2: Any) -> dict[str, _Cores]:
+    """What is asked of each quota, by its code; a kind of machine that no quota here is of is left out."""
+    most = int(cluster.get("max_workers") or 0)
+    found: dict[str, _Cores] = {}
+    for name, kind in (cluster.get("available_node_types") or {}).items():
+        node = kind.get("node_config") or {}
+        type_ = str(node.get("InstanceType", ""))
+        codes = next((codes for family, codes in QUOTAS.items() if re.match(family, type_)), None)
+        if codes is None:
+            continue
+        spot = (node.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+        described = ec2.describe_instance_types(InstanceTypes=[type_])["InstanceTypes"][0]
+        cores = described["VCpuInfo"]["DefaultVCpus"]
+        num = 1 if name == cluster.get("head_node_type") else min(int(kind.get("max_workers", most)), most)
+        words = f"{type_.partition('.')[0]} {'spot' if spot else 'on demand'}"
+        wanted = found.setdefault(codes[spot], _Cores(words))
+        wanted.largest, wanted.all = max(wanted.largest, cores), wanted.all + num * cores
+    return found
+
+
+def _quotas(cluster: Mapping[str, Any], ec2: Any, quotas: Any, region: str) -> Finding:
+    """The account may start the machines; a new one often may start no spot machine with a GPU."""
+    none: list[str] = []
+    fewer: list[str] = []
+    enough: list[str] = []
+    for code, wanted in _wanted_cores(cluster, ec2).items():
+        allowed = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
+        found = f"{wanted.name} ({code}) {allowed:.0f} of {wanted.all} cores"
+        (none if allowed < wanted.largest else fewer if allowed < wanted.all else enough).append(found)
+    remedy = f"ask AWS for more: Service Quotas, Amazon EC2, {region}"
+    if none:
+        return Finding("problem", "quotas", f"no machine may start: {'; '.join(none)}", remedy)
+    if fewer:
+        return Finding("warning", "quotas", f"not all machines may run: {'; '.join(fewer)}", remedy)
+    return Finding("ok", "quotas", "; ".join(enough))
 
 
 def _types(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:

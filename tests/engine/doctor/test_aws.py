@@ -67,13 +67,58 @@ def states(cluster: dict[str, Any]) -> dict[str, Finding]:
     return {finding.what: finding for finding in check_aws(cluster)}
 
 
+@pytest.fixture
+def quotas(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The quotas that AWS answers with, by their code; moto knows none of EC2."""
+    import boto3
+    from botocore.exceptions import ClientError
+
+    allowed = {"L-1216C47A": 5.0, "L-3819A6DF": 32.0}
+    real = boto3.client
+
+    class Quotas:
+        def get_service_quota(self, **asked: str) -> dict[str, dict[str, float]]:
+            assert asked["ServiceCode"] == "ec2"
+            if asked["QuotaCode"] not in allowed:
+                raise ClientError(
+                    {"Error": {"Code": "AccessDenied", "Message": "not yours"}}, "GetServiceQuota"
+                )
+            return {"Quota": {"Value": allowed[asked["QuotaCode"]]}}
+
+    def client(name: str, **settings: str) -> Any:
+        return Quotas() if name == "service-quotas" else real(name, **settings)
+
+    monkeypatch.setattr(boto3, "client", client)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return allowed
+
+
+def test_a_quota_below_what_the_file_asks_for_is_said(
+    cluster: dict[str, Any], quotas: dict[str, float]
+) -> None:
+    with moto.mock_aws():
+        found = states(cluster)["quotas"]
+        text = "m6i on demand (L-1216C47A) 5 of 4 cores; g5 spot (L-3819A6DF) 32 of 32 cores"
+        assert (found.state, found.found) == ("ok", text)
+        quotas["L-3819A6DF"] = 31
+        found = states(cluster)["quotas"]
+        assert (found.state, found.found[:31]) == ("warning", "not all machines may run: g5 sp")
+        quotas["L-3819A6DF"] = 0  # as a new account has it
+        found = states(cluster)["quotas"]
+        text = "no machine may start: g5 spot (L-3819A6DF) 0 of 32 cores"
+        assert (found.state, found.found) == ("problem", text)
+        assert "Service Quotas, Amazon EC2, us-west-2" in found.remedy
+        del cluster["available_node_types"]["gpu"]["node_config"]["InstanceMarketOptions"]
+        found = states(cluster)["quotas"]  # of machines on demand, which may not be asked here
+        assert (found.state, "not yours" in found.found) == ("warning", True)
+
+
 def test_what_is_missing_in_the_region_is_a_problem(
-    cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    cluster: dict[str, Any], quotas: dict[str, float]
 ) -> None:
     import boto3
 
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
     with moto.mock_aws():
         found = states(cluster)
         assert found["credentials"].state == "ok"
@@ -91,7 +136,9 @@ def test_what_is_missing_in_the_region_is_a_problem(
             kind["node_config"]["ImageId"] = image
         assert {finding.state for finding in check_aws(cluster)} == {"ok"}
         cluster["available_node_types"]["gpu"]["node_config"]["InstanceType"] = "g99.huge"
-        assert states(cluster)["machine types"].found == "not offered in us-west-2: g99.huge"
+        found = states(cluster)
+        assert found["machine types"].found == "not offered in us-west-2: g99.huge"
+        assert "quotas" not in found
 
 
 def test_without_credentials_nothing_more_is_asked(
