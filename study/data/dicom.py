@@ -19,6 +19,10 @@ SUFFIXES = frozenset({".dcm", ".dicom"})
 FAR = 1e12  # beyond every window, whose ends are shown there
 MARK, MARK_AT = b"DICM", 128  # bytes of a DICOM file at this place
 NEEDS = "a DICOM file, which needs pydicom; `uv sync --extra dicom` installs it"
+DECODER = (
+    "a DICOM file in {coding}, which needs a decoder; `uv sync --extra dicom-lossless` installs one "
+    "(licence: GPL 3)"
+)
 READ = (
     "TransferSyntaxUID",
     "SOPClassUID",
@@ -73,6 +77,7 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
     """
     try:
         from pydicom import dcmread
+        from pydicom.pixels.decoders.base import get_decoder
         from pydicom.pixels.utils import pixel_array
     except ImportError:
         raise BadImageError(NEEDS) from None
@@ -81,6 +86,9 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
         if "PixelData" not in data:
             raise BadImageError("a DICOM file without a picture")
         require_size(int(data.Rows) * int(data.Columns))
+        coding = data.file_meta.TransferSyntaxUID
+        if not get_decoder(coding).is_available:
+            raise BadImageError(DECODER.format(coding=coding.name.partition(",")[0]))
         number = frame_number(int(data.get("NumberOfFrames") or 1), frame)
         return _shown(pixel_array(data, index=number - 1), data)
     except BadImageError:

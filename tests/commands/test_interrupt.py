@@ -140,8 +140,8 @@ def require_whole(folder: Path) -> None:
     store = Store(folder / "runs" / "small")
     trials, epochs = store.read("trial"), store.read("epochs")
     assert store.problems == []
-    assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3]
-    assert set(trials["state"]) == {"complete"}
+    assert sorted(trials[trials["role"] == "search"]["number"]) == [0, 1, 2, 3], said(folder)
+    assert set(trials["state"]) == {"complete"}, said(folder)
     assert not epochs[["trial", "epoch"]].duplicated().any()
     assert PendingOrders(store).orders() == []
     assert left_behind(folder) == []

@@ -1,5 +1,6 @@
 """DICOM files, and TIFF files of several frames: frame, colours and depth, and nothing of the patient."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,12 @@ pytest.importorskip("pydicom", reason="uv sync --extra dicom")
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    UltrasoundMultiFrameImageStorage,
+)
 
 from study.data.cohort import open_cohort
 from study.data.images import jpeg, read_image
@@ -88,6 +94,32 @@ def test_colours_are_those_of_the_photograph(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(compressed)
     difference = read_image(path).astype(int) - read_image(tmp_path / "b.jpg").astype(int)
     assert np.abs(difference).max() <= 2
+
+
+LOSSLESS = (  # eight columns and six rows of 0, 5, 10, ...
+    "/9j/wwALCAAGAAgBAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAwYI/9oACAEBAAEAAM/qqqqrUKqqqrUKqqqrUKqqqrUKqqqrUKqqqr//2QA="
+)
+
+
+def lossless(path: Path) -> tuple[Path, np.ndarray]:
+    """A file in lossless JPEG, and what it shows."""
+    pixels = 5 * np.arange(48, dtype=np.uint8).reshape(6, 8)
+    coded = encapsulate([base64.b64decode(LOSSLESS)])
+    return dicom(path, pixels[None], "MONOCHROME2", syntax=JPEGLosslessSV1, PixelData=coded), pixels
+
+
+def test_lossless_jpeg_gives_the_same_pixels(tmp_path: Path) -> None:
+    pytest.importorskip("libjpeg", reason="uv sync --extra dicom-lossless")
+    path, pixels = lossless(tmp_path / "scan.dcm")
+    np.testing.assert_array_equal(read_image(path), three(pixels))
+
+
+def test_without_its_decoder_one_message_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", property(lambda self: False))
+    with pytest.raises(BadImageError, match=r"in JPEG Lossless, which needs .* --extra dicom-lossless"):
+        read_image(lossless(tmp_path / "scan.dcm")[0])
 
 
 def test_a_palette_gives_colours(tmp_path: Path) -> None:
