@@ -36,13 +36,15 @@ def show_external_test(
     columns = [{name: [_with_interval(row, before) for row in over_all]} for name, before in here.items()]
     _print("metric", [str(row["metric"]) for row in over_all], columns, console)
     rows = {(row["metric"], row["label"]): row for row in found.to_dict("records")}
-    by_label = [
-        {
-            f"{name} {of}": [_with_interval(rows[metric, label], before) for label in labels]
-            for of, before in (("here", ""), ("study's", "test_"))
-        }
-        for name, metric in (("share", "prevalence"), ("AUC", "auc"), ("AP", "average_precision"))
-    ]
+    by_label: list[Columns] = []
+    for name, metric in (("share", "prevalence"), ("AUC", "auc"), ("AP", "average_precision")):
+        shown = [rows[metric, label] for label in labels]
+        by_label.append(
+            {
+                f"{name} here": [_with_interval(row, "") for row in shown],
+                f"{name} study's": [_with_interval(row, "test_") for row in shown],
+            }
+        )
     _print("label", labels, by_label, console)
 
 

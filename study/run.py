@@ -172,9 +172,18 @@ def _start(resolved: Resolved, store: Store, command: str, console: Console, *, 
 
 
 def _line(bar: Progress, title: str) -> Callable[[int, int], None]:
-    """A line of the progress bar, which appears with the first progress and goes with the last."""
-    task = bar.add_task(title, visible=False)
-    return lambda done, total: bar.update(task, completed=done, total=total, visible=done < total)
+    """A line of the progress bar, which appears with the first progress and goes with the last.
+
+    A file has no bar: there the first progress is said, since what follows may take minutes.
+    """
+    task = bar.add_task(title, visible=False, total=None)
+
+    def show(done: int, total: int) -> None:
+        if not bar.console.is_terminal and bar.tasks[task].total is None and done < total:
+            bar.console.print(f"{title}: {total:,} to do")
+        bar.update(task, completed=done, total=total, visible=done < total)
+
+    return show
 
 
 def _train(spec: StudySpec, ready: Started, logs: Path, console: Console) -> None:

@@ -80,6 +80,7 @@ def test_a_small_study_runs_from_its_file_to_its_report(
     assert run.main([path]) == 0
     said = capsys.readouterr().out
     assert "SYNTHETIC" in said
+    assert "reading images: " in said  # a file has no bar
     store = Store(tmp_path / "runs" / "small")
     trials = store.read("trial")
     roles = sorted(trials.loc[trials["role"] != "ensemble", "role"])  # trials may be better together

@@ -97,7 +97,8 @@ def test_colours_are_those_of_the_photograph(tmp_path: Path) -> None:
 
 
 LOSSLESS = (  # eight columns and six rows of 0, 5, 10, ...
-    "/9j/wwALCAAGAAgBAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAwYI/9oACAEBAAEAAM/qqqqrUKqqqrUKqqqrUKqqqrUKqqqrUKqqqr//2QA="
+    "/9j/wwALCAAGAAgBAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAwYI/9oACAEB"
+    "AAEAAM/qqqqrUKqqqrUKqqqrUKqqqrUKqqqrUKqqqr//2QA="
 )
 
 

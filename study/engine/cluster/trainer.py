@@ -23,7 +23,7 @@ from study.engine.training.workers import WorkerGroup
 Config = dict[str, Any]  # plain data, as Tune and Train hand it to a process
 STOP_REQUESTS = "stop_requests"
 GROUP_DID_NOT_START = "WorkerGroupStartup"  # how the names of Ray's own errors begin
-STARTS = 10  # of a worker group; each waits a minute for room, and Ray itself would try for ever
+STARTS = 10  # of a worker group; each waits a minute for room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,27 +96,39 @@ def trainable(config: Config, common: Config) -> None:
     resources = {"CPU": trial.cpus_per_worker}
     if trial.gpus_per_worker:
         resources["GPU"] = trial.gpus_per_worker
-    trainer = TorchTrainer(
-        _in_group,
-        train_loop_config=whole,
-        scaling_config=ScalingConfig(
-            num_workers=trial.workers, use_gpu=trial.gpus_per_worker > 0, resources_per_worker=resources
-        ),
-        run_config=RunConfig(
-            name=json.loads(trial.order)["key"],
-            storage_path=trial.train_storage,
-            callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
-            failure_config=FailureConfig(controller_failure_limit=STARTS - 1),  # type: ignore[call-arg]
-        ),
-    )
+    reason = ""
+    for _ in range(STARTS):
+        trainer = TorchTrainer(
+            _in_group,
+            train_loop_config=whole,
+            scaling_config=ScalingConfig(
+                num_workers=trial.workers, use_gpu=trial.gpus_per_worker > 0, resources_per_worker=resources
+            ),
+            run_config=RunConfig(
+                name=json.loads(trial.order)["key"],
+                storage_path=trial.train_storage,
+                callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
+                # A controller loses the workers that lived when one of them died during the start, and their
+                # place with them: its next start would wait for it in vain. Another controller finds it free.
+                failure_config=FailureConfig(controller_failure_limit=0),  # type: ignore[call-arg]
+            ),
+        )
+        reason = _failure_of_start(trainer)
+        if not reason:
+            return
+    tune.report(EndMessage(Ending.NOT_STARTED, message=reason).pack())
+
+
+def _failure_of_start(trainer: TorchTrainer) -> str:
+    """Trains; why the worker group did not start, empty where it did."""
     try:
         trainer.fit()
     except ControllerError as error:
         failure = error.controller_failure
         if not type(failure).__name__.startswith(GROUP_DID_NOT_START):
             raise
-        reason = str(failure).split(". ")[0]
-        tune.report(EndMessage(Ending.NOT_STARTED, message=reason).pack())
+        return str(failure).split(". ")[0]
+    return ""
 
 
 def _alone(config: Config) -> None:
