@@ -257,7 +257,7 @@ def doctor_messages() -> str:
 
 def _messages(function: ast.FunctionDef) -> list[Row]:
     """Texts of each finding that a function gives where something is wrong, in the order of its lines."""
-    assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
+    assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.AnnAssign)]
     local = [(node.lineno, *pair) for node in assigned for pair in _named(node)]
     calls = [
         node
@@ -274,10 +274,10 @@ def _messages(function: ast.FunctionDef) -> list[Row]:
     return rows
 
 
-def _named(node: ast.Assign) -> list[tuple[str, ast.expr]]:
+def _named(node: ast.Assign | ast.AnnAssign) -> list[tuple[str, ast.expr]]:
     """Names that an assignment gives, each with its value."""
-    target, value = node.targets[0], node.value
-    if isinstance(target, ast.Name):
+    target, value = node.targets[0] if isinstance(node, ast.Assign) else node.target, node.value
+    if isinstance(target, ast.Name) and value is not None:
         return [(target.id, value)]
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         pairs = zip(target.elts, value.elts, strict=True)

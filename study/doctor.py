@@ -78,6 +78,7 @@ def _doctor(args: argparse.Namespace, console: Console) -> int:
 
 
 def _findings(args: argparse.Namespace) -> list[Finding]:
+    """The libraries can be imported, so that a file can be looked at, too."""
     if args.set and not args.file:
         raise SpecError("`--set`: must come with a study or cluster file, got none. Name the file.")
     data = override(read_yaml(args.file), parse_settings(args.set)) if args.file else {}

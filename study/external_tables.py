@@ -65,7 +65,7 @@ def _print(first: str, names: Sequence[str], groups: Sequence[Columns], console:
 def _table(first: str, names: Sequence[str], columns: Columns) -> Table:
     """A table of these columns, whose cells stay on one line."""
     table = Table(box=None, header_style="bold")
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")  # a long name gives way to the numbers
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for i, name in enumerate(names):

@@ -179,8 +179,8 @@ def _line(bar: Progress, title: str) -> Callable[[int, int], None]:
     task = bar.add_task(title, visible=False, total=None)
 
     def show(done: int, total: int) -> None:
-        if not bar.console.is_terminal and bar.tasks[task].total is None and done < total:
-            bar.console.print(f"{title}: {total:,} to do")
+        if not bar.console.is_terminal and bar.tasks[task].total != total and done < total:
+            bar.console.print(f"{title}: {total - done:,} of {total:,}")
         bar.update(task, completed=done, total=total, visible=done < total)
 
     return show

@@ -19,10 +19,13 @@ SUFFIXES = frozenset({".dcm", ".dicom"})
 FAR = 1e12  # beyond every window, whose ends are shown there
 MARK, MARK_AT = b"DICM", 128  # bytes of a DICOM file at this place
 NEEDS = "a DICOM file, which needs pydicom; `uv sync --extra dicom` installs it"
-DECODER = (
-    "a DICOM file in {coding}, which needs a decoder; `uv sync --extra dicom-lossless` installs one "
-    "(licence: GPL 3)"
-)
+DECODER = "a DICOM file in {coding}, which no decoder here reads"
+INSTALLS = "; `uv sync --extra dicom-lossless` installs one (licence: GPL 3)"
+LOSSLESS = (
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",
+)  # JPEG, JPEG, JPEG-LS
 READ = (
     "TransferSyntaxUID",
     "SOPClassUID",
@@ -77,7 +80,6 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
     """
     try:
         from pydicom import dcmread
-        from pydicom.pixels.decoders.base import get_decoder
         from pydicom.pixels.utils import pixel_array
     except ImportError:
         raise BadImageError(NEEDS) from None
@@ -86,16 +88,26 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
         if "PixelData" not in data:
             raise BadImageError("a DICOM file without a picture")
         require_size(int(data.Rows) * int(data.Columns))
-        coding = data.file_meta.TransferSyntaxUID
-        if not get_decoder(coding).is_available:
-            raise BadImageError(DECODER.format(coding=coding.name.partition(",")[0]))
+        plugin = _plugin(data)
         number = frame_number(int(data.get("NumberOfFrames") or 1), frame)
-        return _shown(pixel_array(data, index=number - 1), data)
+        return _shown(pixel_array(data, index=number - 1, decoding_plugin=plugin), data)
     except BadImageError:
         raise
     except Exception as error:  # a decoder raises nearly anything for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadImageError(f"cannot be decoded as DICOM ({reason})") from None
+
+
+def _plugin(data: Any) -> str:
+    """The decoder to take; empty for any. Pixels of eight bits are Pillow's wherever more is installed."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    coding = data.file_meta.TransferSyntaxUID
+    decoder = get_decoder(coding)
+    if not decoder.is_available:
+        text = DECODER.format(coding=coding.name.partition(",")[0])
+        raise BadImageError(text + (INSTALLS if coding in LOSSLESS else ""))
+    return "pillow" if "pillow" in decoder.available_plugins and data.BitsAllocated == 8 else ""
 
 
 def _shown(pixels: Num[np.ndarray, "..."], data: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -59,9 +59,38 @@ def check_bundles(template: Mapping[str, Plain], shared: tuple[str, ...]) -> Non
     searched = [path for path, _ in find_holes(others)]
     for name, bundle in bundles.items():
         where = f"{BUNDLES}.{name}"
-        choices = bundle.get("choices") if is_hole(bundle) and bundle["type"] == "categorical" else [bundle]
-        for choice in choices if isinstance(choices, list) else [choices]:
+        for choice in _choices(bundle):
             _check_choice(choice, where, shared, searched)
+
+
+def require_effect(template: Mapping[str, Plain], settings: Mapping[str, Plain]) -> None:
+    """Refuses a setting of the command line that a bundle overwrites in every trial.
+
+    Args:
+        template: a template whose bundles `check_bundles` has accepted.
+        settings: values by dotted key.
+
+    Raises:
+        SpecError: the first setting without effect.
+    """
+    bundles = template.get(BUNDLES) or {}
+    assert isinstance(bundles, Mapping), "check_bundles refuses anything else"
+    for key in settings:
+        for name, bundle in bundles.items():
+            keys = [choice for choice in _choices(bundle) if isinstance(choice, Mapping)]
+            if keys and all(any(f"{key}.".startswith(f"{set_}.") for set_ in choice) for choice in keys):
+                raise SpecError(
+                    f"`--set {key}`: must change something, but every choice of the bundle `{name}` sets it "
+                    f"anew. Set the bundle in its place: --set '{BUNDLES}.{name}={{name: mine, {key}: ...}}'"
+                )
+
+
+def _choices(bundle: Plain) -> list[Plain]:
+    """What a bundle chooses among; a bundle without a choice is its only one."""
+    if not isinstance(bundle, Mapping) or not is_hole(bundle) or bundle["type"] != "categorical":
+        return [bundle]
+    choices = bundle.get("choices")
+    return choices if isinstance(choices, list) else [choices]
 
 
 def _check_choice(choice: Plain, where: str, shared: tuple[str, ...], searched: list[str]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from study.spec.bundles import require_effect
 from study.spec.errors import SpecError, suggest
 from study.spec.holes import Plain
 from study.spec.reading import override, read_yaml
@@ -39,7 +40,7 @@ def resolve(path: Path, settings: Mapping[str, Any], profile: str, *, has_gpu: b
         has_gpu: whether the cluster has a GPU.
 
     Raises:
-        SpecError: anything in the file, the profile or the settings is wrong.
+        SpecError: anything in the file, the profile or the settings is wrong, or a setting has no effect.
     """
     data = read_yaml(path)
     profiles = {"full": {}, **_profiles(data.pop("profiles", None) or {})}
@@ -52,7 +53,9 @@ def resolve(path: Path, settings: Mapping[str, Any], profile: str, *, has_gpu: b
         )
     changes = profiles[profile]
     data = override(override(data, changes), settings)
-    return Resolved(StudySpec.read(data), profile, changes, data)
+    spec = StudySpec.read(data)
+    require_effect(spec.template, settings)
+    return Resolved(spec, profile, changes, data)
 
 
 def _profiles(section: Plain) -> dict[str, Mapping[str, Plain]]:

@@ -26,4 +26,16 @@ def test_every_number_stands_whole_on_one_line_that_fits(width: int) -> None:
         value, low, high = (row[f"{before}{part}"] for part in ("value", "low", "high"))
         assert any(f"{value:.3f} [{low:.3f}, {high:.3f}]" in line for line in lines)
     assert "…" not in text.getvalue()
+    assert text.getvalue().count("]") == 3 * len(found.query("label == ''")) + 4 * len(LABELS)
     assert len([line for line in lines if line.split()[:1] == ["label"]]) == (1 if width == 160 else 2)
+
+
+def test_a_long_name_gives_way_to_the_numbers() -> None:
+    new = fake_predictions(split="test", num_samples=120)
+    found = external_test(new, new, "multilabel", LABELS, np.array([0.3, 0.5, 0.6]))
+    long = [f"{label} with everything that a sheet may say of it" for label in LABELS]
+    text = io.StringIO()
+    show_external_test(
+        found.replace(dict(zip(LABELS, long, strict=True))), 120, long, Console(file=text, width=60)
+    )
+    assert "…" not in text.getvalue()

@@ -119,8 +119,17 @@ def test_without_its_decoder_one_message_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", property(lambda self: False))
-    with pytest.raises(BadImageError, match=r"in JPEG Lossless, which needs .* --extra dicom-lossless"):
+    with pytest.raises(BadImageError, match=r"in JPEG Lossless, which no .* --extra dicom-lossless"):
         read_image(lossless(tmp_path / "scan.dcm")[0])
+
+
+def test_no_package_is_named_that_does_not_help(tmp_path: Path) -> None:
+    htj2k = "1.2.840.10008.1.2.4.201"
+    path = dicom(
+        tmp_path / "scan.dcm", grey(1, 8, 10), "MONOCHROME2", PixelData=encapsulate([b"coded"]), syntax=htj2k
+    )
+    with pytest.raises(BadImageError, match=r"in High-Throughput JPEG 2000 .*, which no decoder here reads$"):
+        read_image(path)
 
 
 def test_a_palette_gives_colours(tmp_path: Path) -> None:

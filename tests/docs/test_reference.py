@@ -126,4 +126,10 @@ def test_messages_of_the_doctor_stand_with_their_remedy() -> None:
     )
     modules = {path.name for path in (reference.ROOT / "study" / "engine" / "doctor").glob("*.py")}
     assert modules - {"__init__.py"} == {name.rpartition("/")[2] for name in reference.CHECKS} - {"doctor.py"}
-    assert page.count("| problem |") > 30
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if row[0] not in ("Looked at", "---")]
+    assert {row[2] for row in rows} == {"problem", "warning", "problem or warning", "warning or problem"}
+    assert [row for row in rows if not all(row)] == []
+    sources = [(reference.ROOT / "study" / name).read_text() for name in reference.CHECKS]
+    written = sum(len(re.findall(r'Finding\(\s*"(?:problem|warning)"', source)) for source in sources)
+    assert len([row for row in rows if " or " not in row[2]]) == written

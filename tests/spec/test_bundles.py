@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from study.spec.bundles import require_effect
 from study.spec.errors import SpecError
 from study.spec.holes import Plain, Scalar
 from study.spec.reading import override
@@ -83,3 +84,12 @@ def test_what_is_no_bundle_is_named(bundles: Plain, message: str) -> None:
     study = override(STUDY, {"optimiser.lr": {"type": "float", "low": 1e-4, "high": 1e-2}})
     with pytest.raises(SpecError, match=message):
         StudySpec.read({**study, "bundles": bundles})
+
+
+@pytest.mark.parametrize("key", ["model.embedding.l2norm", "model.embedding.l2norm.more"])
+def test_a_setting_that_every_choice_sets_anew_is_refused(key: str) -> None:
+    template = StudySpec.read(STUDY).template
+    with pytest.raises(SpecError, match=rf"`--set {key}`: must change something, .*--set 'bundles.distance="):
+        require_effect(template, {key: True})
+    require_effect(template, {"model.embedding": {}, "loss": "triplet", "loss.gamma": 1.0})
+    require_effect(override(template, {"bundles.distance.choices": [UNIT, {"name": "other"}]}), {key: True})

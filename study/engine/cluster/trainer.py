@@ -23,7 +23,7 @@ from study.engine.training.workers import WorkerGroup
 Config = dict[str, Any]  # plain data, as Tune and Train hand it to a process
 STOP_REQUESTS = "stop_requests"
 GROUP_DID_NOT_START = "WorkerGroupStartup"  # how the names of Ray's own errors begin
-STARTS = 10  # of a worker group; each waits a minute for room
+STARTS = 10  # of a worker group; each waits for room, a minute at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def trainable(config: Config, common: Config) -> None:
     resources = {"CPU": trial.cpus_per_worker}
     if trial.gpus_per_worker:
         resources["GPU"] = trial.gpus_per_worker
-    reason = ""
+    reason: str | None = None
     for _ in range(STARTS):
         trainer = TorchTrainer(
             _in_group,
@@ -108,19 +108,19 @@ def trainable(config: Config, common: Config) -> None:
                 name=json.loads(trial.order)["key"],
                 storage_path=trial.train_storage,
                 callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
-                # A controller loses the workers that lived when one of them died during the start, and their
-                # place with them: its next start would wait for it in vain. Another controller finds it free.
+                # A controller does not free the workers that survive a start in which another one dies: its
+                # next start would wait for their place. With the controller's end the place is free.
                 failure_config=FailureConfig(controller_failure_limit=0),  # type: ignore[call-arg]
             ),
         )
         reason = _failure_of_start(trainer)
-        if not reason:
+        if reason is None:
             return
-    tune.report(EndMessage(Ending.NOT_STARTED, message=reason).pack())
+    tune.report(EndMessage(Ending.NOT_STARTED, message=str(reason)).pack())
 
 
-def _failure_of_start(trainer: TorchTrainer) -> str:
-    """Trains; why the worker group did not start, empty where it did."""
+def _failure_of_start(trainer: TorchTrainer) -> str | None:
+    """Trains; why the worker group did not start, None where it did."""
     try:
         trainer.fit()
     except ControllerError as error:
@@ -128,7 +128,7 @@ def _failure_of_start(trainer: TorchTrainer) -> str:
         if not type(failure).__name__.startswith(GROUP_DID_NOT_START):
             raise
         return str(failure).split(". ")[0]
-    return ""
+    return None
 
 
 def _alone(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -22,10 +22,12 @@ LAUNCH = (
     "ec2:TerminateInstances",
 )
 QUOTAS = {  # of virtual cores: pattern of the machine's type, on demand, spot
-    r"(g|vt)\d": ("L-DB2E81BA", "L-3819A6DF"),
-    r"p\d": ("L-417A185B", "L-7212CCBC"),
-    r"[acdhimrtz]\d": ("L-1216C47A", "L-34B43A08"),
+    r"(gr?|vt)\d": ("L-DB2E81BA", "L-3819A6DF"),
+    r"p[2-4]": ("L-417A185B", "L-7212CCBC"),
+    r"p5": ("L-417A185B", "L-C4BD4855"),
+    r"([acdhimrtz]|im|is)\d": ("L-1216C47A", "L-34B43A08"),
 }
+MOST_WORKERS = 2  # Ray's own, where the file says nothing
 NEEDED = ("credentials", "machine types")  # what is asked after them rests on them
 OBJECTS = ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 
@@ -61,7 +63,7 @@ def _allow(actions: tuple[str, ...], resource: str) -> dict[str, object]:
 
 
 def check_aws(cluster: Mapping[str, Any]) -> Iterator[Finding]:
-    """What can be asked of AWS from this machine before `ray up`; without an answer, why there is none."""
+    """AWS answers, with what the file needs there; without an answer, the line says why."""
     yield check_profiles_are_named(cluster)
     try:
         import boto3
@@ -106,10 +108,12 @@ def _nodes(cluster: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def _credentials(sts: Any) -> Finding:
+    """AWS knows who asks."""
     return Finding("ok", "credentials", sts.get_caller_identity()["Arn"])
 
 
 def _profiles(cluster: Mapping[str, Any], iam: Any) -> Finding:
+    """The instance profiles that the file names are there, each with a role."""
     wanted = {node.get("IamInstanceProfile", {}).get("Name") for _, node in _nodes(cluster)} - {None}
     missing = []
     for name in sorted(wanted):
@@ -125,6 +129,7 @@ def _profiles(cluster: Mapping[str, Any], iam: Any) -> Finding:
 
 
 def _images(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:
+    """The machine images that the file names are in its region."""
     wanted = {node["ImageId"] for _, node in _nodes(cluster) if node.get("ImageId")}
     filters = [{"Name": "image-id", "Values": sorted(wanted)}]
     there = {image["ImageId"] for image in ec2.describe_images(Filters=filters)["Images"]}
@@ -134,53 +139,80 @@ def _images(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:
     return Finding("ok", "images", f"{', '.join(sorted(wanted))} in {region}")
 
 
-@dataclass
-class _Cores:
-    """Virtual cores that one quota must allow: of the largest machine, and of all machines at a time."""
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of machine as a quota counts it.
+
+    Attributes:
+        name: Its type, and how it is paid.
+        cores: Virtual cores of one machine.
+        num: The most machines of this kind at a time.
+        is_head: Whether it is the head, which does not count as a worker.
+    """
 
     name: str
-    largest: int = 0
-    all: int = 0
+    cores: int
+    num: int
+    is_head: bool
 
 
-def _wanted_cores(cluster: Mapping[str, Any], ec2: Any) -> dict[str, _Cores]:
-    """What is asked of each quota, by its code; a kind of machine that no quota here is of is left out."""
-    most = int(cluster.get("max_workers") or 0)
-    found: dict[str, _Cores] = {}
+def _kinds(cluster: Mapping[str, Any], ec2: Any) -> tuple[dict[str, list[_Kind]], list[str]]:
+    """The kinds of machine by the code of their quota, and the types whose quota is not known here."""
+    most = int(cluster.get("max_workers", MOST_WORKERS))
+    kinds: dict[str, list[_Kind]] = {}
+    unknown = []
     for name, kind in (cluster.get("available_node_types") or {}).items():
         node = kind.get("node_config") or {}
-        type_ = str(node.get("InstanceType", ""))
-        codes = next((codes for family, codes in QUOTAS.items() if re.match(family, type_)), None)
-        if codes is None:
-            continue
-        spot = (node.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
-        described = ec2.describe_instance_types(InstanceTypes=[type_])["InstanceTypes"][0]
-        cores = described["VCpuInfo"]["DefaultVCpus"]
-        num = 1 if name == cluster.get("head_node_type") else min(int(kind.get("max_workers", most)), most)
-        words = f"{type_.partition('.')[0]} {'spot' if spot else 'on demand'}"
-        wanted = found.setdefault(codes[spot], _Cores(words))
-        wanted.largest, wanted.all = max(wanted.largest, cores), wanted.all + num * cores
-    return found
+        is_head = name == cluster.get("head_node_type")
+        num = 1 if is_head else min(int(kind.get("max_workers", most)), most)
+        of_type = str(node.get("InstanceType", ""))
+        codes = next((codes for family, codes in QUOTAS.items() if re.match(family, of_type)), None)
+        if codes is None and num:
+            unknown.append(of_type)
+        elif codes is not None and num:
+            spot = (node.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+            described = ec2.describe_instance_types(InstanceTypes=[of_type])["InstanceTypes"][0]
+            cores = described["VCpuInfo"]["DefaultVCpus"]
+            words = f"{of_type} {'spot' if spot else 'on demand'}"
+            kinds.setdefault(codes[spot], []).append(_Kind(words, cores, num, is_head))
+    return kinds, unknown
+
+
+def _most_cores(kinds: Sequence[_Kind], most_workers: int) -> int:
+    """Virtual cores of as many machines as may run at a time, the largest first."""
+    workers = sorted(
+        (kind.cores for kind in kinds if not kind.is_head for _ in range(kind.num)), reverse=True
+    )
+    return sum(kind.cores for kind in kinds if kind.is_head) + sum(workers[:most_workers])
 
 
 def _quotas(cluster: Mapping[str, Any], ec2: Any, quotas: Any, region: str) -> Finding:
-    """The account may start the machines; a new one often may start no spot machine with a GPU."""
+    """The account may start as many machines as the file asks for; what it already runs is not counted."""
+    kinds, unknown = _kinds(cluster, ec2)
     none: list[str] = []
-    fewer: list[str] = []
+    fewer = [f"{of_type}: its quota is not known here" for of_type in unknown]
     enough: list[str] = []
-    for code, wanted in _wanted_cores(cluster, ec2).items():
+    for code, asked in kinds.items():
         allowed = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
-        found = f"{wanted.name} ({code}) {allowed:.0f} of {wanted.all} cores"
-        (none if allowed < wanted.largest else fewer if allowed < wanted.all else enough).append(found)
+        wanted = _most_cores(asked, int(cluster.get("max_workers", MOST_WORKERS)))
+        names = ", ".join(kind.name for kind in asked)
+        found = f"{names}: {allowed:.0f} cores allowed, {wanted} wanted ({code})"
+        none += [
+            f"{kind.name}: {allowed:.0f} cores allowed, one machine has {kind.cores} ({code})"
+            for kind in asked
+            if allowed < kind.cores
+        ]
+        (enough if allowed >= wanted else fewer).append(found)
     remedy = f"ask AWS for more: Service Quotas, Amazon EC2, {region}"
     if none:
-        return Finding("problem", "quotas", f"no machine may start: {'; '.join(none)}", remedy)
+        return Finding("problem", "quotas", f"no such machine may start: {'; '.join(none)}", remedy)
     if fewer:
-        return Finding("warning", "quotas", f"not all machines may run: {'; '.join(fewer)}", remedy)
+        return Finding("warning", "quotas", f"perhaps not all machines may run: {'; '.join(fewer)}", remedy)
     return Finding("ok", "quotas", "; ".join(enough))
 
 
 def _types(cluster: Mapping[str, Any], ec2: Any, region: str) -> Finding:
+    """The types of machine that the file names are offered in its region."""
     wanted = {node["InstanceType"] for _, node in _nodes(cluster) if node.get("InstanceType")}
     filters = [{"Name": "instance-type", "Values": sorted(wanted)}]
     offered = ec2.describe_instance_type_offerings(Filters=filters)["InstanceTypeOfferings"]

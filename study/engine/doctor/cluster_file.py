@@ -137,6 +137,7 @@ def check_hosts(provider: ClusterFile, auth: ClusterFile) -> list[Finding]:
 
 
 def _check_host(host: str, auth: ClusterFile) -> Finding:
+    """A machine lets this one in by its key, without a password."""
     what = f"ssh {host}"
     login = f"{auth['ssh_user']}@{host}" if auth.get("ssh_user") else host
     try:

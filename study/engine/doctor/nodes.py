@@ -37,7 +37,7 @@ def check_nodes(address: str, log: Path) -> list[Finding]:
 
 
 def compare_nodes(own: Facts, nodes: Mapping[str, Facts | ClusterError]) -> list[Finding]:
-    """A problem for each node that differs, or one finding for all where none does.
+    """Every node has this machine's versions and code; a problem for each one that differs.
 
     Args:
         own: Facts of this machine.

@@ -99,19 +99,43 @@ def test_a_quota_below_what_the_file_asks_for_is_said(
 ) -> None:
     with moto.mock_aws():
         found = states(cluster)["quotas"]
-        text = "m6i on demand (L-1216C47A) 5 of 4 cores; g5 spot (L-3819A6DF) 32 of 32 cores"
+        text = (
+            "m6i.xlarge on demand: 5 cores allowed, 4 wanted (L-1216C47A); "
+            "g5.xlarge spot: 32 cores allowed, 32 wanted (L-3819A6DF)"
+        )
         assert (found.state, found.found) == ("ok", text)
         quotas["L-3819A6DF"] = 31
         found = states(cluster)["quotas"]
-        assert (found.state, found.found[:31]) == ("warning", "not all machines may run: g5 sp")
+        assert found.state == "warning"
+        assert found.found.startswith(
+            "perhaps not all machines may run: g5.xlarge spot: 31 cores allowed, 32"
+        )
         quotas["L-3819A6DF"] = 0  # as a new account has it
         found = states(cluster)["quotas"]
-        text = "no machine may start: g5 spot (L-3819A6DF) 0 of 32 cores"
+        text = "no such machine may start: g5.xlarge spot: 0 cores allowed, one machine has 4 (L-3819A6DF)"
         assert (found.state, found.found) == ("problem", text)
         assert "Service Quotas, Amazon EC2, us-west-2" in found.remedy
         del cluster["available_node_types"]["gpu"]["node_config"]["InstanceMarketOptions"]
         found = states(cluster)["quotas"]  # of machines on demand, which may not be asked here
         assert (found.state, "not yours" in found.found) == ("warning", True)
+
+
+def test_a_quota_counts_as_many_machines_as_may_run_at_a_time(
+    cluster: dict[str, Any], quotas: dict[str, float]
+) -> None:
+    kinds = cluster["available_node_types"]
+    spot = kinds["gpu"]["node_config"]["InstanceMarketOptions"]
+    kinds["large"] = {
+        "node_config": {"InstanceType": "g5.2xlarge", "InstanceMarketOptions": spot},
+        "max_workers": 3,
+    }
+    kinds["never"] = {"node_config": {"InstanceType": "g5.48xlarge"}, "max_workers": 0}
+    with moto.mock_aws():
+        found = next(finding for finding in check_aws(cluster) if finding.what == "quotas")
+        assert "32 cores allowed, 44 wanted" in found.found  # 3 of 8 cores, 5 of 4
+        kinds["large"]["node_config"]["InstanceType"] = "x1e.xlarge"
+        found = next(finding for finding in check_aws(cluster) if finding.what == "quotas")
+        assert (found.state, "x1e.xlarge: its quota is not known here" in found.found) == ("warning", True)
 
 
 def test_what_is_missing_in_the_region_is_a_problem(
