@@ -131,5 +131,5 @@ def test_messages_of_the_doctor_stand_with_their_remedy() -> None:
     assert {row[2] for row in rows} == {"problem", "warning", "problem or warning", "warning or problem"}
     assert [row for row in rows if not all(row)] == []
     sources = [(reference.ROOT / "study" / name).read_text() for name in reference.CHECKS]
-    written = sum(len(re.findall(r'Finding\(\s*"(?:problem|warning)"', source)) for source in sources)
+    written = sum(len(re.findall(r'Finding\(\s*"(?:problem|warning)",', source)) for source in sources)
     assert len([row for row in rows if " or " not in row[2]]) == written
