@@ -5,6 +5,7 @@ none was run for a part, the best trial of the search with the option, by valida
 trials differ in more than the part.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -68,16 +69,17 @@ def _of_ablations(run: Run) -> Iterator[Effect]:
         wanted = [paper.reference if paper else "", *asked, *variants]
         reference = next(name for name in wanted if name in variants)
         titles = {key: row.label for key, row in paper.rows.items()} if paper else {}
-        for name, keys in variants.items():
-            if name == reference:
-                continue
-            part, option, other = _changed(run, keys[0], variants[reference][0])
+        others = {name: keys for name, keys in variants.items() if name != reference}
+        changed = {name: _changed(run, keys[0], variants[reference][0]) for name, keys in others.items()}
+        num = Counter(changed.values())  # one component with other arguments is told by its row's name
+        for name, keys in others.items():
+            part, option, other = changed[name]
             names = (titles.get(name, name), titles.get(reference, reference))
             yield from _effect(
                 run,
                 Effect(
                     part=part or str(table),
-                    option=option or names[0],
+                    option=option if option and num[changed[name]] == 1 else names[0],
                     reference=other or names[1],
                     source="ablation",
                     where=str(table),

@@ -108,6 +108,25 @@ def test_an_effect_is_the_ablations_where_there_is_one_and_the_searchs_elsewhere
     assert (fusion.source, fusion.option, fusion.reference) == ("search", "gated", "concat")
 
 
+def test_one_component_with_other_arguments_is_told_by_the_name_of_its_row(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path / "known", patients=60, kind="classes")
+    fake.study(ablations=json.dumps({"own": ["without", "narrow", "wide", "mirrored"]}))
+    attentions: dict[str, Any] = {
+        "without": "none",
+        "narrow": {"name": "spatial", "kernel": 3},
+        "wide": {"name": "spatial", "kernel": 7},
+        "mirrored": "mirror",
+    }
+    for variant, attention in attentions.items():
+        key = f"ablation-own-{variant}-s0"
+        spec = json.dumps({"model": {"backbone": "resnet18", "attention": attention}, "loss": "bce"})
+        row: dict[str, Any] = {"table": "own", "variant": variant, "seed": 0, "spec": spec}
+        fake.trial(key, fake.predictions(key, 1.0), role="ablation", **row)
+    effects = [effect for effect in effects_of(load_run(str(fake.folder))) if effect.part != "K"]
+    assert {effect.part for effect in effects} == {"attention"}
+    assert {effect.option for effect in effects} == {"narrow", "wide", "mirror"}
+
+
 def test_a_row_names_only_what_most_rows_do_not_have(answered: Run) -> None:
     keys = list(MODELS)
     common = common_settings(answered, keys)
