@@ -11,7 +11,7 @@ import re
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -257,8 +257,9 @@ def doctor_messages() -> str:
 
 def _messages(function: ast.FunctionDef) -> list[Row]:
     """Texts of each finding that a function gives where something is wrong, in the order of its lines."""
+    line_of = attrgetter("lineno")
     assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.AnnAssign)]
-    local = [(node.lineno, *pair) for node in assigned for pair in _named(node)]
+    local = [(node.lineno, *pair) for node in sorted(assigned, key=line_of) for pair in _named(node)]
     calls = [
         node
         for node in ast.walk(function)
@@ -266,8 +267,8 @@ def _messages(function: ast.FunctionDef) -> list[Row]:
     ]
     must_hold = (ast.get_docstring(function) or "").partition("\n\n")[0]
     rows = []
-    for call in sorted(calls, key=lambda call: call.lineno):
-        before = {name: value for line, name, value in sorted(local, key=itemgetter(0)) if line < call.lineno}
+    for call in sorted(calls, key=line_of):
+        before = {name: value for line, name, value in local if line < call.lineno}
         state, what, *texts = (_template(argument, before) for argument in call.args)
         if len(texts) == 2:  # what is well has no remedy
             rows.append(tuple(map(_text, (what, must_hold, state, *texts))))
@@ -297,7 +298,10 @@ def _template(node: ast.expr, local: Mapping[str, ast.expr]) -> str:
         texts = [_template(part, local) for part in (node.body, node.orelse)]
         return " or ".join(dict.fromkeys(texts))
     if isinstance(node, ast.Name) and node.id in local:
-        return _template(local[node.id], {name: value for name, value in local.items() if name != node.id})
+        others = {
+            name: value for name, value in local.items() if name != node.id
+        }  # of `found = f"{found}; ..."`
+        return _template(local[node.id], others)
     return "…"
 
 

@@ -180,7 +180,7 @@ def _line(bar: Progress, title: str) -> Callable[[int, int], None]:
 
     def show(done: int, total: int) -> None:
         if not bar.console.is_terminal and bar.tasks[task].total != total and done < total:
-            bar.console.print(f"{title}: {total - done:,} of {total:,}")
+            bar.console.print(f"{title}: {done:,} of {total:,}")
         bar.update(task, completed=done, total=total, visible=done < total)
 
     return show

@@ -21,11 +21,6 @@ MARK, MARK_AT = b"DICM", 128  # bytes of a DICOM file at this place
 NEEDS = "a DICOM file, which needs pydicom; `uv sync --extra dicom` installs it"
 DECODER = "a DICOM file in {coding}, which no decoder here reads"
 INSTALLS = "; `uv sync --extra dicom-lossless` installs one (licence: GPL 3)"
-LOSSLESS = (
-    "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.70",
-    "1.2.840.10008.1.2.4.80",
-)  # JPEG, JPEG, JPEG-LS
 READ = (
     "TransferSyntaxUID",
     "SOPClassUID",
@@ -101,12 +96,14 @@ def read_dicom(path: Path, frame: int) -> UInt8[np.ndarray, "h w 3"]:
 def _plugin(data: Any) -> str:
     """The decoder to take; empty for any. Pixels of eight bits are Pillow's wherever more is installed."""
     from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEGLossless, JPEGLosslessSV1, JPEGLSTransferSyntaxes
 
     coding = data.file_meta.TransferSyntaxUID
     decoder = get_decoder(coding)
     if not decoder.is_available:
         text = DECODER.format(coding=coding.name.partition(",")[0])
-        raise BadImageError(text + (INSTALLS if coding in LOSSLESS else ""))
+        has_one = coding in (JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes)
+        raise BadImageError(text + (INSTALLS if has_one else ""))
     return "pillow" if "pillow" in decoder.available_plugins and data.BitsAllocated == 8 else ""
 
 

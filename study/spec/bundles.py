@@ -11,7 +11,7 @@ A bundle is a categorical hole whose choices are mappings of dotted keys; `name`
 own holes are sampled only when it is taken.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from study.spec.errors import SpecError
 from study.spec.holes import Plain, find_holes, is_hole
@@ -63,12 +63,12 @@ def check_bundles(template: Mapping[str, Plain], shared: tuple[str, ...]) -> Non
             _check_choice(choice, where, shared, searched)
 
 
-def require_effect(template: Mapping[str, Plain], settings: Mapping[str, Plain]) -> None:
-    """Refuses a setting of the command line that a bundle overwrites in every trial.
+def require_effect(template: Mapping[str, Plain], settings: Iterable[str]) -> None:
+    """Refuses a setting of the command line or of a profile that a bundle replaces in every trial.
 
     Args:
         template: a template whose bundles `check_bundles` has accepted.
-        settings: values by dotted key.
+        settings: dotted keys.
 
     Raises:
         SpecError: the first setting without effect.
@@ -77,11 +77,11 @@ def require_effect(template: Mapping[str, Plain], settings: Mapping[str, Plain])
     assert isinstance(bundles, Mapping), "check_bundles refuses anything else"
     for key in settings:
         for name, bundle in bundles.items():
-            keys = [choice for choice in _choices(bundle) if isinstance(choice, Mapping)]
-            if keys and all(any(f"{key}.".startswith(f"{set_}.") for set_ in choice) for choice in keys):
+            choices = [choice for choice in _choices(bundle) if isinstance(choice, Mapping)]
+            if choices and all(any(_holds(other, key) for other in choice) for choice in choices):
                 raise SpecError(
-                    f"`--set {key}`: must change something, but every choice of the bundle `{name}` sets it "
-                    f"anew. Set the bundle in its place: --set '{BUNDLES}.{name}={{name: mine, {key}: ...}}'"
+                    f"`{key}`: must change something, but every choice of the bundle `{name}` sets it anew. "
+                    f"Set `{BUNDLES}.{name}` in its place, for example to `{{name: mine, {key}: ...}}`."
                 )
 
 
@@ -113,4 +113,9 @@ def _overlaps_any(key: str, others: Collection[str]) -> bool:
 
 def _overlap(key: str, other: str) -> bool:
     """Whether one of two dotted keys is the other or leads to it."""
-    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+    return _holds(key, other) or _holds(other, key)
+
+
+def _holds(key: str, other: str) -> bool:
+    """Whether a dotted key is the other one or leads to it."""
+    return f"{other}.".startswith(f"{key}.")

@@ -54,7 +54,7 @@ def resolve(path: Path, settings: Mapping[str, Any], profile: str, *, has_gpu: b
     changes = profiles[profile]
     data = override(override(data, changes), settings)
     spec = StudySpec.read(data)
-    require_effect(spec.template, settings)
+    require_effect(spec.template, [*changes, *settings])
     return Resolved(spec, profile, changes, data)
 
 

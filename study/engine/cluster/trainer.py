@@ -109,7 +109,7 @@ def trainable(config: Config, common: Config) -> None:
                 storage_path=trial.train_storage,
                 callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own example does this
                 # A controller does not free the workers that survive a start in which another one dies: its
-                # next start would wait for their place. With the controller's end the place is free.
+                # next start would wait for their place, which `FreeAbandoned` frees when the controller ends.
                 failure_config=FailureConfig(controller_failure_limit=0),  # type: ignore[call-arg]
             ),
         )

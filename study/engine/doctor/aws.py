@@ -156,9 +156,14 @@ class _Kind:
     is_head: bool
 
 
-def _kinds(cluster: Mapping[str, Any], ec2: Any) -> tuple[dict[str, list[_Kind]], list[str]]:
-    """The kinds of machine by the code of their quota, and the types whose quota is not known here."""
-    most = int(cluster.get("max_workers", MOST_WORKERS))
+def _kinds(cluster: Mapping[str, Any], ec2: Any, most: int) -> tuple[dict[str, list[_Kind]], list[str]]:
+    """The kinds of machine by the code of their quota, and the types whose quota is not known here.
+
+    Args:
+        cluster: Content of the file.
+        ec2: Client that describes types.
+        most: The most workers at a time.
+    """
     kinds: dict[str, list[_Kind]] = {}
     unknown = []
     for name, kind in (cluster.get("available_node_types") or {}).items():
@@ -167,9 +172,11 @@ def _kinds(cluster: Mapping[str, Any], ec2: Any) -> tuple[dict[str, list[_Kind]]
         num = 1 if is_head else min(int(kind.get("max_workers", most)), most)
         of_type = str(node.get("InstanceType", ""))
         codes = next((codes for family, codes in QUOTAS.items() if re.match(family, of_type)), None)
-        if codes is None and num:
+        if not num:
+            continue
+        if codes is None:
             unknown.append(of_type)
-        elif codes is not None and num:
+        else:
             spot = (node.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
             described = ec2.describe_instance_types(InstanceTypes=[of_type])["InstanceTypes"][0]
             cores = described["VCpuInfo"]["DefaultVCpus"]
@@ -188,13 +195,14 @@ def _most_cores(kinds: Sequence[_Kind], most_workers: int) -> int:
 
 def _quotas(cluster: Mapping[str, Any], ec2: Any, quotas: Any, region: str) -> Finding:
     """The account may start as many machines as the file asks for; what it already runs is not counted."""
-    kinds, unknown = _kinds(cluster, ec2)
+    most = int(cluster.get("max_workers", MOST_WORKERS))
+    kinds, unknown = _kinds(cluster, ec2, most)
     none: list[str] = []
     fewer = [f"{of_type}: its quota is not known here" for of_type in unknown]
     enough: list[str] = []
     for code, asked in kinds.items():
         allowed = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
-        wanted = _most_cores(asked, int(cluster.get("max_workers", MOST_WORKERS)))
+        wanted = _most_cores(asked, most)
         names = ", ".join(kind.name for kind in asked)
         found = f"{names}: {allowed:.0f} cores allowed, {wanted} wanted ({code})"
         none += [
