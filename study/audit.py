@@ -1,7 +1,7 @@
 """`python -m study.audit STUDY.yaml`: finds patients entered twice, poor frames and leaking splits.
 
-With `--price` it trains the first configuration of the study with and without images of the test patients,
-and says how much of a result such a leak would be.
+With `--price` it trains the first configuration of the study, or the chosen one of a run, with and without
+images of the test patients, and says how much of a result such a leak would be.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,12 +23,15 @@ from study.data.pairs import Pairs
 from study.data.preprocessing import Preprocessing
 from study.data.sheets import read_sheet
 from study.data.source import open_dataset
+from study.evidence.run_tables import write_run_table
+from study.evidence.store import Store
 from study.places import CACHE
 from study.spec import components
 from study.spec.data_section import DataSpec
 from study.spec.errors import SpecError, StorageError
 from study.spec.reading import parse_settings, parse_yaml
 from study.spec.resolve import resolve
+from study.spec.trial_spec import TrialSpec
 
 MAX_ROWS = 12
 MAX_NAMES = 5
@@ -70,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--root", help="where that data set lies")
     cli.add_argument("--split", type=Path, help="a split file to check; without it, the study's own")
     cli.add_argument(
+        "--run",
+        metavar="RUN",
+        help="with --price: a run in place of a study; its report then shows the price",
+    )
+    cli.add_argument(
         "--price",
         type=int,
         nargs="?",
@@ -87,6 +96,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _request(args: argparse.Namespace) -> Request:
+    if args.run is not None:
+        raise SpecError(
+            "`--run`: is for the price of a leak, got no --price. Add --price, or give a study file."
+        )
     if (args.study is None) == (args.data is None):
         raise SpecError(
             "`STUDY.yaml`: give either a study file, or --data with --root. "
@@ -129,19 +142,13 @@ def _price(args: argparse.Namespace, console: Console) -> int:
     from study.engine.training.leakage import price_of_leakage  # torch is slow to load
     from study.reporting.price_table import price_frame, price_text
 
-    if args.study is None or args.price < 2:
+    if (args.study is None) == (args.run is None) or args.price < 2:
         raise SpecError(
-            "`--price`: needs a study file and at least 2 divisions, since one says nothing about chance. "
-            "For example: "
+            "`--price`: needs either a study file or --run, and at least 2 divisions, since one says nothing "
+            "about chance. For example: "
             "python -m study.audit search_spaces/odir_frozen.yaml --set data.root=FOLDER --price 3"
         )
-    settings = parse_settings(args.set) | {"data.unit": "eye"}
-    if args.root is not None:
-        settings["data.root"] = args.root
-    import torch
-
-    resolved = resolve(args.study, settings, args.profile, has_gpu=torch.cuda.is_available())
-    spec = resolved.spec.preset({})
+    trial, spec = _priced(args)
     with console.status("training") as status:
 
         def progress(done: int, total: int) -> None:
@@ -149,8 +156,37 @@ def _price(args: argparse.Namespace, console: Console) -> int:
 
         found = price_of_leakage(spec, args.price, CACHE, progress)
     console.print(price_text(found, args.price))
-    _write(price_frame(found), args.out or Path("price.csv"), console)
+    frame = price_frame(found)
+    if args.run is not None:
+        rows = frame.assign(divisions=args.price, trial=trial)
+        write_run_table(
+            Store(args.run), "leakage", pa.Table.from_pandas(rows, preserve_index=False).to_pylist()
+        )
+        console.print(
+            f"\nkept in the run: python -m study.report {escape(args.run)} shows it", soft_wrap=True
+        )
+    if args.run is None or args.out is not None:
+        _write(frame, args.out or Path("price.csv"), console)
     return 0
+
+
+def _priced(args: argparse.Namespace) -> tuple[str, TrialSpec]:
+    """The configuration to be trained, after the key of its trial where it is a run's."""
+    from study.engine.applying.apply import chosen_trial  # torch is slow to load
+    from study.engine.training.leakage import for_single_eyes
+
+    if args.run is not None:
+        trial = chosen_trial(Store(args.run), None)
+        spec = trial.spec
+        if args.root is not None:
+            spec = spec.model_copy(update={"data": spec.data.model_copy(update={"root": args.root})})
+        return trial.key, for_single_eyes(spec)
+    import torch
+
+    settings = parse_settings(args.set) | {"data.unit": "eye"}
+    if args.root is not None:
+        settings["data.root"] = args.root
+    return "", resolve(args.study, settings, args.profile, has_gpu=torch.cuda.is_available()).spec.preset({})
 
 
 def _write(table: pd.DataFrame, out: Path, console: Console) -> None:

@@ -247,6 +247,25 @@ LEDGER = pa.schema(  # what the run held when its driver looked; a line never ch
     ]
 )
 
+LEAKAGE = pa.schema(  # of `python -m study.audit --run RUN --price`; one row for each metric and split
+    [
+        ("metric", pa.string()),  # name of the metric
+        ("split", pa.string()),  # by patient | by patient id | by image
+        ("value", pa.float64()),  # on the test images, over all divisions
+        ("low", pa.float64()),  # lower end of its 95 % interval
+        ("high", pa.float64()),  # upper end
+        ("gain", pa.float64()),  # how much more that is than by patient; null for that split itself
+        ("gain_low", pa.float64()),  # lower end of the gain's 95 % interval
+        ("gain_high", pa.float64()),  # upper end
+        ("p", pa.float64()),  # two-sided p-value of the gain
+        ("training_images", pa.float64()),  # mean number of training images; the same for all splits
+        ("leaked_images", pa.float64()),  # mean number of them that show a test patient
+        ("divisions", pa.int32()),  # number of divisions, each with a training for each split
+        ("trial", pa.string()),  # trial whose configuration was trained
+        ("synthetic", pa.bool_()),
+    ]
+)
+
 TABLES = {
     "trial": TRIAL,
     "epochs": EPOCHS,
@@ -257,11 +276,11 @@ TABLES = {
 }
 """The tables of a trial."""
 
-OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES, "cases": CASES, "ledger": LEDGER}
+OF_RUN = {"samples": SAMPLES, "examples": EXAMPLES, "cases": CASES, "ledger": LEDGER, "leakage": LEAKAGE}
 """The tables of a run.
 
-The first two are written before its first trial, `cases` with its report, and the ledger grows at the start
-and the end of each driver.
+The first two are written before its first trial, `cases` with its report, `leakage` when it is asked for, and
+the ledger grows at the start and the end of each driver.
 """
 
 HEATMAPS = {

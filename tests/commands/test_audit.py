@@ -1,3 +1,4 @@
+import json
 import math
 import shutil
 from pathlib import Path
@@ -9,6 +10,12 @@ from PIL import Image
 
 from study import audit
 from study.data.datasets.phantom import Phantom
+from study.evidence.store import Store
+from study.reporting.registry import build_table
+from study.reporting.run import load_run
+from study.reporting.table import Value
+from study.spec.trial_spec import TrialSpec
+from tests.evidence.fakes import study_row, trial_row
 
 NUM = 12
 
@@ -128,10 +135,46 @@ def test_the_price_of_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert rows[metric, "by image"]["gain"] != 0
 
 
+def test_the_price_of_a_leak_is_kept_in_the_run_whose_network_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = TrialSpec.read(
+        {
+            "data": {"dataset": "odir5k", "phantom_patients": 120, "image_px": 32},
+            # For one eye, neither a fusion of two nor a loss on each eye beside the patient's has a meaning.
+            "model": {"backbone": "tiny", "attention": "se", "fusion": {"name": "casfm", "dim": 16}},
+            "training": {"epochs": 1, "batch_size": 32, "warmup_epochs": 0, "eye_weight": 0.5},
+        }
+    )
+    store = Store(tmp_path / "run")
+    store.write_study(study_row())
+    for key, value in (("search-00000", 0.4), ("search-00001", 0.6)):
+        spec = json.dumps(chosen.dump(), default=str)
+        store.publish(key, {"trial": [trial_row(key, spec=spec, value=value, provenance="{}")]})
+    assert build_table("leakage", load_run("run")) is None
+    assert audit.main(["--run", "run", "--price", "2"]) == 0
+    assert "python -m study.report run shows it" in capsys.readouterr().out
+    assert not (tmp_path / "price.csv").exists()
+    table = build_table("leakage", load_run("run"))
+    assert table is not None
+    assert table.synthetic
+    assert "The network of search-00001" in table.caption
+    assert "In each of 2 divisions" in table.caption
+    assert len(table.rows) == 6
+    gains = {row.key: table.cell(row.key, "gain") for row in table.rows}
+    same, leaked = (gains[f"macro_auc.{split}"] for split in ("by_patient_id", "by_image"))
+    assert isinstance(same, Value)
+    assert isinstance(leaked, Value)
+    assert same.value == 0
+    assert leaked.value != 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["leak.yaml", "--price", "1"], "at least 2 divisions"),
+        (["leak.yaml", "--run", "run", "--price", "2"], "either a study file or --run"),
+        (["--run", "run"], "Add --price"),
         (["--data", "odir5k", "--price"], "a study file"),
     ],
 )

@@ -65,6 +65,20 @@ def price_of_leakage(
     return prices(metrics, trainings, pairs.table["patient"].tolist())
 
 
+def for_single_eyes(spec: TrialSpec) -> TrialSpec:
+    """The configuration with each eye as a sample of its own; with one eye there is nothing to fuse.
+
+    Raises:
+        SpecError: A part of it needs both eyes.
+    """
+    plain = spec.dump()
+    plain["data"]["unit"] = "eye"
+    plain["data"]["split"]["file"] = None
+    plain["model"]["fusion"] = "concat"
+    plain["training"] |= {"supervision": "sample", "eye_weight": 0.0}
+    return TrialSpec.read(plain)
+
+
 def _predictions(spec: TrialSpec, cohort: Cohort, cache: Path) -> Predictions:
     """Trains on the cohort, and predicts its test images with the weights of the best epoch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
