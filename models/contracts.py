@@ -147,7 +147,13 @@ class Backbone(Contract):
 
 
 class Pooling(Contract):
-    """Turns a map into a vector. Built with `(channels)`, the channels of the map."""
+    """Turns a map into a vector. Built with `(channels)`, the channels of the map.
+
+    Attributes:
+        drops_negative: Whether negative values count as 0.
+    """
+
+    drops_negative: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c"]:

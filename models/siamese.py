@@ -59,7 +59,8 @@ class SiameseNet(nn.Module):
             view_head: Head for each image by itself, "b e" -> "b m", for supervision of each eye.
 
         Raises:
-            ValueError: Context and attention both need flipped images.
+            ValueError: Context and attention both need flipped images, or the pooling drops negative values
+                and nothing stands between it and principal components, half of whose values are negative.
         """
         super().__init__()
         if context.image_flips and attention.image_flips:
@@ -80,6 +81,12 @@ class SiameseNet(nn.Module):
         pools_fixed = pooling is None or not list(pooling.parameters())
         passed_on = isinstance(context, NoContext) and isinstance(attention, NoAttention)
         reduced = backbone.components is not None
+        if reduced and isinstance(context, NoContext) and pooling is not None and pooling.drops_negative:
+            raise ValueError(
+                "`pooling`: must keep negative values, since half of the values of principal components are "
+                f"negative, got {type(pooling).__name__.lower()}, which takes them for 0. "
+                "Set `pooling: average`, or leave `backbone.reduce` out."
+            )
         whole_backbone = len(backbone.later_parts) == int(reduced)
         self.keeps_vectors = whole_backbone and passed_on and pools_fixed and fusion.pools_first
         self.condenses = self.keeps_vectors or (whole_backbone and reduced)

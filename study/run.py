@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -58,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if argv is None else argv
     console = Console(highlight=False)
+    # Slurm, Kubernetes and systemd end a process so; to a study that is a Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run_command(lambda: execute(given, console)[0])
     except KeyboardInterrupt:

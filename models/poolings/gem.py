@@ -16,6 +16,8 @@ SMALLEST = 1e-6
 class Gem(Pooling):
     """z_c = (mean over all positions of max(x_c, 1e-6)^p)^(1/p), in 32 bit; negative values count as 0."""
 
+    drops_negative = True
+
     def __init__(self, channels: int, *, p: float = 3.0) -> None:
         """Builds the pooling.
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
+import pandas as pd
 import pyarrow as pa
 
 from study.evidence.arrow_tables import schema_table
@@ -41,6 +42,15 @@ class Role(StrEnum):
 
 CONTENDERS = (Role.SEARCH, Role.FINETUNE)
 """Roles of the trials among which the best on validation is chosen."""
+
+
+def best_first(trials: pd.DataFrame) -> pd.DataFrame:
+    """Rows of TRIAL, the greatest value first and those without one last; of equal values the smallest key.
+
+    Whatever chooses a trial goes by this order, so that report, prediction and kept weights agree on ties.
+    """
+    by_key = trials.iloc[trials["trial"].to_numpy().argsort()]
+    return by_key.sort_values("value", ascending=False, kind="stable", na_position="last")
 
 
 class Outcome(StrEnum):

@@ -74,7 +74,7 @@ def answer_of(run: Run) -> Answer | None:
             numbers[name], titles[name] = difference, f"difference from {title}, test"
             sure = _is_told_apart(run, origin, trial)
             one_seed = one_seed_each(run, [origin, replace(origin, trials=(trial,))])
-            is_better = (difference.value > 0) == run.maximise
+            is_better = difference.value > 0
             beaten = beaten or (name == "next" and sure and is_better and not one_seed)
             rest.append(_against(title, difference, ONE_TRAINING if one_seed else "", sure=sure))
     if stability := choice_stability_of(run):

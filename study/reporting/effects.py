@@ -53,8 +53,7 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
     parts = {effect.part for effect in ablated}
     found = [*ablated, *(effect for effect in _of_search(run) if effect.part not in parts), *_of_k(run)]
     order = (*PARTS, *(effect.part for effect in ablated if effect.part not in PARTS), OF_K)
-    sign = -1 if run.maximise else 1
-    return tuple(sorted(found, key=lambda e: (order.index(e.part), e.where, sign * e.difference.value)))
+    return tuple(sorted(found, key=lambda e: (order.index(e.part), e.where, -e.difference.value)))
 
 
 def _of_ablations(run: Run) -> Iterator[Effect]:

@@ -18,7 +18,7 @@ def searched_importance(run: Run) -> pd.DataFrame:
     complete = run.of_role("search", "complete")
     complete = complete[complete["value"].notna() & bool(run.study["search_space"])]
     params, values = list(complete["params"]), list(complete["value"])
-    return importance(params, values, run.study["search_space"], greater_is_better=run.maximise)
+    return importance(params, values, run.study["search_space"])
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ from study.evidence.decisions import Decision
 from study.evidence.metrics import DEFAULT_OBJECTIVE, Metric, metrics_of
 from study.evidence.objective import BEST_HEAD, measure_of
 from study.evidence.predictions import Predictions, predictions_of
-from study.evidence.records import CONTENDERS
+from study.evidence.records import CONTENDERS, best_first
 from study.evidence.retrieval import RETRIEVAL, is_retrieval
 from study.evidence.store import Store
 from study.reporting.other_settings import neighbour_predictions
@@ -133,11 +133,6 @@ class Run:
         """All metrics that this kind of labels has."""
         return metrics_of(self.kind)
 
-    @cached_property
-    def maximise(self) -> bool:
-        """Whether a greater objective is better."""
-        return self.measures[self.objective].greater_is_better if self.objective in self.measures else True
-
     def of_role(self, role: str, state: str | None = None) -> pd.DataFrame:
         """Trials of a role, in the order in which they ended.
 
@@ -151,19 +146,15 @@ class Run:
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """Complete trials of the search, fine-tuned ones included, the best validation value first."""
-        found = self.trials[self.trials["role"].isin(CONTENDERS) & (self.trials["state"] == "complete")]
-        return found.sort_values("ended", kind="stable").sort_values(
-            "value", ascending=not self.maximise, kind="stable", na_position="last"
-        )
+        contends = self.trials["role"].isin(CONTENDERS) & (self.trials["state"] == "complete")
+        return best_first(self.trials[contends])
 
     @cached_property
     def best(self) -> str | None:
         """Key of the chosen trial: the best of the search, or of the ablations where nothing was searched."""
         pool = self.ranked
         if pool["value"].notna().sum() == 0:
-            pool = self.of_role("ablation", "complete").sort_values(
-                "value", ascending=not self.maximise, kind="stable"
-            )
+            pool = best_first(self.of_role("ablation", "complete"))
         pool = pool[pool["value"].notna()]
         return None if pool.empty else str(pool.index[0])
 
@@ -230,7 +221,7 @@ class Run:
         found = [
             HeadChoice(head, settings[head], value) for head, value in values.items() if not math.isnan(value)
         ]
-        return sorted(found, key=lambda choice: choice.value, reverse=self.maximise)
+        return sorted(found, key=lambda choice: choice.value, reverse=True)
 
     def predictions(
         self, trial: str, *, split: str = "test", head: str = "", setting: str = ""

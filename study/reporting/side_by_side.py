@@ -191,8 +191,8 @@ def equal_budgets(runs: Sequence[Run]) -> list[_Curves]:
             spent.append((value, cost))
         limit = min(float(cost.sum()) for _, cost in spent)
         curves = {
-            name: budget_curve(list(value), list(cost), limit, greater_is_better=run.maximise)
-            for name, run, (value, cost) in zip(names_of(runs), runs, spent, strict=True)
+            name: budget_curve(list(value), list(cost), limit)
+            for name, (value, cost) in zip(names_of(runs), spent, strict=True)
         }
         found.append(_Curves(unit, curves))
     return found

@@ -30,12 +30,11 @@ def _question(run: Run) -> str:
     who = f"{patients:,} patients" if patients else "the patients"
     eyes = "both eyes of" if run.study["num_views"] == 2 else "images of"
     data = f"made-up images ({run.study['dataset']})" if run.synthetic else run.study["dataset"]
-    most = "greatest" if run.maximise else "smallest"
     heads = " by the best of its heads" if run.by_best_head else ""
     return (
         f"The question was: {_stopped(run.title)} "
         f"The data are {data}, {eyes} {who}, with {len(run.labels)} labels.{_searched(run)} "
-        f"The trial with the {most} {full_name(run.objective)} on the validation split{heads} was chosen; "
+        f"The trial with the greatest {full_name(run.objective)} on the validation split{heads} was chosen; "
         "the test split took no part in any choice."
     )
 
@@ -104,7 +103,7 @@ def _rivals(run: Run, best: str, value: float) -> list[str]:
         ours, theirs = (Origin(trials=(trial,), measure=run.objective) for trial in (best, key))
         compared = estimates_of(run).compared(ours, theirs)
         p_value = compared.p_value if compared else math.nan
-        if (value - other) * (1 if run.maximise else -1) <= 0:
+        if value <= other:
             verdict = ", so these numbers do not show that anything was learnt"
         elif p_value < SIGNIFICANCE:
             verdict = ""

@@ -149,11 +149,12 @@ def require_whole(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.promise
-def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path, sent: signal.Signals) -> None:
     longer = "training.epochs=40"  # so that trials are left when the signal arrives
     first = start(tmp_path, longer)
     wait_for_trials(tmp_path, 1, first)
-    first.send_signal(signal.SIGINT)
+    first.send_signal(sent)
     assert end_of(first, tmp_path, 900) == 130, said(tmp_path)
     assert "stopping: finished trials are kept" in said(tmp_path)
     assert "the same command goes on" in said(tmp_path)

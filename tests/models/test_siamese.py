@@ -193,6 +193,23 @@ def test_only_one_part_may_ask_for_flipped_images() -> None:
         build(context=MirrorPair(96, flips="image"), attention=with_image_flips)
 
 
+@pytest.mark.parametrize("pooling", [Gem(8), None])
+def test_no_pooling_drops_the_negative_half_of_principal_components(pooling: Pooling | None) -> None:
+    backbone = build_backbone("tiny", freeze="all", image_px=32).reduce(8)
+
+    def assembled(context: Context) -> SiameseNet:
+        fused = Concat(context.out_channels, 2)
+        parts = (context, NoAttention(context.out_channels), fused, MultiLabel(fused.out_features, 4))
+        return SiameseNet(backbone, *parts, pooling=pooling)
+
+    if pooling is None:
+        assembled(NoContext(8))
+    else:
+        with pytest.raises(ValueError, match="got gem, which takes them for 0"):
+            assembled(NoContext(8))
+    assembled(Osim(8))  # it ends in a ReLU
+
+
 def test_a_late_fusion_joins_the_logits_of_the_eyes() -> None:
     net = trained(build(fusion=Late, dim=8, l2norm=True))
     out = net(images())

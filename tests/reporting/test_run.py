@@ -1,13 +1,18 @@
+import json
 import math
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from study.engine.applying.apply import chosen_trial
 from study.evidence.store import Store
 from study.reporting.run import Run, load_run
 from study.spec.errors import StorageError
+from study.spec.trial_spec import TrialSpec
+from tests.evidence.fakes import study_row, trial_row
 from tests.reporting.fake_run import FakeRun, fake_run
 
 
@@ -15,6 +20,22 @@ def test_the_best_trial_has_the_best_validation_value_of_the_complete_ones(run: 
     complete = run.trials[(run.trials["role"] == "search") & (run.trials["state"] == "complete")]
     assert run.best == complete["value"].idxmax()
     assert list(run.ranked["value"]) == sorted(complete["value"], reverse=True)
+
+
+def test_of_equal_values_report_and_prediction_take_the_first_trial(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_study(study_row())
+    hour = datetime(2025, 1, 1, tzinfo=UTC)
+    for number in range(20):  # so many that a sort which is not stable mixes them
+        spec = json.dumps(
+            TrialSpec.read({"data": {"dataset": "odir5k"}, "model": {"backbone": "tiny"}}).dump()
+        )
+        late_first = {"ended": hour - timedelta(minutes=number), "value": 0.25 if number % 3 else 0.75}
+        key = f"search-{number:05d}"
+        store.publish(key, {"trial": [trial_row(key, spec=spec, provenance="{}", head="", **late_first)]})
+    run = load_run(str(tmp_path))
+    assert run.best == chosen_trial(store, None).key == "search-00000"
+    assert list(run.ranked.index[:3]) == ["search-00000", "search-00003", "search-00006"]
 
 
 def test_scores_are_those_of_the_stored_predictions(run: Run) -> None:

@@ -28,7 +28,7 @@ from study.evidence.embed import EmbeddedSamples, embed, with_eyes_exchanged
 from study.evidence.ensemble import mean_predictions
 from study.evidence.heads import fit_heads
 from study.evidence.predictions import NETWORK, Embeddings, Predictions, embeddings_of, predictions_of
-from study.evidence.records import CONTENDERS, Role, State
+from study.evidence.records import CONTENDERS, Role, State, best_first
 from study.evidence.score import tuned_thresholds
 from study.evidence.store import WEIGHTS, Store
 from study.spec import components
@@ -81,7 +81,7 @@ def chosen_trial(store: Store, key: str | None) -> ChosenTrial:
             known = suggest(key, trials["trial"])
             raise SpecError(f"`--trial`: must be a complete trial of the run, got `{key}`. {known}")
     searched = complete[complete["role"].isin(CONTENDERS)]
-    ranked = (searched if len(searched) else complete).sort_values("value", ascending=False)
+    ranked = best_first(searched if len(searched) else complete)
     if ranked.empty:
         raise SpecError(
             f"`{store.where}`: must hold a complete trial, got none of {len(trials)}. Run the study on."

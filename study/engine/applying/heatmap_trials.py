@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from study.engine.applying.apply import ChosenTrial, chosen_trial, stored_predictions, thresholds_of
 from study.evidence.decisions import decide
 from study.evidence.predictions import NETWORK, Predictions
-from study.evidence.records import Role, State
+from study.evidence.records import Role, State, best_first
 from study.evidence.store import Store
 from study.spec.errors import SpecError, StorageError
 
@@ -75,7 +75,7 @@ def _default_trials(store: Store) -> list[ChosenTrial]:
     trials = store.read("trial", columns=["trial", "role", "state", "table", "variant", "value"])
     complete = (trials["role"] == Role.ABLATION) & (trials["state"] == State.COMPLETE)
     variants = trials[complete & (trials["trial"] != best.key)]
-    ranked = variants.sort_values("value", ascending=False, kind="stable")
+    ranked = best_first(variants)
     has_weights = np.array([store.has_weights(key) for key in ranked["trial"]], dtype=bool)
     keys = ranked[has_weights].drop_duplicates(["table", "variant"])["trial"]
     samples = _samples(store, best.key)

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import current_thread, main_thread
 from traceback import walk_tb
 from typing import TypedDict, TypeVar
 
@@ -234,7 +236,8 @@ def _init(address: str, *, dashboard: bool | None = None, folder: Path | None = 
     )
     for tries_left in (1, 0):
         try:
-            init()
+            with _sigterm_kept():
+                init()
             return
         except Exception as error:  # a bare one where a process of the cluster ended while it started
             timed_out = TIMED_OUT in str(error)
@@ -244,6 +247,17 @@ def _init(address: str, *, dashboard: bool | None = None, folder: Path | None = 
                 words = " ".join(str(error).split()) or type(error).__name__
                 raise _no_cluster(address, words[:MOST_LETTERS]) from None
             LOG.warning("the cluster on this machine was not up in time and is started once more")
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keeps what this process does on SIGTERM, where it does anything; Ray would print a stack and abort."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(handler) and current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _end_processes(error: Exception) -> None:

@@ -12,7 +12,7 @@ from study.engine.orders.trial_order import Site, TrialOrder, trial_record
 from study.evidence.ensemble import ENSEMBLE, LIBRARY, mean_predictions, select_members
 from study.evidence.objective import Judge
 from study.evidence.predictions import Predictions, predictions_of
-from study.evidence.records import CONTENDERS, Role, State, TrialRecord, trial_table
+from study.evidence.records import CONTENDERS, Role, State, TrialRecord, best_first, trial_table
 from study.evidence.score import score_rows
 from study.evidence.store import Store
 from study.spec.trial_spec import TrialSpec
@@ -41,13 +41,13 @@ def publish_ensemble(
     Raises:
         StorageError: Writing failed.
     """
-    trials = store.read("trial", columns=_COLUMNS).set_index("trial")
+    trials = store.read("trial", columns=_COLUMNS).set_index("trial", drop=False)
     usable = trials["role"].isin(CONTENDERS) & (trials["state"] == State.COMPLETE)
     complete = trials[usable & np.isfinite(trials["value"].astype(float))]
     key = f"ensemble-{len(complete):05d}"
     if judge.objective.by == "retrieval" or is_published(store, key):
         return None
-    best = complete.sort_values("value", ascending=False, kind="stable").head(LIBRARY)
+    best = best_first(complete).head(LIBRARY)
     library = _predictions(store, best["head"], "val")
     if len(library) < 2:
         return None

@@ -43,8 +43,6 @@ def budget_curve(
     values: Sequence[float],
     costs: Sequence[float],
     limit: float | None = None,
-    *,
-    greater_is_better: bool = True,
 ) -> BudgetCurve:
     """The curve of one method.
 
@@ -53,7 +51,6 @@ def budget_curve(
             gave nothing (pruned, failed).
         costs: Costs of the same trials: 1 each for a count of trials, else seconds or GPU hours.
         limit: The last budget, to compare methods on the same one; the sum of the costs when left out.
-        greater_is_better: Whether the objective is maximised.
 
     Raises:
         ValueError: There are no trials, or a cost is not above 0.
@@ -61,8 +58,7 @@ def budget_curve(
     value, cost = np.array(values, dtype=np.float64), np.array(costs, dtype=np.float64)
     if not len(value) or not (cost > 0).all():
         raise ValueError("`costs`: must be above 0, one for each of at least one trial.")
-    sign = 1.0 if greater_is_better else -1.0
-    gained = np.where(np.isnan(value), -np.inf, sign * value)
+    gained = np.where(np.isnan(value), -np.inf, value)
     budget = np.linspace(0, cost.sum() if limit is None else limit, NUM_POINTS)
     orders = np.random.default_rng(0).integers(0, len(value), (NUM_ORDERS, len(value)))
     curves = np.stack([_best_so_far(gained[order], cost[order], budget) for order in orders])
@@ -70,13 +66,12 @@ def budget_curve(
     worse, median, better = np.quantile(curves, shares, axis=0, method="inverted_cdf")
     worst = gained[np.isfinite(gained)].min(initial=np.inf)
     worse = np.where(np.isfinite(better), np.maximum(worse, worst), -np.inf)
-    low, high = (worse, better) if greater_is_better else (better, worse)
     return BudgetCurve(
         budget=budget,
-        observed=_as_values(_best_so_far(gained, cost, budget), sign),
-        median=_as_values(median, sign),
-        low=_as_values(low, sign),
-        high=_as_values(high, sign),
+        observed=_as_values(_best_so_far(gained, cost, budget)),
+        median=_as_values(median),
+        low=_as_values(worse),
+        high=_as_values(better),
     )
 
 
@@ -88,5 +83,5 @@ def _best_so_far(
     return np.asarray(best[np.searchsorted(np.cumsum(cost) * (1 - 1e-12), budget, side="right")])
 
 
-def _as_values(gained: Float[np.ndarray, " p"], sign: float) -> Float[np.ndarray, " p"]:
-    return np.where(np.isfinite(gained), sign * gained, np.nan)
+def _as_values(gained: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    return np.where(np.isfinite(gained), gained, np.nan)

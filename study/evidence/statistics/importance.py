@@ -49,7 +49,6 @@ def importance(
     values: Sequence[float],
     space: Mapping[str, Mapping[str, Any]],
     *,
-    greater_is_better: bool = True,
     num_resamples: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -60,7 +59,6 @@ def importance(
             one; parameters that are not in the search space are left out.
         values: Values of the objective on validation; trials with an undefined one are left out.
         space: The recorded search space.
-        greater_is_better: Whether the objective is maximised.
         num_resamples: Number of resamples of the trials, and of shuffles; fewer where there are very many
             trials.
         seed: Seed of the resamples, of the shuffles and of the dummy's values.
@@ -86,7 +84,7 @@ def importance(
 
     def shares(of: Sequence[Mapping[str, Any]], rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, " p"]:
         trials = [_optuna_trial(of[i], float(known[i]), distributions) for i in rows]
-        return _importances(trials, named, greater_is_better=greater_is_better)
+        return _importances(trials, named)
 
     point = shares(given, every)
     resampled = [shares(given, rng.choice(every, len(every))) for _ in range(num_resamples)]
@@ -132,14 +130,12 @@ def _optuna_trial(
     return create_trial(params=dict(params), distributions=own, value=value)
 
 
-def _importances(
-    trials: Sequence[FrozenTrial], names: Sequence[str], *, greater_is_better: bool
-) -> Float[np.ndarray, " p"]:
+def _importances(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Float[np.ndarray, " p"]:
     """Importances of the names, not normalised; 0 for a parameter that no trial has."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(direction="maximize" if greater_is_better else "minimize")
+        study = optuna.create_study(direction="maximize")
         study.add_trials(trials)
         best_share = min(0.5, max(0.1, 5 / len(trials)))  # at least five trials count as the best ones
         evaluator = PedAnovaImportanceEvaluator(target_quantile=best_share)

@@ -44,7 +44,7 @@ class Budget:
         curves = {}
         for unit, cost in costs(trials).items():
             if (cost > 0).all():
-                curves[unit] = budget_curve(list(value), list(cost), greater_is_better=run.maximise)
+                curves[unit] = budget_curve(list(value), list(cost))
         return _BudgetData(run.objective, curves)
 
     def draw(self, data: _BudgetData) -> Figure:

@@ -50,8 +50,7 @@ class History:
             return None
         value, state = trials["value"].to_numpy(float), trials["state"].to_numpy(str)
         complete = np.where(state == "complete", value, np.nan)
-        sign = 1.0 if run.maximise else -1.0
-        best = sign * np.maximum.accumulate(np.nan_to_num(sign * complete, nan=-np.inf))
+        best = np.maximum.accumulate(np.nan_to_num(complete, nan=-np.inf))
         return _HistoryData(run.objective, value, state, np.where(np.isfinite(best), best, np.nan))
 
     def draw(self, data: _HistoryData) -> Figure:

@@ -25,7 +25,7 @@ class Finetuning:
         first = run.trials.loc[[key for key in tuned if key in run.trials.index]]
         if first.empty:
             return None
-        ordered = first.sort_values("value", ascending=not run.maximise, kind="stable").index
+        ordered = first.sort_values("value", ascending=False, kind="stable").index
         rows = [_row(run, str(key), tuned[str(key)]) for key in ordered]
         name = short_name(run.objective)
         columns = (
