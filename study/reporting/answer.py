@@ -22,14 +22,12 @@ class Answer:
     """What the study found, as words and numbers in the order of reading.
 
     Attributes:
-        network: The chosen network in words.
         lead: The first sentence: what was chosen, and its test value.
         rest: The sentences after it, each by itself.
         numbers: The numbers of all sentences, by what they are about: `test`, `next`, `prior`, `corrected`.
         titles: The same in words.
     """
 
-    network: str
     lead: tuple[Piece, ...]
     rest: tuple[tuple[Piece, ...], ...]
     numbers: dict[str, Value]
@@ -89,10 +87,13 @@ def answer_of(run: Run) -> Answer | None:
     if words := collapse_words(run, [run.best]):
         rest.append((words,))
     network = network_words(parts_of(run, run.best))
-    network = network[:1].upper() + network[1:]
     verb = "is best" if beaten else "was chosen"
-    lead = (f"{network} {verb}: its {full_name(run.objective)} on the test patients is ", test, ".")
-    return Answer(network=network, lead=lead, rest=tuple(rest), numbers=numbers, titles=titles)
+    lead = (
+        f"The network {network} {verb}: its {full_name(run.objective)} on the test patients is ",
+        test,
+        ".",
+    )
+    return Answer(lead=lead, rest=tuple(rest), numbers=numbers, titles=titles)
 
 
 def _rivals(run: Run, best: str) -> dict[str, tuple[str, str]]:

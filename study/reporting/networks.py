@@ -29,7 +29,7 @@ def parts_of(run: Run, trial: str) -> dict[str, str]:
 def network_words(parts: Mapping[str, str]) -> str:
     """The network in words: `resnet50 with osim context, concat fusion and focal loss`."""
     named = [f"{name} {part}" for part, name in parts.items() if part != "backbone" and name != NONE]
-    backbone = parts.get("backbone", "the network")
+    backbone = parts.get("backbone", "of unknown backbone")
     if not named:
         return backbone
     return f"{backbone} with {' and '.join(filter(None, (', '.join(named[:-1]), named[-1])))}"

@@ -61,7 +61,7 @@ def with_bold(run: Run, table: Table, reference: str, rows: Sequence[str], title
     rule = (
         f"Bold: better than {title} at p < {SIGNIFICANCE:.2f}; {title} itself where it is better than every "
         "other row. Paired tests on the same patients, Holm-corrected over the "
-        f"{len(compared)} comparisons of this table."
+        f"{len(compared)} comparisons with it."
     )
     if one_seed:
         rule += " No number is bold between two networks of one seed each."
@@ -146,7 +146,7 @@ def _marked(
     for column, cell in zip(table.columns, row.cells, strict=True):
         address = row.key, column.key
         if isinstance(cell, Value):
-            cell = replace(cell, tested=tested.get(address))
+            cell = replace(cell, tested=tested.get(address, cell.tested))  # a table may be tested in parts
             pairs = {other for other in tested if other[1] == column.key and row.key in (other[0], reference)}
             if address in better and pairs & one_seed:
                 cell = replace(cell, notes=(*cell.notes, ONE_SEED))

@@ -56,7 +56,9 @@ def test_the_answer_names_the_network_and_compares_it_with_the_next_family(answe
     assert answered.best == "search-00000"
     test = answered.score("search-00000", answered.objective)
     lead = plain_text(found.lead)
-    assert lead.startswith("Resnet18 with mirror attention, concat fusion and bce loss was chosen: ")
+    assert lead.startswith(
+        "The network resnet18 with mirror attention, concat fusion and bce loss was chosen: "
+    )
     assert f"on the test patients is {test:.3f} [" in lead
     rival = answered.score("search-00002", answered.objective)
     assert math.isclose(found.numbers["next"].value, test - rival)

@@ -119,3 +119,15 @@ def test_the_file_says_p_before_and_after_holm(run: Run) -> None:
     assert float(second["odir_kappa_p"]) == float(second["odir_kappa_p_holm"]) == found.p_value
     assert second["odir_kappa_against"] == keys[0]
     assert second["odir_kappa_test"] == found.test
+
+
+def test_a_table_that_is_compared_in_parts_keeps_the_tests_of_every_part(run: Run) -> None:
+    parts = [[str(key) for key in run.ranked.index[i : i + 2]] for i in (0, 2)]
+    table = table_of(run, [key for part in parts for key in part], "odir_kappa")
+    for first, other in parts:
+        table = with_bold(run, table, first, [other], first)
+    for first, other in parts:
+        cell = table.cell(other, "odir_kappa")
+        assert isinstance(cell, Value)
+        assert cell.tested is not None
+        assert cell.tested.against == first

@@ -51,7 +51,9 @@ class Ablations:
                 "Test split: mean, standard deviation over seeds, and 95 % interval from resampled "
                 f"patients and seeds.{decisions_sentence(run, tests)}"
             ),
-            remarks=tuple(remark for name in ablations for remark in tuning_remarks(run, name)),
+            remarks=tuple(
+                dict.fromkeys(remark for name in ablations for remark in tuning_remarks(run, name))
+            ),
             synthetic=run.synthetic,
         )
         for name, variants in ablations.items():
