@@ -30,9 +30,10 @@ from study.spec.task import RetrievalSpec
 Normalisation = Literal["k", "hits", "possible"]
 CUTOFFS = (5, 10, 20, 50)
 RETRIEVAL = "retrieval"  # in the column `head` of SCORES
+MACRO = "macro_"  # begins the name of a mean over the grades
 DEFAULT_RETRIEVAL = "macro_map_possible@10"
 _KINDS = ("mhr", "mrr", "map", "map_hits", "map_possible")
-_MEASURE = re.compile(rf"(macro_)?({'|'.join(_KINDS)})@({'|'.join(map(str, CUTOFFS))})")
+_MEASURE = re.compile(rf"({MACRO})?({'|'.join(_KINDS)})@({'|'.join(map(str, CUTOFFS))})")
 _NORMALISATIONS: dict[str, Normalisation] = {"map": "k", "map_hits": "hits", "map_possible": "possible"}
 
 
@@ -148,7 +149,7 @@ def retrieval_measures() -> Iterator[str]:
     for k in CUTOFFS:
         for kind in _KINDS:
             yield f"{kind}@{k}"
-            yield f"macro_{kind}@{k}"
+            yield f"{MACRO}{kind}@{k}"
 
 
 def retrieval_means(
@@ -211,7 +212,7 @@ def retrieval_rows(
     """
     rows = []
     for measure in retrieval_measures():
-        of_grades = [] if measure.startswith("macro_") else [int(grade) for grade in np.unique(ranking.grade)]
+        of_grades = [] if measure.startswith(MACRO) else [int(grade) for grade in np.unique(ranking.grade)]
         for grade in (None, *of_grades):
             row = {
                 "trial": queries.trial,

@@ -4,6 +4,7 @@ Every estimate of a run is computed without the same groups of patients, so any 
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -13,10 +14,17 @@ import numpy as np
 from study.evidence.evaluation import Evaluation
 from study.evidence.metrics import Metric
 from study.evidence.predictions import Predictions
-from study.evidence.retrieval import is_retrieval, retrieval_means
+from study.evidence.retrieval import MACRO, Ranking, is_retrieval, retrieval_means
 from study.evidence.statistics.bootstrap import DecidedPredictions
 from study.evidence.statistics.comparison import DELONG, MCNEMAR, Comparison, delong, mcnemar, paired
-from study.evidence.statistics.estimate import Estimate, Support, combined, estimate
+from study.evidence.statistics.estimate import (
+    MIN_CARRIERS,
+    MIN_CARRIERS_OF_MEAN,
+    Estimate,
+    Support,
+    combined,
+    estimate,
+)
 from study.evidence.statistics.jackknife import LeftOut
 from study.reporting.deciding import decided
 from study.reporting.patient_groups import patient_groups
@@ -100,7 +108,24 @@ class Estimates:
         )
         points = np.array([self.point(origin, trial) for trial in origin.trials])
         seeds = np.array([int(self.run.of_trial(trial, "seed")) for trial in origin.trials])
-        return combined(points, left_out, seeds, Support())
+        return combined(points, left_out, seeds, self._support_of_grades(origin, known))
+
+    def _support_of_grades(
+        self, origin: Origin, ranked: Sequence[tuple[Ranking, tuple[str, ...]]]
+    ) -> Support:
+        """What a measure of retrieval rests on: patients with a query of its grade, or of each in a mean."""
+        queries = {
+            (patient, int(grade))
+            for ranking, patients in ranked
+            for patient, grade in zip(patients, ranking.grade, strict=True)
+        }
+        num = Counter(grade for _, grade in queries)
+        if origin.label:
+            return Support(carriers=(num[self.run.labels.index(origin.label)],), min_carriers=MIN_CARRIERS)
+        if origin.measure.startswith(MACRO):
+            carriers = tuple(num[grade] for grade in range(len(self.run.labels)))
+            return Support(carriers=carriers, min_carriers=MIN_CARRIERS_OF_MEAN)
+        return Support()
 
     def greater_is_better(self, measure: str) -> bool:
         """Whether a greater value of the measure is better."""

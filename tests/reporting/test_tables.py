@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,9 @@ from study.reporting.deciding import decided
 from study.reporting.page import SECTIONS
 from study.reporting.papers import published, published_names
 from study.reporting.registry import build_table, section_of, table_entries, table_names
-from study.reporting.run import Run
+from study.reporting.run import Run, load_run
 from study.reporting.table import Published, Table, Text, Value
-from tests.reporting.fake_run import HOSTILE, TABLE3
+from tests.reporting.fake_run import HOSTILE, TABLE3, FakeRun
 
 
 def build(name: str, run: Run) -> Table:
@@ -204,6 +205,26 @@ def test_retrieval_has_a_row_for_the_chosen_trial(retina: Run) -> None:
     assert table.cell("solar", "line").text.startswith("ours: not built here: second-order attention")
     whole = value(build("fang_retrieval", retina), "chosen", "mhr10")
     assert whole.low < whole.value < whole.high
+
+
+def test_a_grade_with_few_queries_has_no_interval_nor_has_a_mean_with_it(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "few", kind="grades", patients=100)
+    rare = run.labels.index("4")
+    for split, target in run.truth.items():
+        if split == "test":
+            keep = np.flatnonzero(target[:, rare])[:2]  # two queries of the rarest grade are left
+            others = np.setdiff1d(np.flatnonzero(target[:, rare]), keep)
+            target[others] = np.eye(len(run.labels), dtype=np.int8)[0]
+    run.study()
+    run.trial("search-00000", run.predictions("search-00000", 1.0))
+    table = build("fang_grades", load_run(str(tmp_path / "few")))
+    assert math.isnan(value(table, "chosen", "grade4").low)
+    assert any("2 carriers: no interval" in note for note in value(table, "chosen", "grade4").notes)
+    assert not math.isnan(value(table, "chosen", "grade0").low)
+    assert math.isnan(value(table, "chosen", "macro").low)
+    assert any(
+        "No interval and no test: 4 has 2 carriers" in note for note in value(table, "chosen", "macro").notes
+    )
 
 
 def test_counts_of_svk_ma_stand_above_ours(ultrasound: Run) -> None:
