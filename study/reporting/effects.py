@@ -21,6 +21,7 @@ from study.reporting.table import Origin, Value
 
 SHOWN_K = (1, 2, 5, 10, 20, 50)
 OF_K = "K"
+ROWS = "rows"  # in the place of a part, where rows of an ablation differ in several parts or in none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Effect:
     """An option of a part against the reference option.
 
     Attributes:
-        part: The part of the network, or `K` of nearest neighbours.
+        part: The part of the network, `K` of nearest neighbours, or `rows`.
         option: The option.
         reference: What it is compared with.
         source: Whether an ablation was run for the part, or trials of the search stand for the options.
@@ -77,7 +78,7 @@ def _of_ablations(run: Run) -> Iterator[Effect]:
             yield from _effect(
                 run,
                 Effect(
-                    part=part or str(table),
+                    part=part or ROWS,
                     option=option if option and num[changed[name]] == 1 else names[0],
                     reference=other or names[1],
                     source="ablation",

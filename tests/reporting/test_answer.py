@@ -129,6 +129,20 @@ def test_one_component_with_other_arguments_is_told_by_the_name_of_its_row(tmp_p
     assert {effect.option for effect in effects} == {"narrow", "wide", "mirror"}
 
 
+def test_a_row_without_another_part_is_no_option_of_the_part_that_its_table_is_named_after(
+    tmp_path: Path,
+) -> None:
+    fake = FakeRun(tmp_path / "known", patients=60, kind="classes")
+    fake.study(ablations=json.dumps({"attention": ["paper", "none", "dark"]}))
+    for variant, attention in (("paper", "cbam"), ("none", "none"), ("dark", "cbam")):
+        key = f"ablation-attention-{variant}-s0"
+        spec = json.dumps({"model": {"backbone": "resnet18", "attention": attention}, "loss": "bce"})
+        row: dict[str, Any] = {"table": "attention", "variant": variant, "seed": 0, "spec": spec}
+        fake.trial(key, fake.predictions(key, 1.0), role="ablation", **row)
+    found = {(e.part, e.option, e.reference) for e in effects_of(load_run(str(fake.folder))) if e.part != "K"}
+    assert found == {("attention", "none", "cbam"), ("rows", "dark", "paper")}
+
+
 def test_a_row_names_only_what_most_rows_do_not_have(answered: Run) -> None:
     keys = list(MODELS)
     common = common_settings(answered, keys)
