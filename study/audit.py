@@ -148,6 +148,11 @@ def _price(args: argparse.Namespace, console: Console) -> int:
             "about chance. For example: "
             "python -m study.audit search_spaces/odir_frozen.yaml --set data.root=FOLDER --price 3"
         )
+    if args.run is not None and (args.set or args.profile != "auto"):
+        raise SpecError(
+            "`--run`: is trained with the settings of its chosen trial, got --set or --profile, too. "
+            "Leave them out, or give a study file in place of the run."
+        )
     trial, spec = _priced(args)
     with console.status("training") as status:
 

@@ -175,6 +175,7 @@ def test_the_price_of_a_leak_is_kept_in_the_run_whose_network_was_trained(
         (["leak.yaml", "--price", "1"], "at least 2 divisions"),
         (["leak.yaml", "--run", "run", "--price", "2"], "either a study file or --run"),
         (["--run", "run"], "Add --price"),
+        (["--run", "run", "--price", "2", "--set", "loss=bce"], "Leave them out"),
         (["--data", "odir5k", "--price"], "a study file"),
     ],
 )

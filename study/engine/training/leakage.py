@@ -16,9 +16,10 @@ from study.engine.training.trained_state import load_trained_state, trained_stat
 from study.engine.training.workers import ALONE
 from study.evidence.decisions import HALF, decide
 from study.evidence.leakage import LeakyTraining, Price, prices
-from study.evidence.metrics import aggregate_metric
+from study.evidence.metrics import DEFAULT_OBJECTIVE, aggregate_metric
 from study.evidence.objective import measure_of, read_objective
 from study.evidence.predictions import Predictions
+from study.evidence.retrieval import is_retrieval
 from study.evidence.statistics.bootstrap import DecidedPredictions
 from study.spec.errors import SpecError
 from study.spec.trial_spec import TrialSpec
@@ -36,13 +37,18 @@ def price_of_leakage(
         progress: Called with the trainings done and their total.
 
     Returns:
-        The objective and the area under the curve for each split.
+        The objective (of a retrieval the usual metric for such labels) and the area under the curve for each
+        split.
 
     Raises:
         SpecError: The loss does not train the network's own head.
     """
     images = open_images(spec.data, open_dataset(spec.data, cache), cache)
     pairs, division = images.pairs, spec.data.split
+    objective = read_objective(spec.objective, pairs.kind, spec.task)
+    main = DEFAULT_OBJECTIVE[pairs.kind] if is_retrieval(objective.name) else measure_of(objective.name)
+    names = dict.fromkeys([main, "macro_auc"])
+    metrics = [aggregate_metric(name, pairs.kind, "objective") for name in names]
     groups = duplicate_groups(images)
     trainings: dict[str, list[LeakyTraining]] = {name: [] for name in LEAKS}
     for seed in range(seeds):
@@ -59,9 +65,6 @@ def price_of_leakage(
             )
             trainings[name].append(training)
             progress(sum(map(len, trainings.values())), seeds * len(LEAKS))
-    objective = read_objective(spec.objective, pairs.kind, spec.task)
-    names = dict.fromkeys([measure_of(objective.name), "macro_auc"])
-    metrics = [aggregate_metric(name, pairs.kind, "objective") for name in names]
     return prices(metrics, trainings, pairs.table["patient"].tolist())
 
 
@@ -85,8 +88,8 @@ def _predictions(spec: TrialSpec, cohort: Cohort, cache: Path) -> Predictions:
     session = TrainingSession.from_spec(spec, cache, device, cohort=cohort)
     if not session.loss.trains_head:
         raise SpecError(
-            f"`loss`: must train the network's own head, got {spec.loss.name}. Give another one, for example "
-            "--set loss=cross_entropy"
+            f"`loss`: must train the network's own head, got {spec.loss.name}. Give a study file "
+            "with another one, for example --set loss=cross_entropy"
         )
     best: dict[str, Tensor] = {}
     batches = session.training_batches(ALONE)
